@@ -1,0 +1,61 @@
+# `make help` lists everything.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check drills bench bench-quick format migration build clean
+
+help: ## list what can be done
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## make .venv with everything that development needs
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cw_store needs Python 3.11 or later")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY) ## run the main job: a small real supervisor, on this repository
+	$(BIN)/python -m examples.supervisor
+
+test: $(READY) ## run the tests, with coverage
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=95
+
+check: $(READY) ## lint, format, types, imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --project pyproject.toml
+	$(BIN)/lint-imports
+
+drills: $(READY) ## the fault drills at full length: kills, cancellations, full disks (half an hour)
+	CW_STORE_DRILLS=full $(BIN)/python -m pytest tests/drills
+
+bench: $(READY) $(VENV)/.bench ## cw_store beside what people use instead: table, charts, JSON
+	$(BIN)/python -m bench
+
+bench-quick: $(READY) $(VENV)/.bench ## the same in a minute or two, saving nothing
+	$(BIN)/python -m bench --quick
+
+$(VENV)/.bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	@touch $@
+
+format: $(READY) ## format, and fix what can be fixed
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+migration: $(READY) ## write the next migration from schema.py: make migration m="what changes"
+	@test -n "$(m)" || { echo 'say what changes: make migration m="…"'; exit 2; }
+	@folder=$$(mktemp -d) && next=$$(printf '%04d' $$(( $$(ls alembic/versions/[0-9]*.py | wc -l) + 1 ))) \
+		&& export CW_STORE_URL=$$folder/migration.db \
+		&& $(BIN)/alembic upgrade head && $(BIN)/alembic revision --autogenerate --rev-id $$next -m "$(m)"; \
+		status=$$?; rm -rf $$folder; exit $$status
+
+build: $(READY) ## build the wheel into dist/
+	$(BIN)/python -m build --wheel
+
+clean: ## remove what was built; the databases stay
+	rm -rf $(VENV) build dist .coverage .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,60 @@
+"""How Alembic runs the migrations of cw_store.
+
+The library hands its connection over, in a transaction that has begun. From the command
+line (`make migration m="…"`) there is none, and the database at $CW_STORE_URL is used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alembic import context
+from sqlalchemy import Connection
+
+from cw_store.migrate import sqlite_connection
+from cw_store.schema import metadata
+from cw_store.types import Encrypted, Flag, Json, PlainText, UtcDateTime, WholeNumber
+from cw_store.url import locate
+
+
+def render_type(kind: str, item: Any, _autogen_context: Any) -> str | bool:
+    """Write our column types as the names that every revision defines for itself.
+
+    A revision must mean the same for ever, so it imports nothing of the library.
+    """
+    if kind == "type":
+        for type_, name in (
+            (Encrypted, "TEXT"),
+            (PlainText, "TEXT"),
+            (WholeNumber, "INTEGER"),
+            (Flag, "BOOLEAN"),
+            (Json, "JSON"),
+            (UtcDateTime, "MOMENT"),
+        ):
+            if isinstance(item, type_):
+                return name
+    return False
+
+
+def run(connection: Connection) -> None:
+    """Run what was asked for on this connection, in its transaction."""
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        # SQLite changes a table by building it anew; only there is the batch needed.
+        render_as_batch=connection.dialect.name == "sqlite",
+        render_item=render_type,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    run(given)
+else:
+    path = locate(None).path
+    if path is None:
+        raise SystemExit("set CW_STORE_URL to a SQLite file; servers are migrated on open")
+    with sqlite_connection(path, timeout=30.0) as own:
+        run(own)

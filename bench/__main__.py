@@ -1,0 +1,242 @@
+"""The command line: `python -m bench`, `python -m bench --quick`, `python -m bench growth`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.contenders import (
+    POSTGRES,
+    POSTGRES_BASE,
+    SQLITE,
+    SQLITE_BASE,
+    is_installed,
+)
+from bench.race import (
+    Race,
+    WrongAnswersError,
+    postgres_databases,
+    postgres_version,
+    sqlite_databases,
+)
+from bench.report import RESULTS, machine, print_table, race_as_json, write_json
+from bench.work import POSTGRES_ROWS, SQLITE_ROWS, Row
+
+PRODUCTS = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
+
+
+class Effort(NamedTuple):
+    """How long everything is measured: rounds, and seconds for a row and for fifty tasks."""
+
+    rounds: int
+    seconds: float
+    race_seconds: float
+
+
+THOROUGH = Effort(9, 0.12, 0.8)
+QUICK = Effort(3, 0.03, 0.25)
+
+
+def main() -> int:
+    """Do what the command line says; 1 when a target is missed, 2 when answers differ."""
+    arguments = _parser().parse_args()
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    quick = arguments.quick
+    partial = quick or arguments.only or arguments.rows or arguments.cpu or arguments.database
+    output: Path | None = arguments.output or (None if partial else RESULTS)
+    with tempfile.TemporaryDirectory(prefix="cw-bench-", dir=arguments.folder) as folder:
+        if arguments.what == "growth":
+            return _growth(console, Path(folder), quick, arguments.output or RESULTS)
+        try:
+            return _races(console, arguments, Path(folder), output)
+        except WrongAnswersError as error:
+            console.print(f"[red]{error}[/]")
+            return 2
+
+
+def _races(
+    console: Console, arguments: argparse.Namespace, folder: Path, output: Path | None
+) -> int:
+    effort = QUICK if arguments.quick else THOROUGH
+    effort = Effort(
+        arguments.rounds or effort.rounds,
+        arguments.seconds or effort.seconds,
+        arguments.race_seconds or effort.race_seconds,
+    )
+    about = machine()
+    results: dict[str, Any] = {"machine": about, "effort": effort._asdict()}
+    missed = 0
+    with ExitStack() as stack:
+        for database in arguments.database or PRODUCTS:
+            if database == "sqlite":
+                modules, base, rows = SQLITE, SQLITE_BASE, SQLITE_ROWS
+                new_database = sqlite_databases(folder)
+            else:
+                if not is_installed(POSTGRES_BASE):
+                    console.print("asyncpg is not installed: nothing is measured on PostgreSQL")
+                    continue
+                modules, base, rows = POSTGRES, POSTGRES_BASE, POSTGRES_ROWS
+                create = stack.enter_context(_postgres_server()).create_database
+                about["postgres"] = postgres_version(create())
+                new_database = postgres_databases(create)
+            race = Race(
+                _chosen(modules, base, arguments.only),
+                base,
+                _rows(rows, arguments.rows),
+                new_database,
+                by_cpu=arguments.cpu,
+            )
+            with race.entries() as entries:
+                race.check(entries)
+                console.print(
+                    f"{database}: the same answers, and the same rows left behind, from "
+                    + ", ".join(race.modules)
+                )
+                if arguments.check:
+                    continue
+                figures = race.run(entries, *effort, tell=_teller(console))
+            of_what = "ratios of processor time" if arguments.cpu else "ratios"
+            title = f"{PRODUCTS[database]}: {of_what} to {base} written by hand"
+            missed += print_table(console, title, race.rows, figures, base)
+            results[database] = race_as_json(race.rows, figures, base)
+            if output is not None:
+                _draw(output / f"{database}.svg", database, race, figures, about)
+    if output is not None and not arguments.check:
+        write_json("latest.json", results, output)
+    return 1 if missed else 0
+
+
+def _draw(path: Path, database: str, race: Race, figures: Any, about: dict[str, Any]) -> None:
+    from bench.charts import draw_pair, draw_race, footer_of
+
+    footer = footer_of(about, database)
+    if database == "sqlite":
+        title = "The same work on one SQLite file: ratio to aiosqlite written by hand"
+        draw_race(path, title, race.rows, figures, race.base, footer)
+    else:
+        title = "cw_store on PostgreSQL: ratio to asyncpg written by hand"
+        draw_pair(path, title, race.rows, figures, race.base, footer)
+
+
+def _growth(console: Console, folder: Path, quick: bool, output: Path) -> int:
+    from bench.charts import draw_growth, footer_of
+    from bench.growth import LIMIT, MEGABYTES, SIZES, measure_growth
+
+    about = machine()
+    sizes = SIZES[:-1] if quick else SIZES
+    found = measure_growth(folder, sizes, *((5, 0.04) if quick else (9, 0.1)), _teller(console))
+    table = Table(
+        title=f"microseconds for a call, by rows in each table; target: ratio ≤ {LIMIT:g}"
+    )
+    table.add_column("call")
+    for size in sizes:
+        table.add_column(f"{size:,}", justify="right")
+    table.add_column("worst ratio", justify="right")
+    table.add_column("")
+    missed = 0
+    for name, ratios in found["ratios"].items():
+        worst = max(ratios)
+        met = worst <= LIMIT
+        missed += not met
+        cells = [f"{value:,.0f}" for value in found["microseconds"][name]]
+        table.add_row(name, *cells, f"{worst:.2f}", _mark(met))
+    console.print(table)
+    memory = found["memory"]
+    for key, what in (
+        ("open_store", "an open store with 10 readers adds"),
+        ("stream", f"streaming {memory['chunks']:,} log chunks adds"),
+    ):
+        met = memory[key] < MEGABYTES
+        missed += not met
+        console.print(f"{what} {memory[key]:.1f} MB; target < {MEGABYTES:g} MB {_mark(met)}")
+    if not quick or output != RESULTS:
+        write_json("growth.json", {"machine": about, **found}, output)
+        title = "What a call costs when the tables grow"
+        draw_growth(
+            output / "growth.svg", title, sizes, found["ratios"], LIMIT, footer_of(about, "sqlite")
+        )
+    return 1 if missed else 0
+
+
+def _mark(met: bool) -> str:
+    return "[green]met[/]" if met else "[red]not met[/]"
+
+
+def _chosen(modules: dict[str, str], base: str, only: Sequence[str] | None) -> dict[str, str]:
+    unknown = set(only or ()) - {*SQLITE, *POSTGRES}
+    if unknown:
+        raise SystemExit(f"no such contender: {', '.join(sorted(unknown))}")
+    return {
+        name: module
+        for name, module in modules.items()
+        if (not only or name in only or name == base) and is_installed(name)
+    }
+
+
+def _rows(rows: Sequence[Row], keys: Sequence[str] | None) -> list[Row]:
+    chosen = [row for row in rows if not keys or row.key in keys]
+    if not chosen:
+        raise SystemExit(f"no such row; there are {', '.join(row.key for row in rows)}")
+    return chosen
+
+
+def _teller(console: Console) -> Callable[[str], None]:
+    return lambda line: console.print(f"[dim]{line}[/]")
+
+
+def _postgres_server() -> Any:
+    """Give the throw-away server of the tests, which lie beside this package."""
+    path = Path(__file__).parents[1] / "tests" / "postgres_server.py"
+    spec = importlib.util.spec_from_file_location("postgres_server", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.PostgresServer()
+
+
+def _parser() -> argparse.ArgumentParser:
+    def names(text: str) -> list[str]:
+        return [name.strip() for name in text.split(",")]
+
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="The same work by cw_store and by what people use."
+    )
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("race", "growth"),
+        default="race",
+        help="race: everybody side by side (default); growth: cost against table size, and memory",
+    )
+    parser.add_argument("--quick", action="store_true", help="about a minute; nothing is saved")
+    parser.add_argument("--check", action="store_true", help="only compare the answers")
+    parser.add_argument("--only", type=names, help="these contenders, and the base: a,b")
+    parser.add_argument("--rows", type=names, help="these rows, by their keys: find_task,mixed")
+    parser.add_argument(
+        "--database",
+        choices=tuple(PRODUCTS),
+        action="append",
+        help="only on this one",
+    )
+    parser.add_argument("--rounds", type=int, help="how often everybody has a turn")
+    parser.add_argument("--seconds", type=float, help="how long a row is measured in a round")
+    parser.add_argument("--race-seconds", type=float, help="the same for a row of fifty tasks")
+    parser.add_argument(
+        "--cpu", action="store_true", help="ratios of processor time, for a machine that is busy"
+    )
+    parser.add_argument("--folder", type=Path, help="where the databases are put for the run")
+    parser.add_argument("--output", type=Path, help="where the results are saved, partial or not")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

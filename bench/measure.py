@@ -1,0 +1,108 @@
+"""The stop-watch: one call at a time, or fifty tasks at once with a ticker beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections.abc import Awaitable, Callable
+from time import perf_counter, perf_counter_ns, process_time
+from typing import TypedDict
+
+from bench.work import MIXED_TASKS, Call
+
+TICK = 0.005
+WARM_UP = 0.15
+"""The part of the time that is run before anything is counted."""
+
+
+class CallTimes(TypedDict):
+    """Microseconds for a call; `cpu` is the time of all threads, less disturbed by neighbours."""
+
+    calls: int
+    cpu: float
+    median: float
+    mean: float
+    p99: float
+
+
+class Throughput(TypedDict):
+    """What fifty tasks got done, and the ticker's delays meanwhile, in milliseconds.
+
+    `fewest` and `most` are what the slowest and the fastest of the tasks did, `cpu` is in
+    microseconds for one of them.
+    """
+
+    per_second: float
+    cpu: float
+    fewest: int
+    most: int
+    lags: list[float]
+
+
+async def time_calls(call: Call, seconds: float, least: int = 10) -> CallTimes:
+    """Repeat a call for `seconds`, and at least so often, and time each."""
+    await _repeat(call, seconds * WARM_UP, max(1, least // 3))
+    cpu = process_time()
+    times = await _repeat(call, seconds, least)
+    cpu = process_time() - cpu
+    times.sort()
+    return {
+        "calls": len(times),
+        "cpu": cpu * 1e6 / len(times),
+        "median": statistics.median(times) / 1000,
+        "mean": statistics.fmean(times) / 1000,
+        "p99": times[int(len(times) * 0.99)] / 1000,
+    }
+
+
+async def _repeat(call: Call, seconds: float, least: int) -> list[int]:
+    times: list[int] = []
+    end = perf_counter_ns() + int(seconds * 1e9)
+    before = perf_counter_ns()
+    while before < end or len(times) < least:
+        await call()
+        after = perf_counter_ns()
+        times.append(after - before)
+        before = after
+    return times
+
+
+async def count_passes(work: Callable[[], Awaitable[int]], seconds: float) -> Throughput:
+    """Let fifty tasks repeat a piece of work for `seconds`, after a warm-up."""
+    await _race(work, seconds * WARM_UP)
+    lags: list[float] = []
+    ticker = asyncio.create_task(_tick(lags))
+    started, cpu = perf_counter(), process_time()
+    try:
+        done = await _race(work, seconds)
+        elapsed, cpu = perf_counter() - started, process_time() - cpu
+    finally:
+        ticker.cancel()
+    return {
+        "per_second": sum(done) / elapsed,
+        "cpu": cpu * 1e6 / sum(done),
+        "fewest": min(done),
+        "most": max(done),
+        "lags": lags,
+    }
+
+
+async def _race(work: Callable[[], Awaitable[int]], seconds: float) -> list[int]:
+    end = perf_counter() + seconds
+
+    async def runner() -> int:
+        done = 0
+        while perf_counter() < end:
+            done += await work()
+            # Who blocks the loop must let the others have a turn some time.
+            await asyncio.sleep(0)
+        return done
+
+    return await asyncio.gather(*(runner() for _ in range(MIXED_TASKS)))
+
+
+async def _tick(lags: list[float]) -> None:
+    while True:
+        due = perf_counter() + TICK
+        await asyncio.sleep(TICK)
+        lags.append((perf_counter() - due) * 1000)

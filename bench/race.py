@@ -1,0 +1,207 @@
+"""A whole run: databases, checks, rounds in which all contenders take turns, and the figures."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypedDict
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from bench.answers import first_difference, rows_left
+from bench.seed import make_seed, plant, sqlalchemy_url
+from bench.work import RACES, Row
+from bench.worker import Worker
+from cw_store import ensure_schema
+
+Tell = Callable[[str], None]
+"""Takes a line for whoever watches."""
+
+
+class Figure(TypedDict):
+    """One contender in one row: the median over the rounds, and its ratio to the base.
+
+    `value` is in microseconds, per second, or milliseconds of lag, as the row's kind says. The
+    ratio is the median of the rounds' ratios; `details` are the rounds as measured.
+    """
+
+    value: float
+    ratio: float | None
+    details: list[dict[str, Any]]
+
+
+Figures = dict[str, dict[str, Figure]]
+"""By row, then by contender."""
+
+
+class WrongAnswersError(Exception):
+    """The contenders do not do the same work."""
+
+
+@dataclass
+class Entry:
+    """One contender at one setting of `synchronous`: its process, and what it did in each round."""
+
+    worker: Worker
+    rounds: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
+
+
+Entries = dict[tuple[str, str], Entry]
+"""By contender and setting of `synchronous`."""
+
+
+@dataclass(frozen=True)
+class Race:
+    """Who runs, on which databases, against which base."""
+
+    modules: dict[str, str]
+    base: str
+    rows: Sequence[Row]
+    new_database: Callable[[str], str]
+    """Gives the URL of a database with the schema and the seed; it is told a name for it."""
+    by_cpu: bool = False
+    """Compare the processor's time for a call, where neighbours make the other too noisy."""
+
+    @contextmanager
+    def entries(self) -> Iterator[Entries]:
+        """Start everybody's process."""
+        settings = sorted({row.synchronous for row in self.rows})
+        entries: Entries = {}
+        with ExitStack() as stack:
+            for number, (name, module) in enumerate(self.modules.items()):
+                for synchronous in settings:
+                    worker = Worker(
+                        name,
+                        {
+                            "module": module,
+                            "url": self.new_database(f"{number}-{synchronous}"),
+                            "synchronous": synchronous,
+                        },
+                    )
+                    entries[name, synchronous] = Entry(stack.enter_context(worker))
+            yield entries
+
+    def check(self, entries: Entries) -> None:
+        """Raise WrongAnswersError unless all give the base's answers and leave its rows."""
+        seed = make_seed()
+        expected: dict[str, Any] | None = None
+        for (name, _), entry in sorted(entries.items(), key=lambda item: item[0][0] != self.base):
+            found = {
+                "answers": entry.worker.ask(what="answer"),
+                "rows left": asyncio.run(rows_left(entry.worker.url, seed)),
+            }
+            if expected is None:
+                expected = found
+            difference = first_difference(found, expected)
+            if difference is not None:
+                raise WrongAnswersError(f"{name} does not agree with {self.base}: {difference}")
+
+    def run(
+        self, entries: Entries, rounds: int, seconds: float, race_seconds: float, tell: Tell
+    ) -> Figures:
+        """Let all run row by row, round by round; whoever is first changes with each round."""
+        runs = list(dict.fromkeys((row.run, row.synchronous) for row in self.rows))
+        names = list(self.modules)
+        for number in range(rounds):
+            tell(f"round {number + 1} of {rounds}")
+            turn = number % len(names)
+            for run, synchronous in runs:
+                length = race_seconds if run in RACES else seconds
+                for name in names[turn:] + names[:turn]:
+                    entry = entries[name, synchronous]
+                    result = entry.worker.ask(what=run, seconds=length)
+                    entry.rounds.setdefault(run, []).append(result)
+        return {row.key: self._figures(row, entries) for row in self.rows}
+
+    def _figures(self, row: Row, entries: Entries) -> dict[str, Figure]:
+        rounds = {name: entries[name, row.synchronous].rounds[row.run] for name in self.modules}
+        base = rounds[self.base]
+        return {
+            name: {
+                "value": _value(row, theirs),
+                "ratio": self._ratio(row, theirs, base),
+                "details": [] if row.kind == "lag" else [_detail(each) for each in theirs],
+            }
+            for name, theirs in rounds.items()
+        }
+
+    def _ratio(
+        self, row: Row, theirs: list[dict[str, Any]], base: list[dict[str, Any]]
+    ) -> float | None:
+        if row.kind == "lag":
+            return None
+        pairs = list(zip(theirs, base, strict=True))
+        if self.by_cpu:
+            ratio = statistics.median(one["cpu"] / other["cpu"] for one, other in pairs)
+            return ratio if row.kind == "microseconds" else 1 / ratio
+        key = "median" if row.kind == "microseconds" else "per_second"
+        return statistics.median(one[key] / other[key] for one, other in pairs)
+
+
+def _value(row: Row, rounds: list[dict[str, Any]]) -> float:
+    match row.kind:
+        case "microseconds":
+            return statistics.median(each["median"] for each in rounds)
+        case "per second":
+            return statistics.median(each["per_second"] for each in rounds)
+        case "lag":
+            lags = sorted(lag for each in rounds for lag in each["lags"])
+            return lags[min(len(lags) - 1, int(len(lags) * 0.99))]
+
+
+def _detail(measured: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: round(value, 2) for name, value in measured.items() if not isinstance(value, list)
+    }
+
+
+def sqlite_databases(folder: Path) -> Callable[[str], str]:
+    """Prepare one SQLite file with schema and seed, and hand out copies of it."""
+    template = folder / "template.db"
+
+    async def prepare() -> None:
+        await ensure_schema(template)
+        await plant(make_seed(), str(template))
+
+    asyncio.run(prepare())
+
+    def copied(name: str) -> str:
+        return str(shutil.copyfile(template, folder / f"{name}.db"))
+
+    return copied
+
+
+def postgres_databases(create: Callable[[], str]) -> Callable[[str], str]:
+    """Prepare empty PostgreSQL databases, which `create` gives, as they are asked for."""
+
+    async def prepare(url: str) -> None:
+        await ensure_schema(url)
+        await plant(make_seed(), url)
+
+    def created(name: str) -> str:
+        url = create()
+        asyncio.run(prepare(url))
+        return url
+
+    return created
+
+
+def postgres_version(url: str) -> str:
+    """Ask a server what it is."""
+
+    async def ask() -> str:
+        engine = create_async_engine(sqlalchemy_url(url))
+        try:
+            async with engine.connect() as connection:
+                found = await connection.execute(text("SHOW server_version"))
+                return found.scalar_one().partition(" ")[0]
+        finally:
+            await engine.dispose()
+
+    return asyncio.run(ask())

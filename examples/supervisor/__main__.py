@@ -1,0 +1,178 @@
+"""Run a plan: `python -m examples.supervisor [plan.toml] --store cw.db --workers 2`.
+
+Exit code 0 when the plan is completed, 1 when part of it can't be, 2 when it can't begin, and
+130 when it was interrupted; the same command then goes on where it stopped.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from cw_store import Store, StoreError
+
+from .display import last_lines_of_blocked, summary_table, task_table
+from .plan import Plan, PlanError, read_plan, store_plan
+from .processes import LockedError, only_supervisor
+from .supervisor import Supervisor
+
+FRAME_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What the command line said, checked."""
+
+    plan: Plan
+    store_url: str
+    workers: int
+    retry_blocked: bool
+
+
+def read_arguments() -> Arguments:
+    """Read the command line and the plan; `PlanError` when they don't go together."""
+    parser = argparse.ArgumentParser(prog="python -m examples.supervisor", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    shipped = Path(__file__).with_name("plan.toml")
+    parser.add_argument("plan", nargs="?", type=Path, default=shipped, help="a TOML file")
+    parser.add_argument(
+        "--store",
+        default=os.environ.get("CW_STORE_URL", "cw.db"),
+        help="database file or URL; $CW_STORE_URL, else cw.db",
+    )
+    parser.add_argument("--workers", type=int, help="how many tasks may run at once")
+    parser.add_argument(
+        "--retry-blocked", action="store_true", help="let tasks that crashed too often run again"
+    )
+    given = parser.parse_args()
+    plan = read_plan(given.plan)
+    workers = given.workers or max(plan.workers_needed, os.cpu_count() or 1)
+    if workers < plan.workers_needed:
+        raise PlanError(
+            f"{given.plan}: needs {plan.workers_needed} workers, because its tasks "
+            f"talk to each other; --workers {workers} is too few"
+        )
+    return Arguments(plan, absolute(given.store), workers, given.retry_blocked)
+
+
+def absolute(store: str) -> str:
+    """Name the store so that a command finds it from any folder."""
+    for prefix in ("sqlite:///", "sqlite+aiosqlite:///"):
+        store = store.removeprefix(prefix)
+    if store in ("", ":memory:"):
+        raise PlanError("agents are processes of their own: they need a store that is a file")
+    return store if "://" in store else str(Path(store).resolve())
+
+
+async def run(arguments: Arguments, lock: int) -> int:
+    """Open the store, run the plan, show what happens, and return the exit code."""
+    plan, begun = arguments.plan, time.monotonic()
+    console = Console()
+    async with Store(arguments.store_url) as store:
+        async with store.unit_of_work(label="store the plan") as uow:
+            initiative = await store_plan(uow, plan)
+        async with showing(store, plan, console) as report:
+            report(f"{plan.name} ({initiative.status})")
+            supervisor = Supervisor(
+                store,
+                plan,
+                store_url=arguments.store_url,
+                lock=lock,
+                workers=arguments.workers,
+                report=report,
+            )
+            if arguments.retry_blocked:
+                await supervisor.retry_blocked()
+            finished = await finish_or_interrupt(supervisor)
+
+        seconds = time.monotonic() - begun
+        for name, lines in await last_lines_of_blocked(store, plan.id):
+            console.print(f"\n{name} is blocked. It wrote at last:", style="bold", highlight=False)
+            console.print(lines, markup=False, highlight=False, soft_wrap=True)
+        console.print(await summary_table(store, plan.id, seconds, arguments.store_url))
+        async with store.unit_of_work(read_only=True) as uow:
+            initiative = await uow.initiatives.find_by_id(plan.id)
+    if not finished:
+        console.print("Interrupted. The same command goes on from here.")
+        return 130
+    return 0 if initiative is not None and initiative.status == "completed" else 1
+
+
+async def finish_or_interrupt(supervisor: Supervisor) -> bool:
+    """Run the supervisor to its end, or until SIGINT or SIGTERM; return whether it finished."""
+    work = asyncio.create_task(supervisor.run(), name="supervisor")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, work.cancel)
+    try:
+        await work
+    except asyncio.CancelledError:
+        return False
+    return True
+
+
+@asynccontextmanager
+async def showing(
+    store: Store, plan: Plan, console: Console
+) -> AsyncGenerator[Callable[[str], None]]:
+    """Show the tasks while the block runs: a live table, or lines where there is no terminal.
+
+    The value is to be called with each piece of news.
+    """
+    begun = time.monotonic()
+
+    def print_line(news: str) -> None:
+        print(f"{time.monotonic() - begun:6.1f} s  {news}", flush=True)
+
+    if not console.is_terminal:
+        yield print_line
+        return
+
+    latest = ""
+
+    def keep_latest(news: str) -> None:
+        nonlocal latest
+        latest = news
+
+    with Live(console=console, auto_refresh=False) as live:
+
+        async def draw() -> None:
+            table = await task_table(store, plan.id)
+            table.title, table.caption = plan.name, latest
+            live.update(table, refresh=True)
+
+        async def draw_all_the_time() -> None:
+            while True:
+                await draw()
+                await asyncio.sleep(FRAME_SECONDS)
+
+        drawing = asyncio.create_task(draw_all_the_time(), name="live table")
+        try:
+            yield keep_latest
+        finally:
+            drawing.cancel()
+            await asyncio.wait([drawing])
+            await draw()
+
+
+def main() -> int:
+    """Run the command line."""
+    try:
+        arguments = read_arguments()
+        with only_supervisor(arguments.store_url) as lock:
+            return asyncio.run(run(arguments, lock))
+    except (PlanError, LockedError, StoreError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""What a command runs to ask another agent a question and wait for its answer.
+
+    python -m examples.supervisor.ask --to guide "Which SQLite is this?"
+
+`--to` is the name of an agent, or of a task of the same plan: then whichever agent works on that
+task is asked. The answer is printed. It is remembered, too: when this task has to run again after
+an interruption, a question that was answered already is not asked again.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+
+from cw_store import Agent, Store, UnitOfWork
+
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 1.0
+
+
+class NobodyAnswersError(Exception):
+    """There is nobody, or nobody any more, who could answer."""
+
+
+async def ask(store: Store, agent_id: str, to: str, question: str) -> str:
+    """Ask `question`, wait, and return the answer; `NobodyAnswersError` when none can come."""
+    async with store.unit_of_work(read_only=True) as uow:
+        me = await uow.agents.find_by_id(agent_id)
+        if me is None or me.task_id is None:
+            raise NobodyAnswersError("only an agent that works on a task can ask")
+        tries = [agent.id for agent in await uow.agents.find_all() if agent.task_id == me.task_id]
+
+    asked_agent_id = None
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        async with store.unit_of_work(read_only=True) as uow:
+            answer = await find_answer(uow, tries, question)
+            if answer is not None:
+                break
+            addressee = await find_addressee(uow, me, to)
+        # A new agent at the other end, because the one that was asked crashed, is asked afresh.
+        if addressee is not None and addressee.id != asked_agent_id:
+            async with store.unit_of_work(label="ask") as uow:
+                await uow.conversations.create(
+                    from_agent_id=me.id,
+                    to_agent_id=addressee.id,
+                    initiative_id=me.initiative_id,
+                    task_id=me.task_id,
+                    question=question,
+                )
+                await uow.agents.update(me.id, status="waiting_for_input")
+            asked_agent_id = addressee.id
+            pause = FIRST_PAUSE_SECONDS
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
+
+    if asked_agent_id is not None:
+        async with store.unit_of_work(label="go on after an answer") as uow:
+            await uow.agents.update(me.id, status="running")
+    return answer
+
+
+async def find_answer(uow: UnitOfWork, tries: list[str], question: str) -> str | None:
+    """Return the answer to this question that some try of the task was given, if one was."""
+    for agent_id in tries:
+        for conversation in await uow.conversations.find_by_from_agent_id(agent_id):
+            if conversation.question == question and conversation.status == "answered":
+                return conversation.answer
+    return None
+
+
+async def find_addressee(uow: UnitOfWork, me: Agent, to: str) -> Agent | None:
+    """Return the agent to ask, `None` while it is not there yet."""
+    addressee = await uow.agents.find_by_name(to)
+    if addressee is None and me.initiative_id is not None:
+        tasks = await uow.tasks.find_by_initiative_id(me.initiative_id)
+        task = next((task for task in tasks if task.name == to), None)
+        if task is None:
+            raise NobodyAnswersError(f"there is no agent and no task {to!r}")
+        if task.status in ("completed", "blocked"):
+            raise NobodyAnswersError(f"the task {to!r} is {task.status}: nobody works on it")
+        addressee = await uow.agents.find_by_task_id(task.id)
+        if addressee is None or addressee.status not in ("running", "waiting_for_input"):
+            return None
+    if addressee is None or addressee.status not in ("running", "waiting_for_input"):
+        raise NobodyAnswersError(f"the agent {to!r} has ended")
+    return addressee
+
+
+async def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m examples.supervisor.ask")
+    parser.add_argument("question")
+    parser.add_argument("--to", required=True, help="the name of an agent or of a task")
+    parser.add_argument("--timeout", type=float, default=60.0, help="in seconds")
+    given = parser.parse_args()
+    try:
+        async with asyncio.timeout(given.timeout), Store() as store:
+            print(await ask(store, os.environ["CW_AGENT_ID"], given.to, given.question))
+    except TimeoutError:
+        print(f"{given.to} did not answer within {given.timeout:g} seconds", file=sys.stderr)
+        return 1
+    except NobodyAnswersError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

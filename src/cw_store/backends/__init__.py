@@ -1,0 +1,1 @@
+"""What is different between databases: connections, turns, transactions, errors."""

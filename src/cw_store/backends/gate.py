@@ -1,0 +1,153 @@
+"""The write gate: one writer at a time, first come first served.
+
+SQLite has one writer. Its own way to wait for it is unfair, and so is a connection
+pool's, whose queue lets a running task overtake those who wait. Here a turn is handed
+directly to the one who has waited longest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any, TypeVar
+
+from cw_store.backends.waiting import Waiting
+from cw_store.errors import StoreBusyError, StoreClosedError, TurnHolder
+
+
+class Turn(Waiting[Any]):
+    """A place in the queue, later the right to write; what waits for it is told what then."""
+
+    __slots__ = ("deadline", "given_up", "label", "since", "task_name", "timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, label: str | None, timeout: float) -> None:
+        super().__init__(loop)
+        self.label = label
+        self.since = loop.time()
+        self.deadline = self.since + timeout
+        task = asyncio.current_task()
+        self.task_name = task.get_name() if task else None
+        self.given_up = False
+        self.timer: asyncio.TimerHandle | None = None
+
+    def granted(self) -> None:
+        """Wake the task that waits: the turn is its own until the gate is released."""
+        self.settle()
+
+    def refused(self, error: Exception) -> None:
+        """End the wait with an error."""
+        self.error = error
+        self.settle()
+
+    def give_up(self) -> None:
+        """Leave the queue; the gate passes over a turn that was given up."""
+        self.given_up = True
+        if self.timer is not None:
+            self.timer.cancel()
+
+
+T = TypeVar("T", bound=Turn)
+
+
+class WriteGate:
+    """Hands the turn from one writer to the next."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
+        self._loop = loop
+        self._timeout = timeout
+        self._queue: deque[Turn] = deque()
+        self._holder: Turn | None = None
+        self._closed = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody gets a turn any more."""
+        return self._closed
+
+    @property
+    def is_free(self) -> bool:
+        """Whether a turn asked for now would be granted at once."""
+        return self._holder is None
+
+    def holder(self) -> TurnHolder | None:
+        """Describe who holds the turn, or None."""
+        if self._holder is None:
+            return None
+        seconds = self._loop.time() - self._holder.since
+        return TurnHolder(self._holder.label, self._holder.task_name, seconds)
+
+    def ask(self, turn: Turn) -> None:
+        """Queue up; `turn.granted()` or `turn.refused()` is called now or later, once."""
+        if self._closed:
+            turn.refused(StoreClosedError("the store is closed"))
+        elif self._holder is None:
+            self._grant(turn)
+        else:
+            self._queue.append(turn)
+            turn.timer = self._loop.call_at(turn.deadline, self._expire, turn)
+
+    async def turn(self, label: str | None) -> Turn:
+        """Wait for the turn; raises StoreBusyError when it does not come in time."""
+        turn = Turn(self._loop, label, self._timeout)
+        self.ask(turn)
+        try:
+            await turn
+        except BaseException:
+            if self._holder is turn:
+                self.release(turn)  # granted in the very moment of the cancellation
+            else:
+                turn.give_up()
+            raise
+        return turn
+
+    def release(self, turn: Turn) -> None:
+        """Pass the turn on to the one who has waited longest."""
+        if self._holder is not turn:
+            return
+        self._holder = None
+        while self._queue:
+            following = self._queue.popleft()
+            if not following.given_up:
+                self._grant(following)
+                return
+
+    def take_while(self, kind: type[T], limit: int) -> list[T]:
+        """Remove and return the turns at the head of the queue that are of this kind."""
+        taken: list[T] = []
+        while self._queue and len(taken) < limit:
+            turn = self._queue[0]
+            if turn.given_up:
+                self._queue.popleft()
+            elif isinstance(turn, kind):
+                self._queue.popleft()
+                turn.give_up()
+                taken.append(turn)
+            else:
+                break
+        return taken
+
+    def close(self) -> None:
+        """Refuse everybody who waits, and whoever comes later."""
+        self._closed = True
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.given_up:
+                turn.give_up()
+                turn.refused(StoreClosedError("the store was closed while this waited"))
+
+    def _grant(self, turn: Turn) -> None:
+        if turn.timer is not None:
+            turn.timer.cancel()
+        self._holder = turn
+        if turn.timer is not None:
+            turn.since = self._loop.time()
+        turn.granted()
+
+    def _expire(self, turn: Turn) -> None:
+        if not turn.given_up:
+            turn.give_up()
+            turn.refused(
+                StoreBusyError(
+                    f"the writer's turn did not come within {self._timeout:g} s", self.holder()
+                )
+            )

@@ -1,0 +1,101 @@
+"""What a store asks of a database: the port that both backends implement."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Dialect
+
+from cw_store.backends.session import SessionOwner, UnitSession
+from cw_store.repos.sql.door import Executor, Prepared, Query
+
+R = TypeVar("R")
+
+
+class Transaction(Protocol):
+    """One transaction after another on one connection; each begins with its first statement."""
+
+    @property
+    def active(self) -> bool:
+        """Whether anything may have reached the database since the last commit or rollback."""
+        ...
+
+    @property
+    def committed(self) -> bool | None:
+        """How the last transaction that reached the database ended; None before."""
+        ...
+
+    def session(self, owner: SessionOwner) -> UnitSession:
+        """Return a session on the same connection, in the same transaction."""
+        ...
+
+    def prepare(self, query: Query[R]) -> Prepared[R]:
+        """Return the query compiled for this database."""
+        ...
+
+    def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> Awaitable[list[R]]:
+        """Run a statement and return its rows as records."""
+        ...
+
+    def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> Awaitable[int]:
+        """Run a statement and return how many rows it changed."""
+        ...
+
+    def many(self, prepared: Prepared[Any], batch: Sequence[Sequence[Any]]) -> Awaitable[None]:
+        """Run a statement once for each entry of the batch, all or nothing."""
+        ...
+
+    def serialize(self, name: str) -> Awaitable[None]:
+        """Take turns with every other transaction that names `name`, until the end of this one."""
+        ...
+
+    async def savepoint(self, name: str) -> None:
+        """Set a savepoint."""
+        ...
+
+    async def release(self, name: str) -> None:
+        """Keep what was done since the savepoint."""
+        ...
+
+    async def undo(self, name: str) -> None:
+        """Undo what was done since the savepoint; done even when the caller is cancelled."""
+        ...
+
+    async def commit(self) -> None:
+        """Commit and give the connection back; done even when the caller is cancelled."""
+        ...
+
+    async def rollback(self) -> None:
+        """Roll back and give the connection back; done even when the caller is cancelled."""
+        ...
+
+
+class Backend(Executor, Protocol):
+    """One database, open."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect that statements are compiled for."""
+        ...
+
+    @property
+    def connections_in_use(self) -> int:
+        """How many connections somebody holds or is visiting."""
+        ...
+
+    def transaction(self, *, read_only: bool, label: str | None) -> Transaction:
+        """Return a transaction that has not begun."""
+        ...
+
+    async def open(self) -> None:
+        """Connect; raises StoreBusyError or StoreError when that is not possible."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection; what has not committed is rolled back."""
+        ...
+
+    def abandon(self) -> None:
+        """Let go of everything without an event loop, because the store's own is gone."""
+        ...

@@ -1,0 +1,582 @@
+"""PostgreSQL through asyncpg: a pool of connections, any number of writers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
+from typing import Any, TypeVar
+
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
+from sqlalchemy import URL, Dialect, Index
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.schema import ColumnCollectionConstraint
+
+from cw_store.backends.cancellation import finish
+from cw_store.backends.session import SessionOwner, Sessions, UnitSession
+from cw_store.errors import (
+    AlreadyExistsError,
+    BrokenReferenceError,
+    InvalidValueError,
+    ReadOnlyError,
+    SchemaError,
+    StoreBusyError,
+    StoreClosedError,
+    StoreError,
+    UnitOfWorkError,
+)
+from cw_store.repos.sql.door import Executor, Prepared, Query
+from cw_store.schema import metadata
+from cw_store.types import ValueRules, read_json, use_rules
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+IDLE_SECONDS = 60.0
+"""How long an idle connection is kept; what lies on the way may drop an older one silently."""
+
+_driver: Any = asyncpg
+
+BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+
+_constraint_columns: dict[str, tuple[str, ...]] = {
+    str(constraint.name): tuple(str(column.name) for column in constraint.columns)
+    for table in metadata.tables.values()
+    for constraint in (*table.constraints, *table.indexes)
+    if isinstance(constraint, (ColumnCollectionConstraint, Index))
+}
+
+
+def driver_url(server: URL) -> str:
+    """Return the URL as asyncpg takes it, with the password in it."""
+    return server.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+async def prepare_connection(connection: Any) -> None:
+    """Make a new connection take JSON text and give JSON values, for jsonb and json alike."""
+    for name in ("jsonb", "json"):
+        await connection.set_type_codec(
+            name, encoder=str, decoder=read_json, schema="pg_catalog", format="text"
+        )
+
+
+def server_settings(timeout: float) -> dict[str, str]:
+    """Return what every connection sets: a name to be found by, and an end to waiting for locks."""
+    return {"application_name": "cw_store", "lock_timeout": str(max(1, int(timeout * 1000)))}
+
+
+async def connect(server: URL, timeout: float) -> Any:
+    """Open one connection beside any pool, for a migration or a copy."""
+    return await _driver.connect(
+        driver_url(server), timeout=timeout or 1.0, server_settings=server_settings(timeout)
+    )
+
+
+@contextmanager
+def refusals() -> Generator[None]:
+    """Turn the driver's errors, also those that SQLAlchemy has wrapped, into ours."""
+    try:
+        yield
+    except DBAPIError as error:
+        cause = error.orig.__cause__ if error.orig is not None else None
+        raise _failure(None, cause or error) from error
+    except DRIVER_ERRORS as error:
+        if isinstance(error, StoreError):
+            raise
+        raise _failure(None, error) from error
+
+
+class PostgresBackend:
+    """One PostgreSQL database, as one process on one event loop uses it."""
+
+    def __init__(
+        self, server: URL, *, pool_size: int, busy_timeout: float, rules: ValueRules
+    ) -> None:
+        self._dsn = driver_url(server)
+        self._pool_size = pool_size
+        self.timeout = busy_timeout
+        self._prepared: dict[Query[Any], Prepared[Any]] = {}
+        self.sessions = Sessions("postgresql+asyncpg", lambda: connect(server, busy_timeout))
+        self.dialect: Dialect = self.sessions.dialect
+        use_rules(self.dialect, rules)
+        self._pool: Any = None
+        self._closed = False
+        # asyncpg's own queue lets a task that gives a connection back overtake those who wait.
+        self._places = asyncio.Semaphore(pool_size)
+        self.connections_in_use = 0
+
+    async def open(self) -> None:
+        """Connect; raises StoreBusyError when the server does not answer."""
+        with refusals():
+            self._pool = await _driver.create_pool(
+                self._dsn,
+                min_size=1,
+                max_size=self._pool_size,
+                init=prepare_connection,
+                # Every transaction ends before its connection comes back, so the round trip
+                # that resets a connection would find nothing to do.
+                reset=_nothing,
+                max_inactive_connection_lifetime=IDLE_SECONDS,
+                timeout=self.timeout or 1.0,
+                # Longer than a wait for a lock, which the server ends by itself.
+                command_timeout=self.timeout + 5.0,
+                server_settings=server_settings(self.timeout),
+            )
+
+    async def close(self) -> None:
+        """Close every connection; what has not committed is rolled back."""
+        self._closed = True
+        if self._pool is not None:
+            if self.connections_in_use:
+                self._pool.terminate()
+                return
+            try:
+                await finish(self._pool.close())
+            except DRIVER_ERRORS:
+                # The server cut a connection just now, so there is nobody to say goodbye to.
+                self._pool.terminate()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody gets a connection any more."""
+        return self._closed
+
+    def abandon(self) -> None:
+        """Let go of everything without an event loop, because the store's own is gone."""
+        self._closed = True
+
+    def prepare(self, query: Query[R]) -> Prepared[R]:
+        """Return the query compiled for this database."""
+        prepared = self._prepared.get(query)
+        if prepared is None:
+            prepared = self._prepared[query] = query.prepare(self.dialect)
+        return prepared
+
+    def transaction(self, *, read_only: bool, label: str | None) -> PostgresTransaction:
+        """Return a transaction that has not begun; nobody waits for a turn, so no label is kept."""
+        return PostgresTransaction(self, BEGIN_READING if read_only else BEGIN_WRITING)
+
+    async def acquire(self) -> Any:
+        """Take a connection out of the pool; raises StoreBusyError when there is none in time."""
+        try:
+            async with asyncio.timeout(self.timeout or None):
+                await self._places.acquire()
+                try:
+                    if self._closed:
+                        raise StoreClosedError("the store is closed")
+                    connection = await self._pool.acquire()
+                except BaseException:
+                    self._places.release()
+                    raise
+        except DRIVER_ERRORS as error:
+            if isinstance(error, StoreError):
+                raise
+            if isinstance(error, TimeoutError):
+                raise StoreBusyError(
+                    f"none of the {self._pool_size} connections was free within "
+                    f"{self.timeout:g} s, or the server did not answer"
+                ) from error
+            raise self.failure(None, error) from error
+        self.connections_in_use += 1
+        return connection
+
+    def failure(self, prepared: Prepared[Any] | None, error: BaseException) -> StoreError:
+        """Return what the driver's error means to a caller."""
+        if self._closed:
+            return StoreClosedError("the store was closed meanwhile")
+        return _failure(prepared, error)
+
+    async def release(self, connection: Any) -> None:
+        """Put a connection back."""
+        try:
+            # A connection that was lost has left the pool by itself.
+            with suppress(*DRIVER_ERRORS):
+                await self._pool.release(connection)
+        finally:
+            self.connections_in_use -= 1
+            self._places.release()
+
+    # One call, one transaction: the executor of the store's own repositories.
+
+    async def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> list[R]:
+        """Run one statement by itself and return its rows as records."""
+        return await self._alone(prepared, _rows, parameters)
+
+    async def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> int:
+        """Run one statement by itself and return how many rows it changed."""
+        return await self._alone(prepared, _count, parameters)
+
+    async def many(self, prepared: Prepared[Any], batch: Sequence[Sequence[Any]]) -> None:
+        """Run one statement for each entry, in a transaction of its own."""
+        await self._alone(prepared, _many, batch)
+
+    async def serialize(self, name: str) -> None:
+        """Do nothing: a call by itself holds no turn."""
+
+    def atomic(self) -> AbstractAsyncContextManager[Executor]:
+        """Give a transaction of its own."""
+        return self._atomic()
+
+    @asynccontextmanager
+    async def _atomic(self) -> AsyncGenerator[Executor]:
+        transaction = PostgresTransaction(self, BEGIN_WRITING)
+        try:
+            yield transaction
+        except BaseException:
+            await transaction.rollback()
+            raise
+        await transaction.commit()
+
+    async def _alone(
+        self, prepared: Prepared[Any], run: Callable[..., Awaitable[T]], parameters: Sequence[Any]
+    ) -> T:
+        connection = await self.acquire()
+        try:
+            return await run(connection, prepared, parameters)
+        except DRIVER_ERRORS as error:
+            if prepared.query.writes and _is_lost(error):
+                raise StoreError(
+                    "the connection to the server was lost during a write; "
+                    "whether it is stored is not known"
+                ) from error
+            raise self.failure(prepared, error) from error
+        finally:
+            await finish(self.release(connection))
+
+
+class PostgresTransaction:
+    """One transaction after another; each takes a connection with its first statement."""
+
+    def __init__(self, backend: PostgresBackend, begin: str) -> None:
+        self._backend = backend
+        self._begin = begin
+        self._connection: Any = None
+        # Transactions of this unit are numbered: a task it left behind may still wait to begin.
+        self._number = 0
+        # A statement that another task has under way must end before the transaction can.
+        self._lock = asyncio.Lock()
+        self.committed: bool | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether a connection is held."""
+        return self._connection is not None
+
+    async def begun(self) -> Any:
+        """Return the connection, in its transaction.
+
+        BEGIN is also the question whether the connection still lives: when it does not,
+        nothing has happened yet, and another connection is tried.
+        """
+        number = self._number
+        while self._connection is None:
+            connection = await self._backend.acquire()
+            if number != self._number:
+                await finish(self._backend.release(connection))
+                raise UnitOfWorkError("the unit of work ended while this waited for a connection")
+            self._connection = connection
+            try:
+                await connection.execute(self._begin)
+            except DRIVER_ERRORS as error:
+                self._connection = None
+                await finish(self._backend.release(connection))
+                if not _is_lost(error) or self._backend.is_closed:
+                    raise self._backend.failure(None, error) from error
+        return self._connection
+
+    def prepare(self, query: Query[R]) -> Prepared[R]:
+        """Return the query compiled for this database."""
+        return self._backend.prepare(query)
+
+    async def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> list[R]:
+        """Run a statement and return its rows as records."""
+        return await self._run(prepared, _rows, parameters)
+
+    async def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> int:
+        """Run a statement and return how many rows it changed."""
+        return await self._run(prepared, _count, parameters)
+
+    async def many(self, prepared: Prepared[Any], batch: Sequence[Sequence[Any]]) -> None:
+        """Run a statement once for each entry of the batch, all or nothing."""
+        await self._run(prepared, _many, batch)
+
+    async def serialize(self, name: str) -> None:
+        """Take an advisory lock that the end of the transaction releases."""
+        await self._execute(TAKE_TURNS, name)
+
+    def atomic(self) -> AbstractAsyncContextManager[Executor]:
+        """Give this transaction."""
+        return nullcontext(self)
+
+    def session(self, owner: SessionOwner) -> UnitSession:
+        """Return a session in this transaction."""
+        return self._backend.sessions.session_on(StandIn(self, owner), owner)
+
+    async def savepoint(self, name: str) -> None:
+        """Set a savepoint."""
+        await self._execute(f"SAVEPOINT {name}")
+
+    async def release(self, name: str) -> None:
+        """Keep what was done since the savepoint."""
+        await self._execute(f"RELEASE {name}")
+
+    async def undo(self, name: str) -> None:
+        """Undo what was done since the savepoint; done even when the caller is cancelled."""
+        await finish(self._execute(f"ROLLBACK TO {name}; RELEASE {name}"))
+
+    async def commit(self) -> None:
+        """Commit and give the connection back; done even when the caller is cancelled."""
+        self._number += 1
+        if self._connection is not None:
+            await finish(self._end("COMMIT"))
+
+    async def rollback(self) -> None:
+        """Roll back and give the connection back; done even when the caller is cancelled."""
+        self._number += 1
+        if self._connection is not None:
+            await finish(self._end("ROLLBACK"))
+
+    async def _run(
+        self, prepared: Prepared[Any], run: Callable[..., Awaitable[T]], parameters: Sequence[Any]
+    ) -> T:
+        async with self._lock:
+            connection = await self.begun()
+            try:
+                return await run(connection, prepared, parameters)
+            except DRIVER_ERRORS as error:
+                raise self._backend.failure(prepared, error) from error
+
+    async def _execute(self, sql: str, *parameters: Any) -> None:
+        async with self._lock:
+            connection = await self.begun()
+            try:
+                await connection.execute(sql, *parameters)
+            except DRIVER_ERRORS as error:
+                raise self._backend.failure(None, error) from error
+
+    async def _end(self, sql: str) -> None:
+        async with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is None:
+                return
+            self.committed = False
+            try:
+                status = await connection.execute(sql)
+            except DRIVER_ERRORS as error:
+                with suppress(*DRIVER_ERRORS):
+                    connection.terminate()
+                if sql == "COMMIT":
+                    raise _not_committed(error) from error
+            else:
+                self.committed = status == "COMMIT"
+                if sql == "COMMIT" and not self.committed:
+                    raise UnitOfWorkError(
+                        "the database rolled this unit of work back; nothing of it is stored"
+                    )
+            finally:
+                await self._backend.release(connection)
+
+
+class StandIn:
+    """Stands in for an asyncpg connection in front of SQLAlchemy's adapter."""
+
+    def __init__(self, transaction: PostgresTransaction, owner: SessionOwner) -> None:
+        self._transaction = transaction
+        self._owner = owner
+
+    async def run(self, work: Callable[[Any], Awaitable[T]], *, sql: str | None = None) -> T:
+        """Run in the unit's turn, on the connection of its transaction."""
+
+        async def attempt() -> T:
+            connection = await self._transaction.begun()
+            try:
+                return await work(connection)
+            except _driver.ReadOnlySQLTransactionError as error:
+                raise ReadOnlyError("this unit of work only reads") from error
+
+        recovers = sql is not None and sql.startswith("ROLLBACK TO")
+        return await self._owner.in_turn(attempt, recovers=recovers)
+
+    def transaction(self, **_settings: Any) -> StandInTransaction:
+        """Return what SQLAlchemy takes for its transaction: the unit's own."""
+        return StandInTransaction(self._owner)
+
+    async def prepare(self, sql: str, *, name: str | None = None) -> StandInStatement:
+        """Prepare a statement."""
+        statement = await self.run(lambda connection: connection.prepare(sql, name=name), sql=sql)
+        return StandInStatement(self, statement, sql)
+
+    async def executemany(self, sql: str, batch: Sequence[Any]) -> None:
+        """Run one statement for each entry."""
+        await self.run(lambda connection: connection.executemany(sql, batch))
+
+    async def set_type_codec(self, name: str, **_settings: Any) -> None:
+        """Leave the codecs as `prepare_connection` made them."""
+
+    async def reload_schema_state(self) -> None:
+        """Forget what was known of types, after DDL."""
+        await self.run(lambda connection: connection.reload_schema_state())
+
+    def is_closed(self) -> bool:
+        """Tell SQLAlchemy that the connection is there; the unit of work knows better."""
+        return False
+
+    async def close(self, timeout: float | None = None) -> None:
+        """Leave the connection to the unit of work."""
+
+    def terminate(self) -> None:
+        """Leave the connection to the unit of work."""
+
+
+class StandInTransaction:
+    """Stands in for asyncpg's transaction: the unit of work's."""
+
+    def __init__(self, owner: SessionOwner) -> None:
+        self._owner = owner
+
+    async def start(self) -> None:
+        """Leave the beginning to the first statement."""
+
+    async def commit(self) -> None:
+        """Commit the unit of work."""
+        await self._owner.commit_from_session()
+
+    async def rollback(self) -> None:
+        """Roll the unit of work back."""
+        await self._owner.rollback_from_session()
+
+
+class StandInStatement:
+    """Stands in for asyncpg's prepared statement."""
+
+    def __init__(self, connection: StandIn, statement: Any, sql: str) -> None:
+        self._connection = connection
+        self._statement = statement
+        self._sql = sql
+
+    def get_attributes(self) -> Any:
+        """Return the columns of the statement's rows."""
+        return self._statement.get_attributes()
+
+    def get_statusmsg(self) -> str:
+        """Return what the server said at the end."""
+        return self._statement.get_statusmsg()
+
+    async def fetch(self, *parameters: Any) -> Any:
+        """Run the statement and return its rows."""
+        return await self._connection.run(
+            lambda _: self._statement.fetch(*parameters), sql=self._sql
+        )
+
+    async def cursor(self, *parameters: Any) -> StandInCursor:
+        """Run the statement and return a cursor on the server."""
+
+        async def declare(_connection: Any) -> Any:
+            return await self._statement.cursor(*parameters)
+
+        return StandInCursor(self._connection, await self._connection.run(declare))
+
+
+class StandInCursor:
+    """Stands in for asyncpg's cursor."""
+
+    def __init__(self, connection: StandIn, cursor: Any) -> None:
+        self._connection = connection
+        self._cursor = cursor
+
+    async def fetch(self, size: int) -> Any:
+        """Return the next rows."""
+        return await self._connection.run(lambda _: self._cursor.fetch(size))
+
+
+async def _nothing(_connection: Any) -> None:
+    pass
+
+
+async def _rows(connection: Any, prepared: Prepared[R], parameters: Sequence[Any]) -> list[R]:
+    return prepared.load(await connection.fetch(prepared.sql, *parameters))
+
+
+async def _count(connection: Any, prepared: Prepared[Any], parameters: Sequence[Any]) -> int:
+    status: str = await connection.execute(prepared.sql, *parameters)
+    return int(status.rpartition(" ")[2])
+
+
+async def _many(connection: Any, prepared: Prepared[Any], batch: Sequence[Sequence[Any]]) -> None:
+    await connection.executemany(prepared.sql, batch)
+
+
+DRIVER_ERRORS: tuple[type[Exception], ...] = (
+    _driver.PostgresError,
+    _driver.InterfaceError,
+    _driver.InternalClientError,
+    TimeoutError,
+    OSError,
+)
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether the connection is gone (SQLSTATE class 08, a shutdown, a closed socket)."""
+    state: str = getattr(error, "sqlstate", None) or ""
+    if state:
+        return state.startswith("08") or state in ("57P01", "57P02", "57P03")
+    if isinstance(error, TimeoutError):
+        return False
+    return isinstance(error, (OSError, _driver.InterfaceError))
+
+
+def _not_committed(error: Exception) -> StoreError:
+    if _is_lost(error) or isinstance(error, TimeoutError):
+        return UnitOfWorkError(
+            "the connection to the server was lost at COMMIT; whether the unit of work is "
+            "stored is not known"
+        )
+    return _failure(None, error)
+
+
+def _failure(prepared: Prepared[Any] | None, error: BaseException) -> StoreError:
+    """Say what PostgreSQL refused, from the SQLSTATE and the name of the constraint."""
+    table = "?" if prepared is None else prepared.query.table.name
+    state: str = getattr(error, "sqlstate", None) or ""
+    columns = _constraint_columns.get(getattr(error, "constraint_name", None) or "", ())
+    match state:
+        case "23505":
+            return AlreadyExistsError(table, columns)
+        case "23503":
+            return BrokenReferenceError(table, columns)
+        case "23514" | "23502":
+            column = getattr(error, "column_name", None) or ", ".join(columns) or "?"
+            return InvalidValueError(table, column, None, "is not allowed by the schema")
+        case "40001" | "40P01":
+            return StoreBusyError(
+                "another transaction was in the way, and the database chose this one to give up"
+            )
+        case "55P03":
+            return StoreBusyError("another transaction held a lock for too long")
+        case "57014":
+            return StoreBusyError("the server gave the statement up")
+        case "25006":
+            return ReadOnlyError("this unit of work only reads")
+        case "25P02":
+            return UnitOfWorkError("an earlier statement failed, and the transaction with it")
+        case "42P01" | "42703" | "3F000":
+            return SchemaError(f"the schema does not fit this cw_store: {error}")
+        case "28000" | "28P01" | "3D000":
+            return StoreError(f"the server refused the connection: {error}")
+        case _:
+            pass
+    if isinstance(error, _driver.InvalidCachedStatementError):
+        return StoreBusyError("the schema changed under a prepared statement")
+    if state[:2] in ("53", "57") or _is_lost(error):
+        return StoreBusyError(f"the server is not there or has no room: {error}")
+    if isinstance(error, TimeoutError):
+        return StoreBusyError("the server did not answer in time")
+    return StoreError(f"PostgreSQL failed with {state or type(error).__name__}: {error}")

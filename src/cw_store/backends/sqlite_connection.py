@@ -1,0 +1,299 @@
+"""One SQLite connection and its thread, visited with a whole piece of work at a time.
+
+aiosqlite makes a hop to its thread for every call on a cursor. A `Visit` makes one for
+all that belongs together (BEGIN, the statement, its rows), and it tells its end to the
+event loop even when the one who waited for it was cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TypeVar, cast
+
+import aiosqlite
+
+from cw_store.backends.cancellation import finish
+from cw_store.backends.waiting import Waiting
+from cw_store.errors import StoreBusyError, StoreClosedError, StoreError
+
+T = TypeVar("T")
+
+PATIENCE = 0.005
+"""Seconds that SQLite itself waits for the write lock.
+
+It waits inside the connection's thread, where no timeout or cancellation reaches it and
+others stand behind, so longer waiting is done on the event loop.
+"""
+
+BUSY_PAUSE = 0.002
+"""Seconds between two looks at a lock that another process holds."""
+
+WAL_LIMIT = 16 * 1024 * 1024
+"""Bytes to which SQLite cuts the -wal file back when it starts it anew."""
+
+
+class Visit(Waiting[T]):
+    """A piece of work on its way to a connection's thread and back."""
+
+    __slots__ = ("_arguments", "_then", "_work")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        then: Callable[[], None] | None,
+        work: Callable[..., T],
+        arguments: tuple[Any, ...],
+    ) -> None:
+        super().__init__(loop)
+        self._then = then
+        self._work = work
+        self._arguments = arguments
+
+    def __call__(self) -> None:
+        """Do the work; runs in the connection's thread."""
+        try:
+            self.value = self._work(*self._arguments)
+        except BaseException as error:
+            self.error = error
+        try:
+            self._loop.call_soon_threadsafe(self._return)
+        except RuntimeError:
+            pass  # the loop is closed, so nobody waits
+
+    def _return(self) -> None:
+        if self._then is not None:
+            self._then()
+        self.settle()
+
+
+class Connection(aiosqlite.Connection):
+    """An aiosqlite connection that takes visits.
+
+    The uses of what aiosqlite keeps to itself are all in this class: `_tx`, `_thread`
+    and `_connection`, checked against aiosqlite 0.22.1.
+    """
+
+    raw: sqlite3.Connection
+    cursor_of_visits: sqlite3.Cursor
+
+    def __init__(
+        self,
+        path: Path,
+        connector: Callable[[], sqlite3.Connection],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._made: sqlite3.Connection | None = None
+
+        def connect_and_remember() -> sqlite3.Connection:
+            self._made = connector()
+            return self._made
+
+        super().__init__(connect_and_remember, iter_chunk_size=64)
+        self._file = str(path.resolve())
+        self._owner = loop
+        self._queue: SimpleQueue[tuple[None, Callable[[], Any]]] = cast(Any, self)._tx
+        self._stopped = False
+        # A store that nobody closed must not keep the interpreter from ending.
+        self._thread.daemon = True
+
+    async def opened(self) -> Connection:
+        """Start the thread and connect."""
+        await self
+        self.raw = self._conn
+        _opened.add((self._file, id(self)))
+        # One cursor for all visits: a statement is always run to its end within one, so
+        # none is left open to hold a lock or a snapshot.
+        self.cursor_of_visits = self.raw.cursor()
+        return self
+
+    def stop(self) -> Any:
+        """Stop the thread; aiosqlite calls this too, when the opening is cancelled.
+
+        It has not been given the connection then, which is perhaps just being made.
+        """
+        if self._connection is None:
+            self._queue.put_nowait((None, self._close_made))
+        return cast(Any, super()).stop()
+
+    def _close_made(self) -> None:
+        if self._made is not None:
+            self._made.close()
+
+    def visit(
+        self,
+        work: Callable[..., T],
+        *arguments: Any,
+        then: Callable[[], None] | None = None,
+    ) -> Visit[T]:
+        """Queue `work` for the thread; `then` runs on the loop after it, come what may."""
+        visit = Visit(self._owner, then, work, arguments)
+        if self._stopped:
+            visit.error = StoreClosedError("the store was closed meanwhile")
+            visit.done = True
+            if then is not None:
+                self._owner.call_soon(then)
+        else:
+            self._queue.put_nowait((None, visit))
+        return visit
+
+    def post(self, job: Callable[[], None]) -> None:
+        """Queue a job that tells its end by itself; not for a connection that is closed."""
+        self._queue.put_nowait((None, job))
+
+    async def closed(self) -> None:
+        """Roll back what is open and stop the thread, even when cancelled."""
+        if self._stopped:
+            return
+        self.visit(self._let_go)
+        self._stopped = True
+        await finish(self._stop())
+
+    async def _stop(self) -> None:
+        await self.stop()
+
+    def abandon(self) -> None:
+        """Close without an event loop; returns before the thread has ended."""
+        if not self._stopped:
+            self._stopped = True
+            self._queue.put_nowait((None, self._let_go))
+            self.stop()
+
+    def _let_go(self) -> None:
+        self.cursor_of_visits.close()
+        if self.raw.in_transaction:
+            self.raw.execute("ROLLBACK")
+        _opened.discard((self._file, id(self)))
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Tell whether another connection's lock is what stood in the way."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def create_private_file(path: Path) -> None:
+    """Create the file so that only its owner can read it, unless it exists.
+
+    SQLite gives -wal and -shm the permissions of the database file (its documentation,
+    "Temporary Files", and the source comment on findCreateFileMode). An existing file is
+    not opened here: closing it would drop the locks that SQLite holds on it in this
+    process ("How To Corrupt An SQLite Database File", on POSIX advisory locks).
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise StoreError(f"cannot create the database file: {error.strerror}") from error
+
+
+def connect(path: Path, *, read_only: bool, synchronous: str, timeout: float) -> sqlite3.Connection:
+    """Open one connection with the settings that every connection of a store has.
+
+    A reader may wait for a lock in its thread: only a program that recovers or closes the
+    file can make it, and nobody stands behind it.
+    """
+    _refuse_inherited(path)
+    raw = sqlite3.connect(
+        path,
+        timeout=timeout if read_only else PATIENCE,
+        isolation_level=None,  # BEGIN is ours: sqlite3's own way loses DDL and savepoints
+        check_same_thread=False,
+        cached_statements=512,
+    )
+    try:
+        raw.execute("PRAGMA foreign_keys = ON")
+        raw.execute("PRAGMA temp_store = MEMORY")
+        raw.execute(f"PRAGMA synchronous = {'FULL' if synchronous == 'FULL' else 'NORMAL'}")
+        raw.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+        if read_only:
+            raw.execute("PRAGMA query_only = ON")
+        use_wal(raw)
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+def connect_patiently(
+    path: Path,
+    *,
+    read_only: bool,
+    synchronous: str,
+    timeout: float,
+    given_up: threading.Event | None = None,
+) -> sqlite3.Connection:
+    """Connect, wait out another process that is just opening or closing the same file.
+
+    Blocks; for a thread. Raises StoreBusyError after `timeout` seconds, or once `given_up`.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return connect(path, read_only=read_only, synchronous=synchronous, timeout=timeout)
+        except sqlite3.Error as error:
+            if not is_busy(error):
+                raise StoreError(f"cannot use {path.name} as a database: {error}") from error
+            if time.monotonic() > deadline or (given_up is not None and given_up.is_set()):
+                raise StoreBusyError(
+                    f"another program kept {path.name} locked for {timeout:g} s"
+                ) from error
+            time.sleep(BUSY_PAUSE)
+
+
+def use_wal(raw: sqlite3.Connection) -> None:
+    """Switch the file to write-ahead logging unless it is; changing it needs a lock of its own."""
+    (mode,) = raw.execute("PRAGMA journal_mode").fetchone()
+    if mode != "wal":
+        (mode,) = raw.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise StoreError(f"the database cannot use write-ahead logging, only {mode!r}")
+
+
+_opened: set[tuple[str, int]] = set()  # file and connection
+_inherited: frozenset[str] = frozenset()
+
+
+def _after_fork() -> None:
+    global _inherited
+    _inherited = _inherited.union(file for file, _ in _opened)
+    _opened.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _refuse_inherited(path: Path) -> None:
+    """Raise StoreClosedError for a file that was open when this process was forked off.
+
+    A child inherits what SQLite remembers of its locks on the file, but not the locks ("How To
+    Corrupt An SQLite Database File", on carrying an open database across a fork): what it
+    writes can be lost.
+    """
+    if str(path.resolve()) in _inherited:
+        raise StoreClosedError(
+            f"{path.name} was open when this process was forked, so it cannot be opened here; "
+            "start the process with spawn, or fork before the store is opened"
+        )
+
+
+async def open_connection(
+    path: Path,
+    *,
+    read_only: bool,
+    synchronous: str,
+    timeout: float,
+) -> Connection:
+    """Open a connection with a thread of its own."""
+    connector = partial(
+        connect_patiently, path, read_only=read_only, synchronous=synchronous, timeout=timeout
+    )
+    return await Connection(path, connector, asyncio.get_running_loop()).opened()

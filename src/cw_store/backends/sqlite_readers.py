@@ -1,0 +1,223 @@
+"""The connections that read a SQLite file."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from cw_store.backends.sqlite_connection import Connection
+from cw_store.backends.waiting import Waiting
+from cw_store.errors import StoreBusyError, StoreClosedError, StoreError
+
+T = TypeVar("T")
+
+GROUP_LIMIT = 256
+"""Most reads that share one visit."""
+
+
+class ReadCall(Waiting[Any]):
+    """A read that is a transaction by itself and waits for a connection."""
+
+    __slots__ = ("_arguments", "_work", "given_up")
+
+    def __init__(
+        self,
+        work: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        super().__init__(loop)
+        self._work = work
+        self._arguments = arguments
+        self.given_up = False
+
+    def run(self, cursor: sqlite3.Cursor) -> None:
+        """Do the work; runs in the connection's thread."""
+        try:
+            self.value = self._work(*self._arguments, cursor)
+        except Exception as error:
+            self.error = error
+
+    def cancel(self, msg: object = None) -> bool:
+        """Leave the queue, or let the work be done without anybody waiting for it."""
+        self.given_up = True
+        return super().cancel(msg)
+
+    def refuse(self, error: Exception) -> None:
+        """End the wait with an error."""
+        self.error = error
+        self.settle()
+
+
+class ReaderPool:
+    """The connections that read, opened as they are needed; first come first served.
+
+    Reads that are a transaction by themselves and find all connections taken share the next
+    visit, since the way to the thread and back costs more than most of them.
+    """
+
+    def __init__(
+        self, open_reader: Callable[[], Awaitable[Connection]], limit: int, timeout: float
+    ) -> None:
+        self._open_reader = open_reader
+        self._limit = limit
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._all: list[Connection] = []
+        self._idle: list[Connection] = []
+        self._opening = 0
+        self._waiting: deque[ReadCall | asyncio.Future[Connection]] = deque()
+        self._closed = False
+        self._replacement: asyncio.Future[None] | None = None
+
+    @property
+    def in_use(self) -> int:
+        """How many connections somebody holds or is visiting."""
+        return len(self._all) - len(self._idle)
+
+    def read(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+        """Run one read by itself."""
+        if self._idle:
+            reader = self._idle.pop()
+            return reader.visit(
+                work, *arguments, reader.cursor_of_visits, then=partial(self.give, reader)
+            )
+        return self._read_later(work, arguments)
+
+    async def _read_later(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        if self._may_open():
+            self.give(await self._open())
+            return await self.read(work, *arguments)
+        self._refuse_closed()
+        call = ReadCall(work, arguments, self._loop)
+        self._waiting.append(call)
+        return await self._in_time(call)
+
+    def idle(self) -> Connection | None:
+        """Return a connection for the caller alone if one is free at once."""
+        return self._idle.pop() if self._idle else None
+
+    async def take(self) -> Connection:
+        """Return a connection for the caller alone, to be given back with `give`."""
+        if self._may_open():
+            return await self._open()
+        self._refuse_closed()
+        waiter: asyncio.Future[Connection] = self._loop.create_future()
+        self._waiting.append(waiter)
+        try:
+            return await self._in_time(waiter)
+        except BaseException:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.give(waiter.result())  # handed over in the moment of the cancellation
+            raise
+
+    def give(self, reader: Connection) -> None:
+        """Pass the connection to the one who has waited longest."""
+        calls: list[ReadCall] = []
+        while self._waiting and len(calls) < GROUP_LIMIT:
+            waiting = self._waiting[0]
+            if isinstance(waiting, ReadCall):
+                self._waiting.popleft()
+                if not waiting.given_up:
+                    calls.append(waiting)
+            elif calls:
+                break
+            else:
+                self._waiting.popleft()
+                if not waiting.done():
+                    waiting.set_result(reader)
+                    return
+        if calls:
+            reader.visit(
+                _read_all,
+                calls,
+                reader.cursor_of_visits,
+                then=partial(self._settle, calls, reader),
+            )
+        else:
+            self._idle.append(reader)
+
+    def _settle(self, calls: list[ReadCall], reader: Connection) -> None:
+        self.give(reader)
+        for call in calls:
+            call.settle()
+
+    async def close(self) -> None:
+        """Close every connection and refuse those who wait."""
+        self._closed = True
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if isinstance(waiting, ReadCall):
+                waiting.refuse(closed_meanwhile())
+            elif not waiting.done():
+                waiting.set_exception(closed_meanwhile())
+        self._idle.clear()
+        while self._all:
+            await self._all.pop().closed()
+
+    def abandon(self) -> None:
+        """Close without an event loop."""
+        self._closed = True
+        self._idle.clear()
+        while self._all:
+            self._all.pop().abandon()
+
+    def _may_open(self) -> bool:
+        return not self._closed and len(self._all) + self._opening < self._limit
+
+    async def _open(self) -> Connection:
+        self._opening += 1
+        try:
+            reader = await self._open_reader()
+        except BaseException:
+            self._opening -= 1
+            if self._waiting and self._may_open():
+                # Those who stand behind count on the connection that this one was opening.
+                self._replacement = asyncio.ensure_future(self._open_for_those_who_wait())
+            raise
+        self._opening -= 1
+        if self._closed:
+            reader.abandon()
+            self._refuse_closed()
+        self._all.append(reader)
+        return reader
+
+    async def _open_for_those_who_wait(self) -> None:
+        try:
+            self.give(await self._open())
+        except StoreError as error:
+            waiting = self._waiting.popleft() if self._waiting else None
+            if isinstance(waiting, ReadCall):
+                waiting.refuse(error)
+            elif waiting is not None and not waiting.done():
+                waiting.set_exception(error)
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise StoreClosedError("the store is closed")
+
+    async def _in_time(self, waiter: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await waiter
+        except TimeoutError as error:
+            if isinstance(error, StoreError):
+                raise
+            raise StoreBusyError(
+                f"none of the {self._limit} reading connections was free within "
+                f"{self._timeout:g} s; long units of work hold them"
+            ) from error
+
+
+def closed_meanwhile() -> StoreClosedError:
+    """Return the error for one who waited when the store was closed."""
+    return StoreClosedError("the store was closed while this waited")
+
+
+def _read_all(calls: list[ReadCall], cursor: sqlite3.Cursor) -> None:
+    for call in calls:
+        call.run(cursor)

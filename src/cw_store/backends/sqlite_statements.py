@@ -1,0 +1,165 @@
+"""What a visit does with a connection: run statements, and say what SQLite refused.
+
+Everything here runs in the connection's thread.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Table, bindparam, select
+from sqlalchemy.dialects.sqlite import pysqlite
+
+from cw_store.backends.sqlite_connection import Connection, is_busy
+from cw_store.errors import (
+    AlreadyExistsError,
+    BrokenReferenceError,
+    InvalidValueError,
+    ReadOnlyError,
+    StoreBusyError,
+    StoreError,
+    UnitOfWorkError,
+)
+from cw_store.repos.sql.door import Prepared
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+PROBE = pysqlite.dialect(paramstyle="qmark")
+
+
+def begin_immediate(cursor: sqlite3.Cursor) -> bool:
+    """Begin with the write lock; False when another process has it."""
+    try:
+        cursor.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error as error:
+        if is_busy(error):
+            return False
+        raise plain_failure(error) from error
+    return True
+
+
+def inside(connection: Connection, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+    """Do the work unless the transaction is gone.
+
+    SQLite rolls back by itself when the disk is full or fails ("Response To Errors Within A
+    Transaction" in its documentation). Going on would store a part of the unit as if it were
+    all.
+    """
+    if not connection.raw.in_transaction:
+        raise UnitOfWorkError(
+            "the database rolled this unit of work back by itself; nothing of it is stored"
+        )
+    return work(*arguments, connection.cursor_of_visits)
+
+
+def roll_back(connection: Connection) -> None:
+    """Roll back if there is anything to roll back."""
+    if connection.raw.in_transaction:
+        connection.cursor_of_visits.execute("ROLLBACK")
+
+
+def run_sql(sql: str, cursor: sqlite3.Cursor) -> None:
+    """Run one statement that has no parameters and no rows."""
+    try:
+        cursor.execute(sql)
+    except sqlite3.Error as error:
+        raise plain_failure(error) from error
+
+
+def undo_to(name: str, cursor: sqlite3.Cursor) -> None:
+    """Undo what was done since the savepoint, and forget it."""
+    run_sql(f"ROLLBACK TO {name}", cursor)
+    run_sql(f"RELEASE {name}", cursor)
+
+
+def fetch_rows(prepared: Prepared[R], parameters: Sequence[Any], cursor: sqlite3.Cursor) -> list[R]:
+    """Run a statement to its end and return its rows as records."""
+    try:
+        found = cursor.execute(prepared.sql, parameters).fetchall()
+    except sqlite3.Error as error:
+        raise failure(prepared, [parameters], cursor, error) from error
+    return prepared.load(found)
+
+
+def count_changes(
+    prepared: Prepared[Any], parameters: Sequence[Any], cursor: sqlite3.Cursor
+) -> int:
+    """Run a statement and return how many rows it changed."""
+    try:
+        return cursor.execute(prepared.sql, parameters).rowcount
+    except sqlite3.Error as error:
+        raise failure(prepared, [parameters], cursor, error) from error
+
+
+def run_many(
+    prepared: Prepared[Any], batch: Sequence[Sequence[Any]], cursor: sqlite3.Cursor
+) -> None:
+    """Run a statement once for each entry of the batch."""
+    try:
+        cursor.executemany(prepared.sql, batch)
+    except sqlite3.Error as error:
+        raise failure(prepared, batch, cursor, error) from error
+
+
+def failure(
+    prepared: Prepared[Any],
+    batch: Sequence[Sequence[Any]],
+    cursor: sqlite3.Cursor,
+    error: sqlite3.Error,
+) -> StoreError:
+    """Say what SQLite refused, from its extended result code."""
+    table = prepared.query.table
+    match getattr(error, "sqlite_errorcode", None):
+        case sqlite3.SQLITE_CONSTRAINT_UNIQUE | sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+            return AlreadyExistsError(table.name, _named_columns(table, error))
+        case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+            return BrokenReferenceError(table.name, _broken_columns(prepared, batch, cursor))
+        case sqlite3.SQLITE_CONSTRAINT_CHECK | sqlite3.SQLITE_CONSTRAINT_NOTNULL:
+            column = ", ".join(_named_columns(table, error)) or "?"
+            return InvalidValueError(table.name, column, None, "is not allowed by the schema")
+        case _:
+            return plain_failure(error)
+
+
+def plain_failure(error: BaseException) -> StoreError:
+    """Say what SQLite failed at, where no statement of a repository is known."""
+    if not isinstance(error, sqlite3.Error):
+        return StoreError(f"unexpected failure: {type(error).__name__}")
+    if is_busy(error):
+        return StoreBusyError("another program holds the lock on the database file")
+    match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            return StoreError("the disk is full; nothing of this transaction is stored")
+        case sqlite3.SQLITE_READONLY:
+            return ReadOnlyError("the database cannot be written to")
+        case _:
+            name = getattr(error, "sqlite_errorname", "an error without a name")
+            return StoreError(f"SQLite failed with {name}: {error}")
+
+
+def _named_columns(table: Table, error: sqlite3.Error) -> list[str]:
+    """Return the columns SQLite's message names: `UNIQUE constraint failed: t.a, t.b`."""
+    named = str(error).partition(": ")[2].split(", ")
+    columns = [name.rpartition(".")[2] for name in named]
+    return [column for column in columns if column in table.columns]
+
+
+def _broken_columns(
+    prepared: Prepared[Any], batch: Sequence[Sequence[Any]], cursor: sqlite3.Cursor
+) -> list[str]:
+    """Find which reference is broken, since SQLite does not say: look each one up."""
+    references = {key.parent.name: key.column for key in prepared.query.table.foreign_keys}
+    names = prepared.names()
+    for parameters in batch:
+        for name, value in zip(names, parameters, strict=True):
+            if name in references and value is not None:
+                target = references[name]
+                lookup = str(
+                    select(target).where(target == bindparam("value")).compile(dialect=PROBE)
+                )
+                if cursor.execute(lookup, [value]).fetchone() is None:
+                    return [name]
+    return sorted(references)

@@ -1,0 +1,42 @@
+"""The store's time: a clock's reading, and stamps that always move on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from cw_store.types import MICROSECOND
+
+Reading = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Return the system's time in UTC."""
+    return datetime.now(UTC)
+
+
+class StrictClock:
+    """Stamps that strictly increase although the clock may stand still or step back."""
+
+    def __init__(self, reading: Reading = utc_now) -> None:
+        self._reading = reading
+        self._last = datetime.min.replace(tzinfo=UTC)
+        self._lock = threading.Lock()
+
+    def now(self) -> datetime:
+        """Return the clock's reading, in UTC."""
+        return self._reading().astimezone(UTC)
+
+    def stamp(self) -> datetime:
+        """Return the reading, or a microsecond after the last stamp if that is later."""
+        with self._lock:
+            now = self._reading()
+            if now <= self._last:
+                now = self._last + MICROSECOND
+            self._last = now
+            return now
+
+
+SYSTEM_CLOCK = StrictClock()
+"""One for the process, so that rows written through any of its stores are in order."""

@@ -1,0 +1,195 @@
+"""Every error an application can meet, as one tree.
+
+    StoreError
+    ├── NotFoundError            table, id                          (also LookupError)
+    ├── ConflictError
+    │   ├── AlreadyExistsError   table, columns        unique
+    │   ├── BrokenReferenceError table, columns        foreign key
+    │   └── StaleStateError      table, id             the row has moved on
+    ├── InvalidValueError        table, column, value, reason       (also ValueError)
+    │   └── DependencyCycleError path                  ids around the cycle, first == last
+    ├── ReadOnlyError
+    ├── UnitOfWorkError
+    ├── StoreBusyError           holder                             (also TimeoutError)
+    ├── StoreClosedError
+    └── SchemaError
+        ├── SchemaBehindError    current, head
+        └── SchemaAheadError     current
+
+The facts are attributes, the message is a sentence, and where a driver refused
+something its own error is the ``__cause__``. No message and no ``repr`` holds the
+value of a column that may be secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = [
+    "AlreadyExistsError",
+    "BrokenReferenceError",
+    "ConflictError",
+    "DependencyCycleError",
+    "InvalidValueError",
+    "NotFoundError",
+    "ReadOnlyError",
+    "SchemaAheadError",
+    "SchemaBehindError",
+    "SchemaError",
+    "StaleStateError",
+    "StoreBusyError",
+    "StoreClosedError",
+    "StoreError",
+    "TurnHolder",
+    "UnitOfWorkError",
+]
+
+
+class StoreError(Exception):
+    """The root of everything that cw_store raises on purpose."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive a copy, and the way out of a worker process, facts and all."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+class NotFoundError(StoreError, LookupError):
+    """There is no row with this id in this table."""
+
+    def __init__(self, table: str, id: str) -> None:
+        self.table = table
+        self.id = id
+        super().__init__(f"there is no row {id!r} in {table}")
+
+
+class ConflictError(StoreError):
+    """What was asked for does not fit the rows that are there."""
+
+
+class AlreadyExistsError(ConflictError):
+    """A row with the same values in `columns`, which are unique together, exists already."""
+
+    def __init__(self, table: str, columns: Sequence[str]) -> None:
+        self.table = table
+        self.columns = tuple(columns)
+        super().__init__(f"{table} already holds a row with the same {_listed(columns)}")
+
+
+class BrokenReferenceError(ConflictError):
+    """`columns` point to a row that does not exist."""
+
+    def __init__(self, table: str, columns: Sequence[str]) -> None:
+        self.table = table
+        self.columns = tuple(columns)
+        super().__init__(f"{_listed(columns)} of {table} points to a row that does not exist")
+
+
+class StaleStateError(ConflictError):
+    """The row is no longer in the state that the call needs; read it again."""
+
+    def __init__(self, table: str, id: str, message: str | None = None) -> None:
+        self.table = table
+        self.id = id
+        super().__init__(
+            message or f"row {id!r} of {table} is no longer in the state that this call needs"
+        )
+
+
+class InvalidValueError(StoreError, ValueError):
+    """A value that the column does not take; nothing was written."""
+
+    def __init__(self, table: str, column: str, value: object, reason: str) -> None:
+        self.table = table
+        self.column = column
+        self.value = value
+        self.reason = reason
+        super().__init__(f"{table}.{column} {reason}")
+
+
+class DependencyCycleError(InvalidValueError):
+    """The edge would close a cycle; `path` has the ids around it, first and last the same."""
+
+    def __init__(self, table: str, column: str, path: Sequence[str]) -> None:
+        self.path = tuple(path)
+        super().__init__(
+            table, column, self.path[-1], f"would close a cycle: {' -> '.join(self.path)}"
+        )
+
+
+class ReadOnlyError(StoreError):
+    """A write was asked of a unit of work that only reads."""
+
+
+class UnitOfWorkError(StoreError):
+    """The unit of work has ended or is spent; begin a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnHolder:
+    """Who holds the writer's turn: the unit's label, its task's name, and for how long."""
+
+    label: str | None
+    task_name: str | None
+    seconds: float
+
+    def __str__(self) -> str:
+        """Describe the holder the way the message of a StoreBusyError does."""
+        who = f"{self.label!r}" if self.label else "a unit of work without a label"
+        return f"{who} in task {self.task_name!r}, for {self.seconds:.1f} s"
+
+
+class StoreBusyError(StoreError, TimeoutError):
+    """No turn, connection or lock was to be had in time; nothing was done, try again.
+
+    `holder` is a `TurnHolder` where the one who holds the turn is in this process,
+    else `None`.
+    """
+
+    def __init__(self, message: str, holder: TurnHolder | None = None) -> None:
+        self.holder = holder
+        super().__init__(message if holder is None else f"{message}; the turn is held by {holder}")
+
+
+class StoreClosedError(StoreError):
+    """The store is closed, or belongs to another event loop or process."""
+
+
+class SchemaError(StoreError):
+    """The database's schema does not fit this version of cw_store."""
+
+
+class SchemaBehindError(SchemaError):
+    """The database is older than the code and `migrate=False` forbids to change it."""
+
+    def __init__(self, current: str | None, head: str) -> None:
+        self.current = current
+        self.head = head
+        super().__init__(
+            f"the database is at schema {current or 'none'} and this cw_store needs {head}; "
+            "open it with migrate=True or run ensure_schema()"
+        )
+
+
+class SchemaAheadError(SchemaError):
+    """The database was brought up to date by a newer cw_store than this one."""
+
+    def __init__(self, current: str) -> None:
+        self.current = current
+        super().__init__(
+            f"the database is at schema {current}, which this cw_store does not know; "
+            "install a newer cw_store"
+        )
+
+
+def _restored(
+    kind: type[StoreError], arguments: tuple[object, ...], facts: dict[str, object]
+) -> StoreError:
+    error = kind.__new__(kind)
+    error.args = arguments
+    error.__dict__.update(facts)
+    return error
+
+
+def _listed(columns: Sequence[str]) -> str:
+    return ", ".join(columns)

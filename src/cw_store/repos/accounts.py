@@ -1,0 +1,128 @@
+"""Accounts: the logins that agents run under, used in rotation."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NotRequired, Protocol, TypedDict, Unpack
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account.
+
+    `config_json` and `credentials` are opaque text, kept byte for byte and left out of `repr`.
+    With `is_exhausted` set, `exhausted_until` is when the account can be used again; `None`
+    means not before `mark_available`.
+    """
+
+    id: str
+    email: str
+    provider: str
+    config_json: str | None = field(repr=False)
+    credentials: str | None = field(repr=False)
+    is_exhausted: bool
+    exhausted_until: datetime | None
+    last_used_at: datetime | None
+    sort_order: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class NewAccount(TypedDict):
+    """What an account is created from.
+
+    Unless given, `provider` is `claude`, `sort_order` is 0, and the account is neither used nor
+    exhausted.
+    """
+
+    id: NotRequired[str]
+    email: str
+    provider: NotRequired[str]
+    config_json: NotRequired[str | None]
+    credentials: NotRequired[str | None]
+    is_exhausted: NotRequired[bool]
+    exhausted_until: NotRequired[datetime | None]
+    last_used_at: NotRequired[datetime | None]
+    sort_order: NotRequired[int]
+
+
+class AccountChanges(TypedDict, total=False):
+    """What can be changed of an account; use and exhaustion have verbs of their own."""
+
+    email: str
+    provider: str
+    config_json: str | None
+    credentials: str | None
+    sort_order: int
+
+
+class AccountRepository(Protocol):
+    """The accounts; bad input raises `InvalidValueError` and writes nothing."""
+
+    async def create(self, **values: Unpack[NewAccount]) -> Account:
+        """Create an account and return it; `AlreadyExistsError` when the id is taken."""
+        ...
+
+    async def find_by_id(self, id: str) -> Account | None:
+        """Return the account, or `None` when there is none with this id."""
+        ...
+
+    async def find_all(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> list[Account]:
+        """Return all accounts, oldest first; with `limit`, at most so many.
+
+        `after` is the id of the last account seen: the list starts behind it, and
+        `NotFoundError` is raised when it does not exist. A `limit` below 1 is an
+        `InvalidValueError`.
+        """
+        ...
+
+    async def find_by_email(self, email: str) -> list[Account]:
+        """Return the accounts with this address, of all providers, oldest first."""
+        ...
+
+    async def find_by_provider(self, provider: str) -> list[Account]:
+        """Return the accounts of a provider, exhausted ones included, oldest first."""
+        ...
+
+    async def find_next_available(self, provider: str = "claude") -> Account | None:
+        """Claim the least recently used account of `provider` that can be used now.
+
+        An account can be used when it is not exhausted or its `exhausted_until` has passed. Never
+        used ones come first, then the order is `last_used_at`, `sort_order`, `id`. The claim
+        stamps `last_used_at`, so concurrent callers, in any number of processes, rotate evenly.
+        `None` when no account can be used.
+        """
+        ...
+
+    async def mark_exhausted(self, id: str, until: datetime | None = None) -> Account:
+        """Take an account out of the rotation until `until`, and return it.
+
+        Without `until` it stays out until `mark_available`. `NotFoundError` for an unknown id.
+        """
+        ...
+
+    async def mark_available(self, id: str) -> Account:
+        """Bring an account back into the rotation, and return it.
+
+        `NotFoundError` for an unknown id.
+        """
+        ...
+
+    async def clear_expired_exhaustion(self) -> int:
+        """Mark the accounts available whose `exhausted_until` has passed; return how many."""
+        ...
+
+    async def update(self, id: str, **changes: Unpack[AccountChanges]) -> Account:
+        """Change what is passed, stamp `updated_at`, return the account.
+
+        `NotFoundError` for an unknown id.
+        """
+        ...
+
+    async def delete(self, id: str) -> None:
+        """Delete an account; `NotFoundError` for an unknown id.
+
+        Its agents stay, their `account_id` becomes `None`.
+        """
+        ...

@@ -1,0 +1,91 @@
+"""Conversations: a question that one agent asks another, and its answer."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NotRequired, Protocol, TypedDict, Unpack
+
+ConversationStatus = Literal["pending", "answered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """One question; `answer` is `None` until it is answered."""
+
+    id: str
+    from_agent_id: str
+    to_agent_id: str
+    initiative_id: str | None
+    phase_id: str | None
+    task_id: str | None
+    question: str
+    answer: str | None
+    status: ConversationStatus
+    created_at: datetime
+    updated_at: datetime
+
+
+class NewConversation(TypedDict):
+    """What a conversation is created from; `status` is `pending` unless given."""
+
+    id: NotRequired[str]
+    from_agent_id: str
+    to_agent_id: str
+    initiative_id: NotRequired[str | None]
+    phase_id: NotRequired[str | None]
+    task_id: NotRequired[str | None]
+    question: str
+    answer: NotRequired[str | None]
+    status: NotRequired[ConversationStatus]
+
+
+class ConversationChanges(TypedDict, total=False):
+    """What can be changed of a conversation; the answer comes through `answer`."""
+
+    initiative_id: str | None
+    phase_id: str | None
+    task_id: str | None
+    question: str
+
+
+class ConversationRepository(Protocol):
+    """The conversations; bad input raises `InvalidValueError` and writes nothing."""
+
+    async def create(self, **values: Unpack[NewConversation]) -> Conversation:
+        """Create a conversation and return it.
+
+        `BrokenReferenceError` when one of the agents, or the initiative, phase or task does not
+        exist, `AlreadyExistsError` when the id is taken.
+        """
+        ...
+
+    async def find_by_id(self, id: str) -> Conversation | None:
+        """Return the conversation, or `None` when there is none with this id."""
+        ...
+
+    async def find_pending_for_agent(self, agent_id: str) -> list[Conversation]:
+        """Return what was asked of an agent and is not yet answered, oldest first."""
+        ...
+
+    async def find_by_from_agent_id(self, agent_id: str) -> list[Conversation]:
+        """Return what an agent asked, answered or not, oldest first."""
+        ...
+
+    async def answer(self, id: str, answer: str) -> Conversation:
+        """Answer a pending conversation and return it, now `answered`.
+
+        Only the first answer counts: `StaleStateError` when there is one already.
+        `NotFoundError` for an unknown id.
+        """
+        ...
+
+    async def update(self, id: str, **changes: Unpack[ConversationChanges]) -> Conversation:
+        """Change what is passed, stamp `updated_at`, return the conversation.
+
+        `NotFoundError` for an unknown id, `BrokenReferenceError` when initiative, phase or task
+        do not exist.
+        """
+        ...
+
+    async def delete(self, id: str) -> None:
+        """Delete a conversation; `NotFoundError` for an unknown id."""
+        ...

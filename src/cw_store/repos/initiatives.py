@@ -1,0 +1,78 @@
+"""Initiatives: the pieces of work that phases, tasks and pages belong to."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NotRequired, Protocol, TypedDict, Unpack
+
+InitiativeStatus = Literal["active", "pending_review", "completed", "archived"]
+
+
+@dataclass(frozen=True, slots=True)
+class Initiative:
+    """One initiative; `branch` is the git branch it is worked on, like `cw/user-auth`."""
+
+    id: str
+    name: str
+    status: InitiativeStatus
+    branch: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class NewInitiative(TypedDict):
+    """What an initiative is created from; `status` is `active` unless given."""
+
+    id: NotRequired[str]
+    name: str
+    status: NotRequired[InitiativeStatus]
+    branch: NotRequired[str | None]
+
+
+class InitiativeChanges(TypedDict, total=False):
+    """What can be changed of an initiative."""
+
+    name: str
+    status: InitiativeStatus
+    branch: str | None
+
+
+class InitiativeRepository(Protocol):
+    """The initiatives; bad input raises `InvalidValueError` and writes nothing."""
+
+    async def create(self, **values: Unpack[NewInitiative]) -> Initiative:
+        """Create an initiative and return it; `AlreadyExistsError` when the id is taken."""
+        ...
+
+    async def find_by_id(self, id: str) -> Initiative | None:
+        """Return the initiative, or `None` when there is none with this id."""
+        ...
+
+    async def find_all(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> list[Initiative]:
+        """Return all initiatives, oldest first; with `limit`, at most so many.
+
+        `after` is the id of the last initiative seen: the list starts behind it, and
+        `NotFoundError` is raised when it does not exist. A `limit` below 1 is an
+        `InvalidValueError`.
+        """
+        ...
+
+    async def find_by_status(self, status: InitiativeStatus) -> list[Initiative]:
+        """Return the initiatives in this status, oldest first."""
+        ...
+
+    async def update(self, id: str, **changes: Unpack[InitiativeChanges]) -> Initiative:
+        """Change what is passed, stamp `updated_at`, return the initiative.
+
+        `NotFoundError` for an unknown id.
+        """
+        ...
+
+    async def delete(self, id: str) -> None:
+        """Delete an initiative and all that belongs to it; `NotFoundError` for an unknown id.
+
+        Its phases, tasks, pages, proposals, chat sessions, change sets and links to projects go
+        with it. Agents and conversations stay, their `initiative_id` becomes `None`.
+        """
+        ...

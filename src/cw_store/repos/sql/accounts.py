@@ -1,0 +1,151 @@
+"""Accounts and their rotation in SQL."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Unpack
+
+from sqlalchemy import bindparam, false, func, select, true, update
+
+from cw_store.repos.accounts import Account, AccountChanges, NewAccount
+from cw_store.repos.sql.door import NEW_VALUE, Door, Query
+from cw_store.repos.sql.expressions import PRESENT, Later, MicrosecondAfter
+from cw_store.repos.sql.listings import Listing, oldest_first
+from cw_store.repos.sql.rows import Rows
+from cw_store.schema import accounts
+
+ROWS = Rows(accounts, Account, NewAccount, AccountChanges)
+
+ALL = Listing(Account, select(accounts), accounts)
+
+BY_EMAIL = Query(
+    Account,
+    select(accounts)
+    .where(accounts.c.email == bindparam("email"))
+    .order_by(*oldest_first(accounts)),
+    accounts,
+)
+
+BY_PROVIDER = Query(
+    Account,
+    select(accounts)
+    .where(accounts.c.provider == bindparam("provider"))
+    .order_by(*oldest_first(accounts)),
+    accounts,
+)
+
+others = accounts.alias("others")
+
+available = others.c.is_exhausted.is_(false()) | (others.c.exhausted_until <= bindparam("now"))
+
+candidate = (
+    select(others.c.id, others.c.last_used_at)
+    .where(others.c.provider == bindparam("provider"), available)
+    .order_by(others.c.last_used_at.nulls_first(), others.c.sort_order, others.c.id)
+    .limit(1)
+    .subquery("candidate")
+)
+
+last_use = (
+    select(func.max(others.c.last_used_at))
+    .where(others.c.provider == bindparam("provider"))
+    .scalar_subquery()
+)
+
+stamp = bindparam(NEW_VALUE + "updated_at", type_=accounts.c.updated_at.type)
+
+# Compare-and-set: on PostgreSQL one who waited for the same account finds it changed, and takes
+# nothing. The use is stamped later than every other, so the turn goes round when the clock
+# stands still or steps back.
+CLAIM_NEXT = Query(
+    Account,
+    update(accounts)
+    .where(
+        accounts.c.id == candidate.c.id,
+        accounts.c.last_used_at.is_not_distinct_from(candidate.c.last_used_at),
+    )
+    .values(
+        last_used_at=Later(stamp, func.coalesce(MicrosecondAfter(last_use), stamp)),
+        updated_at=stamp,
+    )
+    .returning(*accounts.columns),
+    accounts,
+)
+
+ANY_AVAILABLE = Query(
+    int,
+    select(PRESENT)
+    .select_from(others)
+    .where(others.c.provider == bindparam("provider"), available)
+    .limit(1),
+    accounts,
+)
+
+CLEAR_EXPIRED_EXHAUSTION = Query(
+    int,
+    update(accounts)
+    .where(accounts.c.is_exhausted.is_(true()), accounts.c.exhausted_until <= bindparam("now"))
+    .values(is_exhausted=False, exhausted_until=None, updated_at=stamp),
+    accounts,
+)
+
+
+class Accounts:
+    """The `AccountRepository` over a door."""
+
+    __slots__ = ("_door",)
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def create(self, **values: Unpack[NewAccount]) -> Account:
+        return await ROWS.insert(self._door, values)
+
+    async def find_by_id(self, id: str) -> Account | None:
+        return await ROWS.get(self._door, id)
+
+    async def find_all(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> list[Account]:
+        return await ALL.read(self._door, limit, after)
+
+    async def find_by_email(self, email: str) -> list[Account]:
+        return await self._door.all(BY_EMAIL, email=email)
+
+    async def find_by_provider(self, provider: str) -> list[Account]:
+        return await self._door.all(BY_PROVIDER, provider=provider)
+
+    async def find_next_available(self, provider: str = "claude") -> Account | None:
+        # On PostgreSQL one who finds the account taken keeps a lock on it all the same, so two
+        # transactions that go on to the next one could wait for each other.
+        await self._door.serialize(f"accounts.{provider!a}")
+        while True:
+            now, stamp = self._door.clock.now(), self._door.clock.stamp()
+            claimed = await self._door.first(
+                CLAIM_NEXT, provider=provider, now=now, changed_updated_at=stamp
+            )
+            if claimed is not None:
+                return claimed
+            if await self._door.first(ANY_AVAILABLE, provider=provider, now=now) is None:
+                return None
+
+    async def mark_exhausted(self, id: str, until: datetime | None = None) -> Account:
+        changes = {"is_exhausted": True, "exhausted_until": until}
+        return await ROWS.patch(self._door, id, changes)
+
+    async def mark_available(self, id: str) -> Account:
+        changes = {"is_exhausted": False, "exhausted_until": None}
+        return await ROWS.patch(self._door, id, changes)
+
+    async def clear_expired_exhaustion(self) -> int:
+        return await self._door.count(
+            CLEAR_EXPIRED_EXHAUSTION,
+            now=self._door.clock.now(),
+            changed_updated_at=self._door.clock.stamp(),
+        )
+
+    async def update(self, id: str, **changes: Unpack[AccountChanges]) -> Account:
+        return await ROWS.change(self._door, id, changes)
+
+    async def delete(self, id: str) -> None:
+        await ROWS.delete(self._door, id)

@@ -1,0 +1,100 @@
+"""Agents in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Unpack
+
+from sqlalchemy import bindparam, select
+
+# Compiles for SQLite as well, where ON CONFLICT is written the same.
+from sqlalchemy.dialects.postgresql import insert
+
+from cw_store.repos.agents import Agent, AgentChanges, AgentStatus, NewAgent
+from cw_store.repos.sql.agent_names import names
+from cw_store.repos.sql.door import Door, Query
+from cw_store.repos.sql.listings import Listing, newest_first, oldest_first
+from cw_store.repos.sql.rows import Rows
+from cw_store.schema import agents
+
+ROWS = Rows(agents, Agent, NewAgent, AgentChanges)
+
+INSERT_IF_NAME_IS_FREE = Query(
+    Agent,
+    insert(agents).on_conflict_do_nothing(index_elements=["name"]).returning(*agents.columns),
+    agents,
+)
+
+ALL = Listing(Agent, select(agents), agents)
+
+BY_NAME = Query(Agent, select(agents).where(agents.c.name == bindparam("name")), agents)
+
+NEWEST_OF_TASK = Query(
+    Agent,
+    select(agents)
+    .where(agents.c.task_id == bindparam("task_id"))
+    .order_by(*newest_first(agents))
+    .limit(1),
+    agents,
+)
+
+NEWEST_OF_SESSION = Query(
+    Agent,
+    select(agents)
+    .where(agents.c.session_id == bindparam("session_id"))
+    .order_by(*newest_first(agents))
+    .limit(1),
+    agents,
+)
+
+BY_STATUS = Query(
+    Agent,
+    select(agents).where(agents.c.status == bindparam("status")).order_by(*oldest_first(agents)),
+    agents,
+)
+
+
+class Agents:
+    """The `AgentRepository` over a door."""
+
+    __slots__ = ("_door",)
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def create(self, **values: Unpack[NewAgent]) -> Agent:
+        if "name" in values:
+            return await ROWS.insert(self._door, values)
+        return await self._create_with_a_new_name(values)
+
+    async def find_by_id(self, id: str) -> Agent | None:
+        return await ROWS.get(self._door, id)
+
+    async def find_all(self, *, limit: int | None = None, after: str | None = None) -> list[Agent]:
+        return await ALL.read(self._door, limit, after)
+
+    async def find_by_name(self, name: str) -> Agent | None:
+        return await self._door.first(BY_NAME, name=name)
+
+    async def find_by_task_id(self, task_id: str) -> Agent | None:
+        return await self._door.first(NEWEST_OF_TASK, task_id=task_id)
+
+    async def find_by_session_id(self, session_id: str) -> Agent | None:
+        return await self._door.first(NEWEST_OF_SESSION, session_id=session_id)
+
+    async def find_by_status(self, status: AgentStatus) -> list[Agent]:
+        return await self._door.all(BY_STATUS, status=status)
+
+    async def update(self, id: str, **changes: Unpack[AgentChanges]) -> Agent:
+        return await ROWS.change(self._door, id, changes)
+
+    async def delete(self, id: str) -> None:
+        await ROWS.delete(self._door, id)
+
+    async def _create_with_a_new_name(self, values: Mapping[str, Any]) -> Agent:
+        candidates: Iterator[str] = names()
+        while True:
+            row = ROWS.complete(self._door, {**values, "name": next(candidates)})
+            stored = await self._door.first(INSERT_IF_NAME_IS_FREE, **row)
+            if stored is not None:
+                return stored

@@ -1,0 +1,49 @@
+"""Tables whose rows have a parent in the same table: no row may be its own ancestor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Column, Table, bindparam, select
+
+from cw_store.errors import InvalidValueError
+from cw_store.repos.sql.door import Door, Query
+from cw_store.repos.sql.expressions import PRESENT
+
+REASON = "would make the row its own ancestor"
+
+
+class Ancestry:
+    """The tree that a table's parent column makes."""
+
+    def __init__(self, table: Table, parent: Column[Any]) -> None:
+        self._table = table
+        self._parent = parent.name
+        self._turn = f"{table.name}.{parent.name}"
+        above = table.alias("above")
+        line = (
+            select(table.c.id, parent)
+            .where(table.c.id == bindparam(parent.name))
+            .cte("line", recursive=True)
+        )
+        line = line.union(
+            select(above.c.id, above.c[parent.name]).join(line, above.c.id == line.c[parent.name])
+        )
+        self._leads_to = Query(int, select(PRESENT).where(line.c.id == bindparam("id")), table)
+
+    def refuse_self(self, row: dict[str, Any]) -> None:
+        """Raise when a new row is its own parent, the only loop that a new row can close."""
+        if row[self._parent] == row["id"]:
+            raise self._refused(row[self._parent])
+
+    async def refuse_loop(self, door: Door, id: str, parent_id: str) -> None:
+        """Raise when `parent_id` is the row itself or below it.
+
+        Nobody else changes a parent between this look and the end of the transaction.
+        """
+        await door.serialize(self._turn)
+        if await door.first(self._leads_to, **{"id": id, self._parent: parent_id}) is not None:
+            raise self._refused(parent_id)
+
+    def _refused(self, parent_id: object) -> InvalidValueError:
+        return InvalidValueError(self._table.name, self._parent, parent_id, REASON)

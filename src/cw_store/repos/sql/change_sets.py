@@ -1,0 +1,111 @@
+"""Change sets and their entries in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
+
+from sqlalchemy import bindparam, select
+
+from cw_store.errors import StaleStateError
+from cw_store.repos.change_sets import (
+    ChangeSet,
+    ChangeSetChanges,
+    ChangeSetEntry,
+    NewChangeSet,
+    NewChangeSetEntry,
+)
+from cw_store.repos.sql.door import Door, Query
+from cw_store.repos.sql.listings import oldest_first
+from cw_store.repos.sql.rows import Rows
+from cw_store.schema import change_set_entries, change_sets
+
+ROWS = Rows(change_sets, ChangeSet, NewChangeSet, ChangeSetChanges)
+
+ENTRIES = Rows(change_set_entries, ChangeSetEntry, NewChangeSetEntry)
+
+OF_INITIATIVE = Query(
+    ChangeSet,
+    select(change_sets)
+    .where(change_sets.c.initiative_id == bindparam("initiative_id"))
+    .order_by(*oldest_first(change_sets)),
+    change_sets,
+)
+
+OF_AGENT = Query(
+    ChangeSet,
+    select(change_sets)
+    .where(change_sets.c.agent_id == bindparam("agent_id"))
+    .order_by(*oldest_first(change_sets)),
+    change_sets,
+)
+
+ENTRIES_OF = Query(
+    ChangeSetEntry,
+    select(change_set_entries)
+    .where(change_set_entries.c.change_set_id == bindparam("change_set_id"))
+    .order_by(change_set_entries.c.sort_order, *oldest_first(change_set_entries)),
+    change_set_entries,
+)
+
+REVERT_APPLIED = ROWS.returning(
+    ROWS.setting(("reverted_at",))
+    .values(status="reverted")
+    .where(change_sets.c.id == bindparam("id"), change_sets.c.status == "applied")
+)
+
+
+class ChangeSets:
+    """The `ChangeSetRepository` over a door."""
+
+    __slots__ = ("_door",)
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def create(
+        self, *, entries: Sequence[NewChangeSetEntry] = (), **values: Unpack[NewChangeSet]
+    ) -> ChangeSet:
+        row = ROWS.complete(self._door, values)
+        # Stamped one after the other, so entries of the same sort_order keep their order.
+        rows = [ENTRIES.complete(self._door, entry, change_set_id=row["id"]) for entry in entries]
+        if not rows:
+            return await ROWS.store(self._door, row)
+        async with self._door.atomic() as door:
+            return await _store_with_entries(door, row, rows)
+
+    async def find_by_id(self, id: str) -> ChangeSet | None:
+        return await ROWS.get(self._door, id)
+
+    async def find_by_initiative_id(self, initiative_id: str) -> list[ChangeSet]:
+        return await self._door.all(OF_INITIATIVE, initiative_id=initiative_id)
+
+    async def find_by_agent_id(self, agent_id: str) -> list[ChangeSet]:
+        return await self._door.all(OF_AGENT, agent_id=agent_id)
+
+    async def find_entries(self, id: str) -> list[ChangeSetEntry]:
+        return await self._door.all(ENTRIES_OF, change_set_id=id)
+
+    async def mark_reverted(self, id: str) -> ChangeSet:
+        values = ROWS.new_values(self._door, {"reverted_at": self._door.clock.stamp()})
+        reverted = await self._door.first(REVERT_APPLIED, id=id, **values)
+        if reverted is None:
+            await ROWS.need(self._door, id)
+            raise StaleStateError(change_sets.name, id)
+        return reverted
+
+    async def update(self, id: str, **changes: Unpack[ChangeSetChanges]) -> ChangeSet:
+        return await ROWS.change(self._door, id, changes)
+
+    async def delete(self, id: str) -> None:
+        await ROWS.delete(self._door, id)
+
+
+async def _store_with_entries(
+    door: Door, row: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]
+) -> ChangeSet:
+    ROWS.check(door, [row])
+    ENTRIES.check(door, entries)
+    stored = await ROWS.store(door, row)
+    await ENTRIES.store_many(door, entries)
+    return stored

@@ -1,0 +1,94 @@
+"""Chat sessions and their messages in SQL."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from sqlalchemy import bindparam, select
+
+from cw_store.repos.chat_sessions import (
+    ChatMessage,
+    ChatSession,
+    ChatSessionChanges,
+    ChatTargetType,
+    NewChatMessage,
+    NewChatSession,
+)
+from cw_store.repos.sql.door import Door, Query
+from cw_store.repos.sql.listings import newest_first, oldest_first
+from cw_store.repos.sql.rows import Rows
+from cw_store.schema import chat_messages, chat_sessions
+
+SESSIONS = Rows(chat_sessions, ChatSession, NewChatSession, ChatSessionChanges)
+
+MESSAGES = Rows(chat_messages, ChatMessage, NewChatMessage)
+
+NEWEST_ACTIVE = (
+    select(chat_sessions)
+    .where(chat_sessions.c.status == "active")
+    .order_by(*newest_first(chat_sessions))
+    .limit(1)
+)
+
+ACTIVE_ABOUT_TARGET = Query(
+    ChatSession,
+    NEWEST_ACTIVE.where(
+        chat_sessions.c.target_type == bindparam("target_type"),
+        chat_sessions.c.target_id == bindparam("target_id"),
+    ),
+    chat_sessions,
+)
+
+ACTIVE_OF_AGENT = Query(
+    ChatSession,
+    NEWEST_ACTIVE.where(chat_sessions.c.agent_id == bindparam("agent_id")),
+    chat_sessions,
+)
+
+MESSAGES_OF_SESSION = Query(
+    ChatMessage,
+    select(chat_messages)
+    .where(chat_messages.c.chat_session_id == bindparam("chat_session_id"))
+    .order_by(*oldest_first(chat_messages)),
+    chat_messages,
+)
+
+
+class ChatSessions:
+    """The `ChatSessionRepository` over a door."""
+
+    __slots__ = ("_door",)
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def create_session(self, **values: Unpack[NewChatSession]) -> ChatSession:
+        return await SESSIONS.insert(self._door, values)
+
+    async def find_session_by_id(self, id: str) -> ChatSession | None:
+        return await SESSIONS.get(self._door, id)
+
+    async def find_active_session(
+        self, target_type: ChatTargetType, target_id: str
+    ) -> ChatSession | None:
+        return await self._door.first(
+            ACTIVE_ABOUT_TARGET, target_type=target_type, target_id=target_id
+        )
+
+    async def find_active_session_by_agent_id(self, agent_id: str) -> ChatSession | None:
+        return await self._door.first(ACTIVE_OF_AGENT, agent_id=agent_id)
+
+    async def update_session(self, id: str, **changes: Unpack[ChatSessionChanges]) -> ChatSession:
+        return await SESSIONS.change(self._door, id, changes)
+
+    async def close_session(self, id: str) -> ChatSession:
+        return await SESSIONS.patch(self._door, id, {"status": "closed"})
+
+    async def delete_session(self, id: str) -> None:
+        await SESSIONS.delete(self._door, id)
+
+    async def create_message(self, **values: Unpack[NewChatMessage]) -> ChatMessage:
+        return await MESSAGES.insert(self._door, values)
+
+    async def find_messages_by_session_id(self, session_id: str) -> list[ChatMessage]:
+        return await self._door.all(MESSAGES_OF_SESSION, chat_session_id=session_id)

@@ -1,0 +1,77 @@
+"""Conversations in SQL."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from sqlalchemy import bindparam, select
+
+from cw_store.errors import StaleStateError
+from cw_store.repos.conversations import Conversation, ConversationChanges, NewConversation
+from cw_store.repos.sql.door import Door, Query
+from cw_store.repos.sql.listings import oldest_first
+from cw_store.repos.sql.rows import Rows, refuse_none
+from cw_store.schema import conversations
+
+ROWS = Rows(conversations, Conversation, NewConversation, ConversationChanges)
+
+PENDING_FOR_AGENT = Query(
+    Conversation,
+    select(conversations)
+    .where(
+        conversations.c.to_agent_id == bindparam("to_agent_id"),
+        conversations.c.status == "pending",
+    )
+    .order_by(*oldest_first(conversations)),
+    conversations,
+)
+
+FROM_AGENT = Query(
+    Conversation,
+    select(conversations)
+    .where(conversations.c.from_agent_id == bindparam("from_agent_id"))
+    .order_by(*oldest_first(conversations)),
+    conversations,
+)
+
+ANSWER_PENDING = ROWS.returning(
+    ROWS.setting(("answer",))
+    .values(status="answered")
+    .where(conversations.c.id == bindparam("id"), conversations.c.status == "pending")
+)
+
+
+class Conversations:
+    """The `ConversationRepository` over a door."""
+
+    __slots__ = ("_door",)
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def create(self, **values: Unpack[NewConversation]) -> Conversation:
+        return await ROWS.insert(self._door, values)
+
+    async def find_by_id(self, id: str) -> Conversation | None:
+        return await ROWS.get(self._door, id)
+
+    async def find_pending_for_agent(self, agent_id: str) -> list[Conversation]:
+        return await self._door.all(PENDING_FOR_AGENT, to_agent_id=agent_id)
+
+    async def find_by_from_agent_id(self, agent_id: str) -> list[Conversation]:
+        return await self._door.all(FROM_AGENT, from_agent_id=agent_id)
+
+    async def answer(self, id: str, answer: str) -> Conversation:
+        refuse_none(conversations, answer=answer)
+        values = ROWS.new_values(self._door, {"answer": answer})
+        answered = await self._door.first(ANSWER_PENDING, id=id, **values)
+        if answered is None:
+            await ROWS.need(self._door, id)
+            raise StaleStateError(conversations.name, id)
+        return answered
+
+    async def update(self, id: str, **changes: Unpack[ConversationChanges]) -> Conversation:
+        return await ROWS.change(self._door, id, changes)
+
+    async def delete(self, id: str) -> None:
+        await ROWS.delete(self._door, id)

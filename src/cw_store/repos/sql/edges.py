@@ -1,0 +1,156 @@
+"""What phase and task dependencies share: edges between rows of one table, never in a circle."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import CTE, Column, Table, bindparam, delete, exists, insert, select
+
+from cw_store.errors import DependencyCycleError, NotFoundError
+from cw_store.repos.sql.door import Door, Query
+from cw_store.repos.sql.listings import oldest_first
+from cw_store.repos.sql.rows import Rows, refuse_none
+
+E = TypeVar("E")
+R = TypeVar("R")
+
+
+class Edges(Generic[E, R]):
+    """The edges in `table`: the row in its first column waits for the row in its second."""
+
+    def __init__(self, table: Table, edge: type[E], rows: Rows[R]) -> None:
+        dependent, dependency = table.columns
+        owners = rows.table
+        self._table = table
+        self._dependent: str = dependent.name
+        self._dependency: str = dependency.name
+        one = bindparam(dependent.name, type_=dependent.type)
+        other = bindparam(dependency.name, type_=dependency.type)
+        reached = _reached_from(dependent, dependency)
+        self._insert_unless_cycle = Query(
+            edge,
+            insert(table)
+            .from_select(
+                [dependent.name, dependency.name],
+                select(one, other).where(
+                    one != other,
+                    ~exists(select(reached.c.id).where(reached.c.id == one)),
+                ),
+            )
+            .returning(*table.columns),
+            table,
+        )
+        self._edges_reached = Query(
+            edge,
+            select(*table.columns)
+            .where((dependent == other) | dependent.in_(select(reached.c.id)))
+            .order_by(dependent, dependency),
+            table,
+        )
+        self._delete = Query(
+            edge, delete(table).where(dependent == one, dependency == other), table
+        )
+        self._dependencies = Query(
+            rows.record,
+            select(owners)
+            .join(table, dependency == owners.c.id)
+            .where(dependent == one)
+            .order_by(*oldest_first(owners)),
+            table,
+        )
+        self._dependents = Query(
+            rows.record,
+            select(owners)
+            .join(table, dependent == owners.c.id)
+            .where(dependency == other)
+            .order_by(*oldest_first(owners)),
+            table,
+        )
+        self._of_initiative = Query(
+            edge,
+            select(*table.columns)
+            .join(owners, dependent == owners.c.id)
+            .where(owners.c.initiative_id == bindparam("initiative_id"))
+            .order_by(dependent, dependency),
+            owners,
+        )
+
+    async def create(self, door: Door, id: str, depends_on_id: str) -> E:
+        """Add an edge and return it; raises DependencyCycleError when it would close a cycle."""
+        pair = self._pair(id, depends_on_id)
+        refuse_none(self._table, **pair)
+        async with door.atomic() as door:
+            # Two halves of a cycle, added at the same time, would not see each other.
+            await door.serialize(self._table.name)
+            while True:
+                stored = await door.first(self._insert_unless_cycle, **pair)
+                if stored is not None:
+                    return stored
+                path = await self._path(door, id, depends_on_id)
+                # Without a path the edge that closed the cycle has just been deleted.
+                if path is not None:
+                    raise DependencyCycleError(self._table.name, self._dependency, path)
+
+    async def delete(self, door: Door, id: str, depends_on_id: str) -> None:
+        """Remove an edge; raises NotFoundError when there is none."""
+        if await door.count(self._delete, **self._pair(id, depends_on_id)) == 0:
+            raise NotFoundError(self._table.name, f"{id} -> {depends_on_id}")
+
+    async def dependencies(self, door: Door, id: str) -> list[R]:
+        """Return the rows that this one waits for."""
+        return await door.all(self._dependencies, **{self._dependent: id})
+
+    async def dependents(self, door: Door, id: str) -> list[R]:
+        """Return the rows that wait for this one."""
+        return await door.all(self._dependents, **{self._dependency: id})
+
+    async def of_initiative(self, door: Door, initiative_id: str) -> list[E]:
+        """Return every edge that starts at a row of the initiative."""
+        return await door.all(self._of_initiative, initiative_id=initiative_id)
+
+    def _pair(self, id: str, depends_on_id: str) -> dict[str, str]:
+        return {self._dependent: id, self._dependency: depends_on_id}
+
+    async def _path(self, door: Door, id: str, depends_on_id: str) -> list[str] | None:
+        if id == depends_on_id:
+            return [id, id]
+        edges = await door.all(self._edges_reached, **{self._dependency: depends_on_id})
+        pairs = ((getattr(e, self._dependent), getattr(e, self._dependency)) for e in edges)
+        back = _shortest_path(pairs, depends_on_id, id)
+        return None if back is None else [id, *back]
+
+
+def _reached_from(dependent: Column[Any], dependency: Column[Any]) -> CTE:
+    """Collect the ids of all that the parameter named like `dependency` waits for."""
+    start = bindparam(dependency.name, type_=dependency.type)
+    reached = select(dependency.label("id")).where(dependent == start)
+    reached = reached.cte("reached", recursive=True)
+    further = dependent.table.alias("further")
+    # UNION, not UNION ALL: each row once, however many ways lead to it.
+    return reached.union(
+        select(further.c[dependency.name]).join(reached, further.c[dependent.name] == reached.c.id)
+    )
+
+
+def _shortest_path(edges: Iterable[tuple[str, str]], start: str, goal: str) -> list[str] | None:
+    following: dict[str, list[str]] = {}
+    for one, other in edges:
+        following.setdefault(one, []).append(other)
+    came_from: dict[str, str | None] = {start: None}
+    waiting = deque([start])
+    while waiting and goal not in came_from:
+        here = waiting.popleft()
+        for further in following.get(here, ()):
+            if further not in came_from:
+                came_from[further] = here
+                waiting.append(further)
+    if goal not in came_from:
+        return None
+    path: list[str] = []
+    step: str | None = goal
+    while step is not None:
+        path.append(step)
+        step = came_from[step]
+    return path[::-1]

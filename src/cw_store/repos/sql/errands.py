@@ -1,0 +1,70 @@
+"""Errands, each with its agent's name, in SQL."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from sqlalchemy import bindparam, literal_column, select
+
+from cw_store.repos.errands import Errand, ErrandChanges, ErrandStatus, NewErrand
+from cw_store.repos.sql.door import Door
+from cw_store.repos.sql.listings import Listing
+from cw_store.repos.sql.rows import Rows
+from cw_store.schema import agents, errands
+
+# A subquery and not a join, because RETURNING takes it too; written out, because there
+# SQLAlchemy would not refer it to the row that is returned.
+agent_alias = literal_column(
+    "(SELECT agents.name FROM agents WHERE agents.id = errands.agent_id)", agents.c.name.type
+).label("agent_alias")
+
+COLUMNS = (*errands.columns, agent_alias)
+
+ROWS = Rows(errands, Errand, NewErrand, ErrandChanges, COLUMNS)
+
+of_project = errands.c.project_id == bindparam("project_id")
+
+in_status = errands.c.status == bindparam("status")
+
+LISTINGS = {
+    filtered_by: Listing(Errand, select(*COLUMNS).where(*conditions), errands, newest=True)
+    for filtered_by, conditions in {
+        frozenset[str](): (),
+        frozenset(("project_id",)): (of_project,),
+        frozenset(("status",)): (in_status,),
+        frozenset(("project_id", "status")): (of_project, in_status),
+    }.items()
+}
+
+
+class Errands:
+    """The `ErrandRepository` over a door."""
+
+    __slots__ = ("_door",)
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def create(self, **values: Unpack[NewErrand]) -> Errand:
+        return await ROWS.insert(self._door, values)
+
+    async def find_by_id(self, id: str) -> Errand | None:
+        return await ROWS.get(self._door, id)
+
+    async def find_all(
+        self,
+        project_id: str | None = None,
+        status: ErrandStatus | None = None,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> list[Errand]:
+        given = {"project_id": project_id, "status": status}
+        filters = {name: value for name, value in given.items() if value is not None}
+        return await LISTINGS[frozenset(filters)].read(self._door, limit, after, **filters)
+
+    async def update(self, id: str, **changes: Unpack[ErrandChanges]) -> Errand:
+        return await ROWS.change(self._door, id, changes)
+
+    async def delete(self, id: str) -> None:
+        await ROWS.delete(self._door, id)

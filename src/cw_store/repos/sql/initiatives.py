@@ -1,0 +1,59 @@
+"""Initiatives in SQL."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from sqlalchemy import bindparam, select
+
+from cw_store.repos.initiatives import (
+    Initiative,
+    InitiativeChanges,
+    InitiativeStatus,
+    NewInitiative,
+)
+from cw_store.repos.sql.door import Door, Query
+from cw_store.repos.sql.listings import Listing, oldest_first
+from cw_store.repos.sql.rows import Rows
+from cw_store.schema import initiatives
+
+ROWS = Rows(initiatives, Initiative, NewInitiative, InitiativeChanges)
+
+ALL = Listing(Initiative, select(initiatives), initiatives)
+
+BY_STATUS = Query(
+    Initiative,
+    select(initiatives)
+    .where(initiatives.c.status == bindparam("status"))
+    .order_by(*oldest_first(initiatives)),
+    initiatives,
+)
+
+
+class Initiatives:
+    """The `InitiativeRepository` over a door."""
+
+    __slots__ = ("_door",)
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def create(self, **values: Unpack[NewInitiative]) -> Initiative:
+        return await ROWS.insert(self._door, values)
+
+    async def find_by_id(self, id: str) -> Initiative | None:
+        return await ROWS.get(self._door, id)
+
+    async def find_all(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> list[Initiative]:
+        return await ALL.read(self._door, limit, after)
+
+    async def find_by_status(self, status: InitiativeStatus) -> list[Initiative]:
+        return await self._door.all(BY_STATUS, status=status)
+
+    async def update(self, id: str, **changes: Unpack[InitiativeChanges]) -> Initiative:
+        return await ROWS.change(self._door, id, changes)
+
+    async def delete(self, id: str) -> None:
+        await ROWS.delete(self._door, id)

@@ -1,0 +1,113 @@
+"""Messages in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Unpack
+
+from sqlalchemy import bindparam, select, text
+
+from cw_store.repos.messages import Message, MessageChanges, NewMessage, ParticipantType
+from cw_store.repos.sql.door import Door, Query
+from cw_store.repos.sql.expressions import exactly
+from cw_store.repos.sql.listings import oldest_first
+from cw_store.repos.sql.rows import Rows
+from cw_store.schema import messages
+
+ROWS = Rows(messages, Message, NewMessage, MessageChanges)
+
+OLDEST_FIRST = select(messages).order_by(*oldest_first(messages))
+
+FROM_TYPE = Query(
+    Message, OLDEST_FIRST.where(messages.c.sender_type == bindparam("sender_type")), messages
+)
+
+FROM_SENDER = Query(
+    Message,
+    OLDEST_FIRST.where(
+        messages.c.sender_type == bindparam("sender_type"),
+        messages.c.sender_id == bindparam("sender_id"),
+    ),
+    messages,
+)
+
+TO_TYPE = Query(
+    Message,
+    OLDEST_FIRST.where(messages.c.recipient_type == bindparam("recipient_type")),
+    messages,
+)
+
+TO_RECIPIENT = Query(
+    Message,
+    OLDEST_FIRST.where(
+        messages.c.recipient_type == bindparam("recipient_type"),
+        messages.c.recipient_id == bindparam("recipient_id"),
+    ),
+    messages,
+)
+
+PENDING_FOR_USER = Query(
+    Message,
+    OLDEST_FIRST.where(
+        messages.c.recipient_type == exactly("user"), messages.c.status == exactly("pending")
+    ),
+    messages,
+)
+
+# Word for word the condition of the index ix_messages_requiring_response.
+REQUIRING_RESPONSE = Query(
+    Message,
+    OLDEST_FIRST.where(text("requires_response AND status <> 'responded'")),
+    messages,
+)
+
+REPLIES = Query(
+    Message,
+    OLDEST_FIRST.where(messages.c.parent_message_id == bindparam("parent_message_id")),
+    messages,
+)
+
+
+class Messages:
+    """The `MessageRepository` over a door."""
+
+    __slots__ = ("_door",)
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def create(self, **values: Unpack[NewMessage]) -> Message:
+        return await ROWS.insert(self._door, values)
+
+    async def create_many(self, rows: Sequence[NewMessage]) -> list[Message]:
+        return await ROWS.insert_many(self._door, rows)
+
+    async def find_by_id(self, id: str) -> Message | None:
+        return await ROWS.get(self._door, id)
+
+    async def find_by_sender(self, type: ParticipantType, id: str | None = None) -> list[Message]:
+        if id is None:
+            return await self._door.all(FROM_TYPE, sender_type=type)
+        return await self._door.all(FROM_SENDER, sender_type=type, sender_id=id)
+
+    async def find_by_recipient(
+        self, type: ParticipantType, id: str | None = None
+    ) -> list[Message]:
+        if id is None:
+            return await self._door.all(TO_TYPE, recipient_type=type)
+        return await self._door.all(TO_RECIPIENT, recipient_type=type, recipient_id=id)
+
+    async def find_pending_for_user(self) -> list[Message]:
+        return await self._door.all(PENDING_FOR_USER)
+
+    async def find_requiring_response(self) -> list[Message]:
+        return await self._door.all(REQUIRING_RESPONSE)
+
+    async def find_replies(self, message_id: str) -> list[Message]:
+        return await self._door.all(REPLIES, parent_message_id=message_id)
+
+    async def update(self, id: str, **changes: Unpack[MessageChanges]) -> Message:
+        return await ROWS.change(self._door, id, changes)
+
+    async def delete(self, id: str) -> None:
+        await ROWS.delete(self._door, id)

@@ -1,0 +1,128 @@
+"""Pages in SQL."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+import nanoid
+from sqlalchemy import bindparam, select, text
+
+# Compiles for SQLite as well, where ON CONFLICT is written the same.
+from sqlalchemy.dialects.postgresql import insert
+
+from cw_store.errors import NotFoundError
+from cw_store.repos.pages import NewPage, Page, PageChanges
+from cw_store.repos.sql.ancestry import Ancestry
+from cw_store.repos.sql.door import Door, Query
+from cw_store.repos.sql.listings import oldest_first
+from cw_store.repos.sql.rows import Rows
+from cw_store.schema import initiatives, pages
+
+ROWS = Rows(pages, Page, NewPage, PageChanges)
+
+TREE = Ancestry(pages, pages.c.parent_page_id)
+
+OF_INITIATIVE = Query(
+    Page,
+    select(pages)
+    .where(pages.c.initiative_id == bindparam("initiative_id"))
+    .order_by(*oldest_first(pages)),
+    pages,
+)
+
+OF_PARENT = Query(
+    Page,
+    select(pages)
+    .where(pages.c.parent_page_id == bindparam("parent_page_id"))
+    .order_by(pages.c.sort_order, *oldest_first(pages)),
+    pages,
+)
+
+ROOT = Query(
+    Page,
+    select(pages).where(
+        pages.c.initiative_id == bindparam("initiative_id"), pages.c.parent_page_id.is_(None)
+    ),
+    pages,
+)
+
+NEW_ROOT_IF_THERE_IS_NONE = Query(
+    Page,
+    insert(pages)
+    .from_select(
+        ["id", "initiative_id", "title", "sort_order", "created_at", "updated_at"],
+        select(
+            bindparam("id", type_=pages.c.id.type),
+            initiatives.c.id,
+            initiatives.c.name,
+            bindparam("sort_order", type_=pages.c.sort_order.type),
+            bindparam("created_at", type_=pages.c.created_at.type),
+            bindparam("created_at", type_=pages.c.created_at.type),
+        ).where(initiatives.c.id == bindparam("initiative_id")),
+    )
+    .on_conflict_do_nothing(
+        index_elements=[pages.c.initiative_id], index_where=text("parent_page_id IS NULL")
+    )
+    .returning(*pages.columns),
+    pages,
+)
+
+INITIATIVE_ID = Query(
+    str, select(initiatives.c.id).where(initiatives.c.id == bindparam("initiative_id")), pages
+)
+
+
+class Pages:
+    """The `PageRepository` over a door."""
+
+    __slots__ = ("_door",)
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def create(self, **values: Unpack[NewPage]) -> Page:
+        row = ROWS.complete(self._door, values)
+        TREE.refuse_self(row)
+        return await ROWS.store(self._door, row)
+
+    async def find_by_id(self, id: str) -> Page | None:
+        return await ROWS.get(self._door, id)
+
+    async def find_by_initiative_id(self, initiative_id: str) -> list[Page]:
+        return await self._door.all(OF_INITIATIVE, initiative_id=initiative_id)
+
+    async def find_by_parent_page_id(self, parent_page_id: str) -> list[Page]:
+        return await self._door.all(OF_PARENT, parent_page_id=parent_page_id)
+
+    async def find_root_page(self, initiative_id: str) -> Page | None:
+        return await self._door.first(ROOT, initiative_id=initiative_id)
+
+    async def get_or_create_root_page(self, initiative_id: str) -> Page:
+        while True:
+            root = await self.find_root_page(initiative_id) or await self._new_root(initiative_id)
+            if root is not None:
+                return root
+            # Someone else made the root in between, unless there is nothing to make it for.
+            if await self._door.first(INITIATIVE_ID, initiative_id=initiative_id) is None:
+                raise NotFoundError(initiatives.name, initiative_id)
+
+    async def update(self, id: str, **changes: Unpack[PageChanges]) -> Page:
+        ROWS.refuse_unknown(changes)
+        parent_id = changes.get("parent_page_id")
+        if parent_id is None:
+            return await ROWS.patch(self._door, id, changes)
+        async with self._door.atomic() as door:
+            await TREE.refuse_loop(door, id, parent_id)
+            return await ROWS.patch(door, id, changes)
+
+    async def delete(self, id: str) -> None:
+        await ROWS.delete(self._door, id)
+
+    async def _new_root(self, initiative_id: str) -> Page | None:
+        return await self._door.first(
+            NEW_ROOT_IF_THERE_IS_NONE,
+            id=nanoid.generate(),
+            initiative_id=initiative_id,
+            sort_order=0,
+            created_at=self._door.clock.stamp(),
+        )

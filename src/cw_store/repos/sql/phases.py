@@ -1,0 +1,74 @@
+"""Phases and their dependencies in SQL."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from sqlalchemy import bindparam, select
+
+from cw_store.repos.phases import NewPhase, Phase, PhaseChanges, PhaseDependency, PhaseStatus
+from cw_store.repos.sql.door import Door, Query
+from cw_store.repos.sql.edges import Edges
+from cw_store.repos.sql.listings import oldest_first
+from cw_store.repos.sql.rows import Rows
+from cw_store.schema import phase_dependencies, phases
+
+ROWS = Rows(phases, Phase, NewPhase, PhaseChanges)
+
+EDGES = Edges(phase_dependencies, PhaseDependency, ROWS)
+
+OF_INITIATIVE = Query(
+    Phase,
+    select(phases)
+    .where(phases.c.initiative_id == bindparam("initiative_id"))
+    .order_by(*oldest_first(phases)),
+    phases,
+)
+
+BY_STATUS = Query(
+    Phase,
+    select(phases).where(phases.c.status == bindparam("status")).order_by(*oldest_first(phases)),
+    phases,
+)
+
+
+class Phases:
+    """The `PhaseRepository` over a door."""
+
+    __slots__ = ("_door",)
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def create(self, **values: Unpack[NewPhase]) -> Phase:
+        return await ROWS.insert(self._door, values)
+
+    async def find_by_id(self, id: str) -> Phase | None:
+        return await ROWS.get(self._door, id)
+
+    async def find_by_initiative_id(self, initiative_id: str) -> list[Phase]:
+        return await self._door.all(OF_INITIATIVE, initiative_id=initiative_id)
+
+    async def find_by_status(self, status: PhaseStatus) -> list[Phase]:
+        return await self._door.all(BY_STATUS, status=status)
+
+    async def update(self, id: str, **changes: Unpack[PhaseChanges]) -> Phase:
+        return await ROWS.change(self._door, id, changes)
+
+    async def delete(self, id: str) -> None:
+        await ROWS.delete(self._door, id)
+
+    async def create_dependency(self, id: str, depends_on_id: str) -> PhaseDependency:
+        return await EDGES.create(self._door, id, depends_on_id)
+
+    async def delete_dependency(self, id: str, depends_on_id: str) -> None:
+        await EDGES.delete(self._door, id, depends_on_id)
+
+    async def get_dependencies(self, id: str) -> list[Phase]:
+        return await EDGES.dependencies(self._door, id)
+
+    async def get_dependents(self, id: str) -> list[Phase]:
+        return await EDGES.dependents(self._door, id)
+
+    async def find_dependencies_by_initiative_id(self, initiative_id: str) -> list[PhaseDependency]:
+        return await EDGES.of_initiative(self._door, initiative_id)

@@ -1,0 +1,125 @@
+"""Projects, and which initiatives use them, in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Unpack
+
+from sqlalchemy import bindparam, delete, select
+
+# Compiles for SQLite as well, where ON CONFLICT is written the same.
+from sqlalchemy.dialects.postgresql import insert
+
+from cw_store.errors import BrokenReferenceError, NotFoundError
+from cw_store.repos.projects import NewProject, Project, ProjectChanges
+from cw_store.repos.sql.door import Door, Query
+from cw_store.repos.sql.listings import Listing, oldest_first
+from cw_store.repos.sql.rows import Rows, refuse_none
+from cw_store.schema import initiative_projects, initiatives, projects
+
+ROWS = Rows(projects, Project, NewProject, ProjectChanges)
+
+ALL = Listing(Project, select(projects), projects)
+
+BY_NAME = Query(Project, select(projects).where(projects.c.name == bindparam("name")), projects)
+
+OF_INITIATIVE = Query(
+    Project,
+    select(projects)
+    .join(initiative_projects, initiative_projects.c.project_id == projects.c.id)
+    .where(initiative_projects.c.initiative_id == bindparam("initiative_id"))
+    .order_by(*oldest_first(projects)),
+    initiative_projects,
+)
+
+LINKED_IDS = Query(
+    str,
+    select(initiative_projects.c.project_id).where(
+        initiative_projects.c.initiative_id == bindparam("initiative_id")
+    ),
+    initiative_projects,
+)
+
+LINK = Query(int, insert(initiative_projects), initiative_projects)
+
+LINK_UNLESS_LINKED = Query(
+    int, insert(initiative_projects).on_conflict_do_nothing(), initiative_projects
+)
+
+UNLINK = Query(
+    int,
+    delete(initiative_projects).where(
+        initiative_projects.c.initiative_id == bindparam("initiative_id"),
+        initiative_projects.c.project_id == bindparam("project_id"),
+    ),
+    initiative_projects,
+)
+
+INITIATIVE_ID = Query(
+    str,
+    select(initiatives.c.id).where(initiatives.c.id == bindparam("initiative_id")),
+    initiative_projects,
+)
+
+
+class Projects:
+    """The `ProjectRepository` over a door."""
+
+    __slots__ = ("_door",)
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def create(self, **values: Unpack[NewProject]) -> Project:
+        return await ROWS.insert(self._door, values)
+
+    async def find_by_id(self, id: str) -> Project | None:
+        return await ROWS.get(self._door, id)
+
+    async def find_by_name(self, name: str) -> Project | None:
+        return await self._door.first(BY_NAME, name=name)
+
+    async def find_all(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> list[Project]:
+        return await ALL.read(self._door, limit, after)
+
+    async def update(self, id: str, **changes: Unpack[ProjectChanges]) -> Project:
+        return await ROWS.change(self._door, id, changes)
+
+    async def delete(self, id: str) -> None:
+        await ROWS.delete(self._door, id)
+
+    async def set_initiative_projects(self, initiative_id: str, project_ids: Sequence[str]) -> None:
+        wanted = [_link(initiative_id, project_id) for project_id in project_ids]
+        async with self._door.atomic() as door:
+            # Two lists set at the same time would end up mixed.
+            await door.serialize(initiative_projects.name)
+            await door.many(LINK_UNLESS_LINKED, wanted)
+            linked = await door.all(LINKED_IDS, initiative_id=initiative_id)
+            superfluous = set(linked).difference(project_ids)
+            await door.many(UNLINK, [_link(initiative_id, id) for id in sorted(superfluous)])
+            if not linked:
+                await _need_initiative(door, initiative_id)
+
+    async def add_initiative_project(self, initiative_id: str, project_id: str) -> None:
+        await self._door.count(LINK, **_link(initiative_id, project_id))
+
+    async def remove_initiative_project(self, initiative_id: str, project_id: str) -> None:
+        if await self._door.count(UNLINK, **_link(initiative_id, project_id)) == 0:
+            raise NotFoundError(initiative_projects.name, f"{initiative_id} -> {project_id}")
+
+    async def find_projects_by_initiative_id(self, initiative_id: str) -> list[Project]:
+        return await self._door.all(OF_INITIATIVE, initiative_id=initiative_id)
+
+
+def _link(initiative_id: str, project_id: str) -> dict[str, str]:
+    link = {"initiative_id": initiative_id, "project_id": project_id}
+    refuse_none(initiative_projects, **link)
+    return link
+
+
+async def _need_initiative(door: Door, initiative_id: str) -> None:
+    """Miss the initiative also when there was nothing to link."""
+    if await door.first(INITIATIVE_ID, initiative_id=initiative_id) is None:
+        raise BrokenReferenceError(initiative_projects.name, ["initiative_id"])

@@ -1,0 +1,89 @@
+"""Proposals in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Unpack
+
+from sqlalchemy import bindparam, func, select
+
+from cw_store.repos.proposals import NewProposal, Proposal, ProposalChanges, ProposalStatus
+from cw_store.repos.sql.door import Door, Query
+from cw_store.repos.sql.listings import oldest_first
+from cw_store.repos.sql.rows import Rows
+from cw_store.schema import proposals
+
+ROWS = Rows(proposals, Proposal, NewProposal, ProposalChanges)
+
+OLDEST_FIRST = select(proposals).order_by(*oldest_first(proposals))
+
+of_agent = proposals.c.agent_id == bindparam("agent_id")
+
+in_status = proposals.c.status == bindparam("status")
+
+OF_AGENT = Query(Proposal, OLDEST_FIRST.where(of_agent), proposals)
+
+OF_AGENT_IN_STATUS = Query(Proposal, OLDEST_FIRST.where(of_agent, in_status), proposals)
+
+OF_INITIATIVE = Query(
+    Proposal,
+    OLDEST_FIRST.where(proposals.c.initiative_id == bindparam("initiative_id")),
+    proposals,
+)
+
+COUNT_OF_AGENT_IN_STATUS = Query(
+    int, select(func.count()).select_from(proposals).where(of_agent, in_status), proposals
+)
+
+
+@cache
+def _update_of_agent(columns: tuple[str, ...]) -> Query[int]:
+    return Query(int, ROWS.setting(columns).where(of_agent), proposals)
+
+
+class Proposals:
+    """The `ProposalRepository` over a door."""
+
+    __slots__ = ("_door",)
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def create(self, **values: Unpack[NewProposal]) -> Proposal:
+        return await ROWS.insert(self._door, values)
+
+    async def create_many(self, rows: Sequence[NewProposal]) -> list[Proposal]:
+        return await ROWS.insert_many(self._door, rows)
+
+    async def find_by_id(self, id: str) -> Proposal | None:
+        return await ROWS.get(self._door, id)
+
+    async def find_by_agent_id(self, agent_id: str) -> list[Proposal]:
+        return await self._door.all(OF_AGENT, agent_id=agent_id)
+
+    async def find_by_initiative_id(self, initiative_id: str) -> list[Proposal]:
+        return await self._door.all(OF_INITIATIVE, initiative_id=initiative_id)
+
+    async def find_by_agent_id_and_status(
+        self, agent_id: str, status: ProposalStatus
+    ) -> list[Proposal]:
+        return await self._door.all(OF_AGENT_IN_STATUS, agent_id=agent_id, status=status)
+
+    async def count_by_agent_id_and_status(self, agent_id: str, status: ProposalStatus) -> int:
+        counted = await self._door.first(COUNT_OF_AGENT_IN_STATUS, agent_id=agent_id, status=status)
+        return counted or 0
+
+    async def update(self, id: str, **changes: Unpack[ProposalChanges]) -> Proposal:
+        return await ROWS.change(self._door, id, changes)
+
+    async def update_many_by_agent_id(
+        self, agent_id: str, **changes: Unpack[ProposalChanges]
+    ) -> int:
+        ROWS.refuse_unknown(changes)
+        query = _update_of_agent(tuple(sorted(changes)))
+        values = ROWS.new_values(self._door, changes)
+        return await self._door.count(query, agent_id=agent_id, **values)
+
+    async def delete(self, id: str) -> None:
+        await ROWS.delete(self._door, id)

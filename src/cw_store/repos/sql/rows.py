@@ -1,0 +1,187 @@
+"""What every repository shares: insert, get, change and delete a row by its id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, Table, bindparam, delete, insert, select, update
+from sqlalchemy.sql import Update
+
+from cw_store.errors import InvalidValueError, NotFoundError
+from cw_store.repos.sql.door import NEW_VALUE, Door, Query
+from cw_store.repos.sql.ids import new_id
+
+R = TypeVar("R")
+
+
+class Rows(Generic[R]):
+    """The rows of one table, whose primary key is `id`, as records.
+
+    `new` and `changes` are the TypedDicts of the port: their keys are what may be passed.
+    `columns` fill the record, where that is more than the table's own columns.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        record: type[R],
+        new: Any,
+        changes: Any = None,
+        columns: Sequence[ColumnElement[Any]] | None = None,
+    ) -> None:
+        self.table = table
+        self.record = record
+        self._columns: Sequence[ColumnElement[Any]] = columns or list(table.columns)
+        self._required: frozenset[str] = new.__required_keys__
+        self._allowed: frozenset[str] = self._required | new.__optional_keys__
+        self._changeable: frozenset[str] = (
+            frozenset() if changes is None else changes.__optional_keys__
+        )
+        self._blank: dict[str, Any] = {name: None for name in self._allowed}
+        self._filled_in: dict[str, Any] = {}
+        for column in table.columns:
+            value = None if column.default is None else column.default.arg  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType] -- every default of the schema is a scalar
+            target = self._blank if column.name in self._allowed else self._filled_in
+            target[column.name] = value
+        self._not_null = frozenset(c.name for c in table.columns if not c.nullable)
+        self._stamped = [c.name for c in table.columns if c.name in ("created_at", "updated_at")]
+        self._insert = Query(record, insert(table), table)
+        self._insert_and_return = (
+            None
+            if columns is None
+            else Query(record, insert(table).returning(*self._columns), table)
+        )
+        self._get = Query(
+            record, select(*self._columns).where(table.c.id == bindparam("id")), table
+        )
+        self._delete = Query(record, delete(table).where(table.c.id == bindparam("id")), table)
+        self._patches: dict[tuple[str, ...], Query[R]] = {}
+
+    def complete(self, door: Door, values: Mapping[str, Any], **known: Any) -> dict[str, Any]:
+        """Return the whole row for `values`: defaults, an id and times filled in.
+
+        `known` are columns that the repository fills in itself. Raises TypeError for an
+        unknown or missing key, InvalidValueError for a None that the column does not take.
+        """
+        row: dict[str, Any] = {**self._blank, **values}
+        if len(row) > len(self._blank):
+            raise TypeError(_unknown(self.table.name, values.keys() - self._allowed))
+        for name in self._required:
+            if name not in values:
+                missing = ", ".join(sorted(self._required - values.keys()))
+                raise TypeError(f"a new row of {self.table.name} needs {missing}")
+        row |= self._filled_in
+        row |= known
+        if "id" not in values:
+            row["id"] = new_id()
+        stamp = door.clock.stamp()
+        for name in self._stamped:
+            row[name] = stamp
+        self._refuse_none(row)
+        return row
+
+    async def insert(self, door: Door, values: Mapping[str, Any]) -> R:
+        """Complete one row, store it and return it."""
+        return await self.store(door, self.complete(door, values))
+
+    async def insert_many(self, door: Door, rows: Sequence[Mapping[str, Any]]) -> list[R]:
+        """Complete all rows, store them, or none, and return them in the order given."""
+        return await self.store_many(door, [self.complete(door, row) for row in rows])
+
+    async def store(self, door: Door, row: Mapping[str, Any]) -> R:
+        """Store one complete row and return it."""
+        if self._insert_and_return is None:
+            stored = await door.insert(self._insert, row)
+        else:
+            stored = await door.first(self._insert_and_return, **row)
+        assert stored is not None
+        return stored
+
+    def check(self, door: Door, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Raise InvalidValueError for a complete row that `store_many` would refuse."""
+        door.check(self._insert, rows)
+
+    async def store_many(self, door: Door, rows: Sequence[Mapping[str, Any]]) -> list[R]:
+        """Store complete rows, all or none, and return them in the order given."""
+        return await door.insert_all(self._insert, rows)
+
+    async def get(self, door: Door, id: str) -> R | None:
+        """Return the row with this id, or None."""
+        return await door.first(self._get, id=id)
+
+    async def need(self, door: Door, id: str) -> R:
+        """Return the row with this id; raises NotFoundError when there is none."""
+        found = await self.get(door, id)
+        if found is None:
+            raise NotFoundError(self.table.name, id)
+        return found
+
+    async def change(self, door: Door, id: str, changes: Mapping[str, Any]) -> R:
+        """Change just the columns passed, and updated_at; return the row."""
+        self.refuse_unknown(changes)
+        return await self.patch(door, id, changes)
+
+    async def patch(self, door: Door, id: str, changes: Mapping[str, Any]) -> R:
+        """Like `change`, for the columns that only the repository's own verbs may change."""
+        columns = tuple(sorted(changes))
+        query = self._patches.get(columns)
+        if query is None:
+            query = self._patches[columns] = self.returning(
+                self.setting(columns).where(self.table.c.id == bindparam("id"))
+            )
+        changed = await door.first(query, id=id, **self.new_values(door, changes))
+        if changed is None:
+            raise NotFoundError(self.table.name, id)
+        return changed
+
+    async def delete(self, door: Door, id: str) -> None:
+        """Delete the row; raises NotFoundError when there is none."""
+        if await door.count(self._delete, id=id) == 0:
+            raise NotFoundError(self.table.name, id)
+
+    # What a repository builds an UPDATE of its own from.
+
+    def setting(self, columns: Sequence[str]) -> Update:
+        """Return an UPDATE of these columns and updated_at, still of every row."""
+        return update(self.table).values(
+            {name: bindparam(NEW_VALUE + name) for name in (*columns, "updated_at")}
+        )
+
+    def returning(self, statement: Update) -> Query[R]:
+        """Return the UPDATE as a query for the records it changed."""
+        return Query(self.record, statement.returning(*self._columns), self.table)
+
+    def new_values(self, door: Door, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters that `setting` takes for these changes."""
+        self._refuse_none(changes)
+        values = {NEW_VALUE + name: value for name, value in changes.items()}
+        values[NEW_VALUE + "updated_at"] = door.clock.stamp()
+        return values
+
+    def refuse_unknown(self, changes: Mapping[str, Any]) -> None:
+        """Raise TypeError for a key that an update does not take."""
+        if not changes.keys() <= self._changeable:
+            raise TypeError(_unknown(self.table.name, changes.keys() - self._changeable))
+
+    def _refuse_none(self, row: Mapping[str, Any]) -> None:
+        for name in self._not_null:
+            if name in row and row[name] is None:
+                raise none_refused(self.table, name)
+
+
+def refuse_none(table: Table, **values: object) -> None:
+    """Raise InvalidValueError for a None where the call needs a value."""
+    for name, value in values.items():
+        if value is None:
+            raise none_refused(table, name)
+
+
+def none_refused(table: Table, column: str) -> InvalidValueError:
+    """Return the error for a None that the column does not take."""
+    return InvalidValueError(table.name, column, None, "must not be None")
+
+
+def _unknown(table: str, names: AbstractSet[str]) -> str:
+    return f"{table} takes no {', '.join(sorted(names))} here"

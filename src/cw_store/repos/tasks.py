@@ -1,0 +1,189 @@
+"""Tasks, how they break down into smaller ones, and which task waits for which."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NotRequired, Protocol, TypedDict, Unpack
+
+TaskType = Literal["auto"]
+TaskCategory = Literal[
+    "execute", "research", "discuss", "plan", "detail", "refine", "verify", "merge", "review"
+]
+TaskPriority = Literal["low", "medium", "high"]
+TaskStatus = Literal["pending", "in_progress", "completed", "blocked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task.
+
+    `summary` is what the agent reported at the end, handed as context to the tasks that wait
+    for this one. `retry_count` counts the automatic retries since the last manual one.
+    """
+
+    id: str
+    phase_id: str | None
+    initiative_id: str | None
+    parent_task_id: str | None
+    name: str
+    description: str | None
+    type: TaskType
+    category: TaskCategory
+    priority: TaskPriority
+    status: TaskStatus
+    order: int
+    summary: str | None
+    retry_count: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDependency:
+    """One edge: the task `task_id` waits for the task `depends_on_task_id`."""
+
+    task_id: str
+    depends_on_task_id: str
+
+
+class NewTask(TypedDict):
+    """What a task is created from.
+
+    Unless given, `type` is `auto`, `category` is `execute`, `priority` is `medium`, `status` is
+    `pending`, and `order` and `retry_count` are 0.
+    """
+
+    id: NotRequired[str]
+    phase_id: NotRequired[str | None]
+    initiative_id: NotRequired[str | None]
+    parent_task_id: NotRequired[str | None]
+    name: str
+    description: NotRequired[str | None]
+    type: NotRequired[TaskType]
+    category: NotRequired[TaskCategory]
+    priority: NotRequired[TaskPriority]
+    status: NotRequired[TaskStatus]
+    order: NotRequired[int]
+    summary: NotRequired[str | None]
+    retry_count: NotRequired[int]
+
+
+class TaskChanges(TypedDict, total=False):
+    """What can be changed of a task; `retry_count` has verbs of its own."""
+
+    phase_id: str | None
+    initiative_id: str | None
+    parent_task_id: str | None
+    name: str
+    description: str | None
+    type: TaskType
+    category: TaskCategory
+    priority: TaskPriority
+    status: TaskStatus
+    order: int
+    summary: str | None
+
+
+class TaskRepository(Protocol):
+    """The tasks and their dependencies; bad input raises `InvalidValueError`.
+
+    A task with a phase always belongs to that phase's initiative.
+    """
+
+    async def create(self, **values: Unpack[NewTask]) -> Task:
+        """Create a task and return it.
+
+        `initiative_id` is taken from the phase when it is absent or `None`. A phase of another
+        initiative, or the task as its own parent, is an `InvalidValueError`;
+        `BrokenReferenceError` when phase, initiative or parent do not exist,
+        `AlreadyExistsError` when the id is taken.
+        """
+        ...
+
+    async def create_many(self, rows: Sequence[NewTask]) -> list[Task]:
+        """Create all of the tasks or none, and return them in the order given.
+
+        Each row follows the rules of `create` and raises what `create` raises.
+        """
+        ...
+
+    async def find_by_id(self, id: str) -> Task | None:
+        """Return the task, or `None` when there is none with this id."""
+        ...
+
+    async def find_by_phase_id(self, phase_id: str) -> list[Task]:
+        """Return the tasks of a phase, ordered by `order`, `created_at`, `id`."""
+        ...
+
+    async def find_by_initiative_id(self, initiative_id: str) -> list[Task]:
+        """Return the tasks of an initiative, ordered by `order`, `created_at`, `id`."""
+        ...
+
+    async def find_by_parent_task_id(self, parent_task_id: str) -> list[Task]:
+        """Return the direct subtasks of a task, ordered by `order`, `created_at`, `id`."""
+        ...
+
+    async def find_by_status(self, status: TaskStatus) -> list[Task]:
+        """Return the tasks in this status, of all initiatives, oldest first."""
+        ...
+
+    async def update(self, id: str, **changes: Unpack[TaskChanges]) -> Task:
+        """Change what is passed, stamp `updated_at`, return the task.
+
+        As it then stands, the task's phase must be one of its initiative, which is taken from
+        the phase when the task has none; otherwise, or when a new parent would make the task its
+        own ancestor, `InvalidValueError`. `NotFoundError` for an unknown id,
+        `BrokenReferenceError` when phase, initiative or parent do not exist.
+        """
+        ...
+
+    async def delete(self, id: str) -> None:
+        """Delete a task; `NotFoundError` for an unknown id.
+
+        Its subtasks of every level and its dependencies, in both directions, go with it. Agents
+        and conversations stay, their `task_id` becomes `None`.
+        """
+        ...
+
+    async def increment_retry_count(self, id: str) -> Task:
+        """Add one to `retry_count` and return the task; no concurrent call is lost.
+
+        `NotFoundError` for an unknown id.
+        """
+        ...
+
+    async def reset_retry_count(self, id: str) -> Task:
+        """Set `retry_count` to 0 and return the task; `NotFoundError` for an unknown id."""
+        ...
+
+    async def create_dependency(self, id: str, depends_on_id: str) -> TaskDependency:
+        """Make the task `id` wait for the task `depends_on_id` and return the edge.
+
+        `DependencyCycleError` when the edge would close a cycle, a task waiting for itself
+        included, also when the other half is being added at the same time by another unit of
+        work; `AlreadyExistsError` when the edge is there already; `BrokenReferenceError` when one
+        of the tasks does not exist.
+        """
+        ...
+
+    async def delete_dependency(self, id: str, depends_on_id: str) -> None:
+        """Let the task `id` no longer wait for `depends_on_id`.
+
+        `NotFoundError` when there is no such edge.
+        """
+        ...
+
+    async def get_dependencies(self, id: str) -> list[Task]:
+        """Return the tasks that this one directly waits for, oldest first."""
+        ...
+
+    async def get_dependents(self, id: str) -> list[Task]:
+        """Return the tasks that directly wait for this one, oldest first."""
+        ...
+
+    async def find_dependencies_by_initiative_id(self, initiative_id: str) -> list[TaskDependency]:
+        """Return every edge that starts at a task of the initiative.
+
+        Ordered by `task_id`, then `depends_on_task_id`.
+        """
+        ...

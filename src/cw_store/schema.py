@@ -1,0 +1,458 @@
+"""Every table of the store: columns, defaults, foreign keys, indexes, checks.
+
+Read from top to bottom it is the whole data model. Rules that hold for all of it:
+
+- a table's columns stand in the order of its record's fields (a test keeps them together);
+- a default is a plain Python value that the store fills in, on both databases alike; the
+  database has the same one for an application's own SQL;
+- every foreign key that a query or a cascade follows has an index (PostgreSQL's
+  documentation, "Foreign Keys": referencing columns are not indexed by themselves);
+- enumerations are text with a named CHECK, never a database type, so that adding a
+  value is an ordinary migration.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    MetaData,
+    Table,
+    UniqueConstraint,
+    false,
+    text,
+)
+
+from cw_store.repos.agents import AgentMode, AgentStatus
+from cw_store.repos.change_sets import (
+    ChangeSetAction,
+    ChangeSetEntityType,
+    ChangeSetMode,
+    ChangeSetStatus,
+)
+from cw_store.repos.chat_sessions import ChatRole, ChatSessionStatus, ChatTargetType
+from cw_store.repos.conversations import ConversationStatus
+from cw_store.repos.errands import ErrandStatus
+from cw_store.repos.initiatives import InitiativeStatus
+from cw_store.repos.messages import MessageStatus, MessageType, ParticipantType
+from cw_store.repos.phases import PhaseStatus
+from cw_store.repos.proposals import ProposalStatus, ProposalTargetType
+from cw_store.repos.review_comments import LineType
+from cw_store.repos.tasks import TaskCategory, TaskPriority, TaskStatus, TaskType
+from cw_store.types import (
+    Encrypted,
+    Flag,
+    Id,
+    Json,
+    OneOf,
+    PlainText,
+    UtcDateTime,
+    WholeNumber,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def _id() -> Column[str]:
+    return Column("id", Id, primary_key=True)
+
+
+def _reference(
+    name: str, target: str, on_delete: str, *, nullable: bool = False, primary_key: bool = False
+) -> Column[str]:
+    return Column(
+        name,
+        Id,
+        ForeignKey(target, ondelete=on_delete),
+        nullable=nullable,
+        primary_key=primary_key,
+    )
+
+
+def _one_of(
+    name: str, literal: object, default: str | None = None
+) -> tuple[Column[str], CheckConstraint]:
+    """Give an enumerated column and the CHECK that guards it."""
+    type_ = OneOf.literal(literal)
+    listed = ", ".join(f"'{value}'" for value in type_.values)
+    return (
+        Column(name, type_, nullable=False, default=default, server_default=default),
+        CheckConstraint(f"{name} IN ({listed})", name=name),
+    )
+
+
+def _text(name: str, default: str | None = None) -> Column[str]:
+    return Column(name, PlainText, nullable=False, default=default, server_default=default)
+
+
+def _nullable_text(name: str) -> Column[str]:
+    return Column(name, PlainText, nullable=True)
+
+
+def _number(name: str, default: int | None = None) -> Column[int]:
+    in_database = None if default is None else text(str(default))
+    return Column(name, WholeNumber, nullable=False, default=default, server_default=in_database)
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Flag, nullable=False, default=False, server_default=false())
+
+
+def _json(name: str) -> Column[Any]:
+    return Column(name, Json, nullable=True)
+
+
+def _moment(name: str) -> Column[Any]:
+    return Column(name, UtcDateTime, nullable=True)
+
+
+def _created_at() -> Column[Any]:
+    return Column("created_at", UtcDateTime, nullable=False)
+
+
+def _times() -> tuple[Column[Any], Column[Any]]:
+    return _created_at(), Column("updated_at", UtcDateTime, nullable=False)
+
+
+initiatives = Table(
+    "initiatives",
+    metadata,
+    _id(),
+    _text("name"),
+    *_one_of("status", InitiativeStatus, default="active"),
+    _nullable_text("branch"),
+    *_times(),
+    Index(None, "status", "created_at", "id"),
+    Index(None, "created_at", "id"),
+)
+
+phases = Table(
+    "phases",
+    metadata,
+    _id(),
+    _reference("initiative_id", "initiatives.id", "CASCADE"),
+    _text("name"),
+    _json("content"),
+    *_one_of("status", PhaseStatus, default="pending"),
+    _nullable_text("merge_base"),
+    *_times(),
+    Index(None, "initiative_id", "created_at", "id"),
+    Index(None, "status", "created_at", "id"),
+)
+
+phase_dependencies = Table(
+    "phase_dependencies",
+    metadata,
+    _reference("phase_id", "phases.id", "CASCADE", primary_key=True),
+    _reference("depends_on_phase_id", "phases.id", "CASCADE", primary_key=True),
+    Index(None, "depends_on_phase_id"),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    _id(),
+    _reference("phase_id", "phases.id", "CASCADE", nullable=True),
+    _reference("initiative_id", "initiatives.id", "CASCADE", nullable=True),
+    _reference("parent_task_id", "tasks.id", "CASCADE", nullable=True),
+    _text("name"),
+    _nullable_text("description"),
+    *_one_of("type", TaskType, default="auto"),
+    *_one_of("category", TaskCategory, default="execute"),
+    *_one_of("priority", TaskPriority, default="medium"),
+    *_one_of("status", TaskStatus, default="pending"),
+    _number("order", default=0),
+    _nullable_text("summary"),
+    _number("retry_count", default=0),
+    *_times(),
+    Index(None, "phase_id", "order", "created_at", "id"),
+    Index(None, "initiative_id", "order", "created_at", "id"),
+    Index(None, "parent_task_id", "order", "created_at", "id"),
+    Index(None, "status", "created_at", "id"),
+)
+
+task_dependencies = Table(
+    "task_dependencies",
+    metadata,
+    _reference("task_id", "tasks.id", "CASCADE", primary_key=True),
+    _reference("depends_on_task_id", "tasks.id", "CASCADE", primary_key=True),
+    Index(None, "depends_on_task_id"),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    _id(),
+    _text("email"),
+    _text("provider", default="claude"),
+    Column("config_json", Encrypted, nullable=True),
+    Column("credentials", Encrypted, nullable=True),
+    _flag("is_exhausted"),
+    _moment("exhausted_until"),
+    _moment("last_used_at"),
+    _number("sort_order", default=0),
+    *_times(),
+    Index(None, "email"),
+    Index(None, "provider", "last_used_at", "sort_order", "id"),
+    Index(None, "created_at", "id"),
+)
+
+agents = Table(
+    "agents",
+    metadata,
+    _id(),
+    _text("name"),
+    _reference("task_id", "tasks.id", "SET NULL", nullable=True),
+    _reference("initiative_id", "initiatives.id", "SET NULL", nullable=True),
+    _nullable_text("session_id"),
+    _text("worktree_id"),
+    _text("provider", default="claude"),
+    _reference("account_id", "accounts.id", "SET NULL", nullable=True),
+    *_one_of("status", AgentStatus, default="idle"),
+    *_one_of("mode", AgentMode, default="execute"),
+    Column("pid", WholeNumber, nullable=True),
+    Column("exit_code", WholeNumber, nullable=True),
+    _nullable_text("output_file_path"),
+    _json("result"),
+    _json("pending_questions"),
+    _moment("user_dismissed_at"),
+    *_times(),
+    UniqueConstraint("name"),
+    Index(None, "task_id", "created_at", "id"),
+    Index(None, "initiative_id"),
+    Index(None, "account_id"),
+    Index(None, "session_id", "created_at", "id"),
+    Index(None, "status", "created_at", "id"),
+    Index(None, "created_at", "id"),
+)
+
+proposals = Table(
+    "proposals",
+    metadata,
+    _id(),
+    _reference("agent_id", "agents.id", "CASCADE"),
+    _reference("initiative_id", "initiatives.id", "CASCADE"),
+    *_one_of("target_type", ProposalTargetType),
+    Column("target_id", Id, nullable=True),
+    _text("title"),
+    _nullable_text("summary"),
+    _nullable_text("content"),
+    _json("metadata"),
+    *_one_of("status", ProposalStatus, default="pending"),
+    _number("sort_order", default=0),
+    *_times(),
+    Index(None, "agent_id", "created_at", "id"),
+    Index(None, "agent_id", "status", "created_at", "id"),
+    Index(None, "initiative_id", "created_at", "id"),
+)
+
+pages = Table(
+    "pages",
+    metadata,
+    _id(),
+    _reference("initiative_id", "initiatives.id", "CASCADE"),
+    _reference("parent_page_id", "pages.id", "CASCADE", nullable=True),
+    _text("title"),
+    _json("content"),
+    _number("sort_order", default=0),
+    *_times(),
+    Index(None, "initiative_id", "created_at", "id"),
+    Index(None, "parent_page_id", "sort_order", "created_at", "id"),
+)
+# One root page per initiative, however many ask for it at once.
+Index(
+    "uq_pages_root",
+    pages.c.initiative_id,
+    unique=True,
+    sqlite_where=text("parent_page_id IS NULL"),
+    postgresql_where=text("parent_page_id IS NULL"),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    _id(),
+    _text("name"),
+    _text("url"),
+    _text("default_branch", default="main"),
+    _moment("last_fetched_at"),
+    *_times(),
+    UniqueConstraint("name"),
+    UniqueConstraint("url"),
+    Index(None, "created_at", "id"),
+)
+
+initiative_projects = Table(
+    "initiative_projects",
+    metadata,
+    _reference("initiative_id", "initiatives.id", "CASCADE", primary_key=True),
+    _reference("project_id", "projects.id", "CASCADE", primary_key=True),
+    Index(None, "project_id"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    _id(),
+    *_one_of("sender_type", ParticipantType),
+    _reference("sender_id", "agents.id", "SET NULL", nullable=True),
+    *_one_of("recipient_type", ParticipantType),
+    _reference("recipient_id", "agents.id", "SET NULL", nullable=True),
+    *_one_of("type", MessageType, default="info"),
+    _text("content"),
+    _flag("requires_response"),
+    *_one_of("status", MessageStatus, default="pending"),
+    _reference("parent_message_id", "messages.id", "SET NULL", nullable=True),
+    *_times(),
+    Index(None, "recipient_type", "recipient_id", "status"),
+    Index(None, "recipient_id", "recipient_type", "created_at", "id"),
+    Index(None, "recipient_type", "status", "created_at", "id"),
+    Index(None, "sender_type", "created_at", "id"),
+    Index(None, "sender_id", "sender_type", "created_at", "id"),
+    Index(None, "parent_message_id", "created_at", "id"),
+)
+# Few messages wait for the user or for a response at a time, among any number that did.
+Index(
+    "ix_messages_requiring_response",
+    messages.c.created_at,
+    messages.c.id,
+    sqlite_where=text("requires_response AND status <> 'responded'"),
+    postgresql_where=text("requires_response AND status <> 'responded'"),
+)
+
+agent_log_chunks = Table(
+    "agent_log_chunks",
+    metadata,
+    _id(),
+    # No foreign key: the log outlives its agent.
+    Column("agent_id", Id, nullable=False),
+    _text("agent_name"),
+    _number("session_number"),
+    _text("content"),
+    _created_at(),
+    Index(None, "agent_id", "created_at", "id"),
+    Index(None, "agent_id", "session_number", "created_at", "id"),
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    _id(),
+    _reference("from_agent_id", "agents.id", "CASCADE"),
+    _reference("to_agent_id", "agents.id", "CASCADE"),
+    _reference("initiative_id", "initiatives.id", "SET NULL", nullable=True),
+    _reference("phase_id", "phases.id", "SET NULL", nullable=True),
+    _reference("task_id", "tasks.id", "SET NULL", nullable=True),
+    _text("question"),
+    _nullable_text("answer"),
+    *_one_of("status", ConversationStatus, default="pending"),
+    *_times(),
+    Index(None, "to_agent_id", "status", "created_at", "id"),
+    Index(None, "from_agent_id", "created_at", "id"),
+    Index(None, "initiative_id"),
+    Index(None, "phase_id"),
+    Index(None, "task_id"),
+)
+
+chat_sessions = Table(
+    "chat_sessions",
+    metadata,
+    _id(),
+    *_one_of("target_type", ChatTargetType),
+    Column("target_id", Id, nullable=False),
+    _reference("initiative_id", "initiatives.id", "CASCADE"),
+    _reference("agent_id", "agents.id", "SET NULL", nullable=True),
+    *_one_of("status", ChatSessionStatus, default="active"),
+    *_times(),
+    Index(None, "target_type", "target_id", "status", "created_at", "id"),
+    Index(None, "initiative_id"),
+    Index(None, "agent_id", "status", "created_at", "id"),
+)
+
+change_sets = Table(
+    "change_sets",
+    metadata,
+    _id(),
+    _reference("initiative_id", "initiatives.id", "CASCADE"),
+    _reference("agent_id", "agents.id", "SET NULL", nullable=True),
+    _text("agent_name"),
+    *_one_of("mode", ChangeSetMode),
+    _nullable_text("summary"),
+    *_one_of("status", ChangeSetStatus, default="applied"),
+    _moment("reverted_at"),
+    *_times(),
+    Index(None, "initiative_id", "created_at", "id"),
+    Index(None, "agent_id", "created_at", "id"),
+)
+
+change_set_entries = Table(
+    "change_set_entries",
+    metadata,
+    _id(),
+    _reference("change_set_id", "change_sets.id", "CASCADE"),
+    *_one_of("entity_type", ChangeSetEntityType),
+    Column("entity_id", Id, nullable=False),
+    *_one_of("action", ChangeSetAction),
+    _json("previous_state"),
+    _json("new_state"),
+    _number("sort_order", default=0),
+    _created_at(),
+    Index(None, "change_set_id", "sort_order", "created_at", "id"),
+)
+
+chat_messages = Table(
+    "chat_messages",
+    metadata,
+    _id(),
+    _reference("chat_session_id", "chat_sessions.id", "CASCADE"),
+    *_one_of("role", ChatRole),
+    _text("content"),
+    _reference("change_set_id", "change_sets.id", "SET NULL", nullable=True),
+    _created_at(),
+    Index(None, "chat_session_id", "created_at", "id"),
+    Index(None, "change_set_id"),
+)
+
+errands = Table(
+    "errands",
+    metadata,
+    _id(),
+    _text("description"),
+    _text("branch"),
+    _text("base_branch", default="main"),
+    _reference("agent_id", "agents.id", "SET NULL", nullable=True),
+    _reference("project_id", "projects.id", "CASCADE"),
+    *_one_of("status", ErrandStatus, default="active"),
+    *_times(),
+    Index(None, "project_id", "created_at", "id"),
+    Index(None, "status", "created_at", "id"),
+    Index(None, "agent_id"),
+    Index(None, "created_at", "id"),
+)
+
+review_comments = Table(
+    "review_comments",
+    metadata,
+    _id(),
+    _reference("phase_id", "phases.id", "CASCADE"),
+    _text("file_path"),
+    _number("line_number"),
+    *_one_of("line_type", LineType),
+    _text("body"),
+    _text("author", default="you"),
+    _flag("resolved"),
+    *_times(),
+    Index(None, "phase_id", "created_at", "id"),
+)

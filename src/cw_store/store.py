@@ -1,0 +1,359 @@
+"""The store: one database, open, and the way to units of work on it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from math import inf
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import select
+
+from cw_store.backends.cancellation import finish
+from cw_store.backends.port import Backend
+from cw_store.backends.sqlite import SqliteBackend
+from cw_store.backends.sqlite_connection import create_private_file
+from cw_store.clock import SYSTEM_CLOCK, Reading, StrictClock
+from cw_store.credentials import rules_for
+from cw_store.errors import StoreBusyError, StoreClosedError
+from cw_store.migrate import bring_up_to_date, empty_database
+from cw_store.repos.sql import Repositories
+from cw_store.repos.sql.door import Door, Executor, Prepared, Query
+from cw_store.schema import accounts
+from cw_store.types import MAX_TEXT_BYTES, ValueRules
+from cw_store.uow import UnitOfWork
+from cw_store.url import Location, locate
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Store(Repositories):
+    """One database: `async with Store("cw.db") as store:`.
+
+    `url` is a file path, or a URL (`sqlite:///cw.db`, `postgresql://host/database`);
+    `:memory:` is a private store that ends with this object; None means `$CW_STORE_URL`,
+    else `cw.db` in the working directory. The repositories on the store itself are for one
+    call at a time: each call is a transaction of its own.
+
+    - `migrate`: bring the schema up to date on open; False raises SchemaBehindError instead.
+    - `synchronous`: SQLite only. NORMAL survives a killed process, FULL also a power cut.
+    - `readers`: SQLite only. The most connections that read at the same time.
+    - `busy_timeout`: seconds to wait for a turn, a connection or a lock.
+    - `clock`: gives the time as an aware datetime.
+    - `encryption_keys`: Fernet keys for credentials at rest; the first encrypts, all decrypt.
+      Without any, those in `$CW_STORE_KEYS`, separated by commas.
+    - `max_text_bytes`: the most bytes of UTF-8 that one text may have.
+    - `pool_size`: PostgreSQL only. The most connections at the same time.
+
+    A store belongs to the event loop and the process that opened it.
+    """
+
+    def __init__(
+        self,
+        url: str | Path | None = None,
+        *,
+        migrate: bool = True,
+        synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
+        readers: int = 4,
+        busy_timeout: float = 30.0,
+        clock: Reading | None = None,
+        encryption_keys: Sequence[str | bytes] = (),
+        max_text_bytes: int = MAX_TEXT_BYTES,
+        pool_size: int = 10,
+    ) -> None:
+        if synchronous not in ("NORMAL", "FULL"):
+            raise ValueError(f"synchronous is 'NORMAL' or 'FULL', not {synchronous!r}")
+        if readers < 1 or pool_size < 1 or max_text_bytes < 1 or not 0 <= busy_timeout < inf:
+            raise ValueError(
+                "readers, pool_size and max_text_bytes are at least 1, and busy_timeout is a "
+                "number of seconds from 0 on"
+            )
+        self._location = locate(url)
+        self._migrate = migrate
+        self._synchronous = synchronous
+        self._readers = readers
+        self._busy_timeout = busy_timeout
+        self._pool_size = pool_size
+        self._rules = rules_for(encryption_keys, max_text_bytes)
+        self.clock = SYSTEM_CLOCK if clock is None else StrictClock(clock)
+        self._backend: Backend | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = 0
+        self._folder: Path | None = None
+        super().__init__(Door(_OneCall(self), self.clock))
+
+    @classmethod
+    async def open(cls, url: str | Path | None = None, **settings: Any) -> Self:
+        """Return an open store; the settings are those of the constructor."""
+        store = cls(url, **settings)
+        await store.__aenter__()
+        return store
+
+    async def __aenter__(self) -> Self:
+        """Open; raises SchemaBehindError, SchemaAheadError, StoreBusyError or StoreError."""
+        if self._loop is not None:
+            raise StoreClosedError("a store is opened once; make a new one")
+        self._loop = asyncio.get_running_loop()
+        self._process = os.getpid()
+        try:
+            self._backend = await self._opened()
+        except BaseException:
+            self._forget_folder()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection; what has not committed is rolled back. May be called again."""
+        backend = self._backend
+        if backend is None:
+            return
+        self._check_owner()
+        self._backend = None
+        try:
+            await finish(backend.close())
+        finally:
+            self._forget_folder()
+
+    def unit_of_work(self, *, read_only: bool = False, label: str | None = None) -> UnitOfWork:
+        """Return a unit of work on this store, to be entered with `async with`."""
+        return UnitOfWork(self, read_only=read_only, label=label)
+
+    async def run(
+        self,
+        work: Callable[[UnitOfWork], Awaitable[T]],
+        *,
+        attempts: int = 5,
+        label: str | None = None,
+    ) -> T:
+        """Return what `work(uow)` returns, repeating the whole unit of work if that can help.
+
+        Worth repeating is what the database undid because others were in the way: a
+        serialisation failure, a deadlock, a prepared statement made stale by a schema change,
+        a turn or lock that did not come in time (StoreBusyError). The pause before the n-th
+        repetition is random, up to 10 ms times 2 to the n. Everything else is raised at once,
+        also a connection lost at COMMIT, when it is not known whether the unit is stored;
+        after `attempts` calls so is the StoreBusyError. `work` must do nothing outside of the
+        unit that may not be done twice.
+        """
+        if attempts < 1:
+            raise ValueError("attempts is at least 1")
+        for attempt in range(1, attempts + 1):
+            try:
+                async with self.unit_of_work(label=label) as uow:
+                    return await work(uow)
+            except StoreBusyError:
+                if attempt == attempts:
+                    raise
+            await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 -- no secret
+        raise AssertionError("the last attempt returns or raises")
+
+    async def rekey(self, *, batch_rows: int = 100) -> int:
+        """Encrypt all stored credentials anew under the first key; return how many rows changed.
+
+        Online: each batch is a unit of work of its own, so others work on in between, and a
+        call that broke can be started again. Without keys nothing is changed. Raises
+        StoreError when a row's key is not among `encryption_keys`.
+        """
+        if not self._rules.seals or batch_rows < 1:
+            return 0
+        changed = 0
+        after: str | None = None
+        while True:
+            async with self.unit_of_work(label="rekey") as uow:
+                batch = await uow.accounts.find_all(limit=batch_rows, after=after)
+                ids = [account.id for account in batch]
+                # Nobody changes them between the look and the update; SQLite has one writer.
+                await uow.session.execute(
+                    select(accounts.c.id).where(accounts.c.id.in_(ids)).with_for_update()
+                )
+                for id in ids:
+                    account = await uow.accounts.find_by_id(id)
+                    if account is not None:
+                        await uow.accounts.update(
+                            id, credentials=account.credentials, config_json=account.config_json
+                        )
+                        changed += 1
+            if len(batch) < batch_rows:
+                return changed
+            after = ids[-1]
+
+    @property
+    def backend(self) -> Backend:
+        """The open database; raises StoreClosedError when there is none to use from here."""
+        backend = self._backend
+        if backend is None:
+            raise StoreClosedError(
+                "the store is not open" if self._loop is None else "the store is closed"
+            )
+        self._check_owner()
+        return backend
+
+    @property
+    def connections_in_use(self) -> int:
+        """How many connections are held by units of work or calls at this moment."""
+        return 0 if self._backend is None else self._backend.connections_in_use
+
+    @property
+    def url(self) -> str:
+        """Where the data is, without a password."""
+        return str(self._location)
+
+    def __repr__(self) -> str:
+        """Show where the data is, and no secret."""
+        return f"Store({str(self._location)!r})"
+
+    def abandon(self) -> None:
+        """Let go of the database without an event loop, because the store's own is gone."""
+        backend, self._backend = self._backend, None
+        if backend is not None and self._process == os.getpid():
+            backend.abandon()
+        self._forget_folder()
+
+    async def _opened(self) -> Backend:
+        location = self._location
+        if location.is_memory:
+            self._folder = Path(tempfile.mkdtemp(prefix="cw-store-"))
+            location = Location(self._folder / "memory.db")
+            if self._migrate:
+                create_private_file(self._folder / "memory.db")
+                (self._folder / "memory.db").write_bytes(await asyncio.to_thread(empty_database))
+        await bring_up_to_date(location, migrate=self._migrate, busy_timeout=self._busy_timeout)
+        if location.path is not None:
+            backend: Backend = SqliteBackend(
+                location.path,
+                synchronous=self._synchronous,
+                readers=self._readers,
+                busy_timeout=self._busy_timeout,
+                rules=self._rules,
+            )
+        else:
+            backend = postgres_backend(
+                location,
+                pool_size=self._pool_size,
+                busy_timeout=self._busy_timeout,
+                rules=self._rules,
+            )
+        try:
+            await backend.open()
+        except BaseException:
+            await backend.close()
+            raise
+        return backend
+
+    def _check_owner(self) -> None:
+        if self._process != os.getpid():
+            raise StoreClosedError("the store was opened in another process; open one here")
+        if asyncio.get_running_loop() is not self._loop:
+            raise StoreClosedError("the store was opened in another event loop; open one here")
+
+    def _forget_folder(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+
+def postgres_backend(
+    location: Location, *, pool_size: int, busy_timeout: float, rules: ValueRules
+) -> Backend:
+    """Return the backend for a PostgreSQL server, whose driver is an extra."""
+    assert location.server is not None
+    from cw_store.backends.postgres import PostgresBackend
+
+    return PostgresBackend(
+        location.server, pool_size=pool_size, busy_timeout=busy_timeout, rules=rules
+    )
+
+
+class _OneCall:
+    """The executor of the store's own repositories: whatever backend is open."""
+
+    __slots__ = ("_opened", "_store")
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._opened: Backend
+
+    def prepare(self, query: Query[R]) -> Prepared[R]:
+        """Every call begins here, so this is where the store's owner is checked."""
+        self._opened = self._store.backend
+        return self._opened.prepare(query)
+
+    def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> Awaitable[list[R]]:
+        return self._opened.rows(prepared, parameters)
+
+    def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> Awaitable[int]:
+        return self._opened.count(prepared, parameters)
+
+    def many(self, prepared: Prepared[Any], batch: Sequence[Sequence[Any]]) -> Awaitable[None]:
+        return self._opened.many(prepared, batch)
+
+    def serialize(self, name: str) -> Awaitable[None]:
+        return self._store.backend.serialize(name)
+
+    def atomic(self) -> AbstractAsyncContextManager[Executor]:
+        return self._store.backend.atomic()
+
+
+class _Default:
+    """The default store of one event loop."""
+
+    def __init__(self) -> None:
+        self.store: Store | None = None
+        self._lock = asyncio.Lock()
+        self._closer: AsyncGenerator[None] | None = None
+
+    async def opened(self) -> Store:
+        if self.store is None:
+            async with self._lock:
+                if self.store is None:
+                    self.store = await self._open()
+        return self.store
+
+    async def _open(self) -> Store:
+        store = await Store.open()
+
+        async def closer() -> AsyncGenerator[None]:
+            try:
+                yield
+            finally:
+                await store.close()
+
+        # asyncio.run closes the loop's async generators before the loop, which makes a
+        # generator that has begun the place to close what belongs to the loop.
+        self._closer = closer()
+        await anext(self._closer)
+        return store
+
+
+_defaults: WeakKeyDictionary[asyncio.AbstractEventLoop, _Default] = WeakKeyDictionary()
+
+
+async def default_store() -> Store:
+    """Return the running event loop's default store, opened at first use."""
+    loop = asyncio.get_running_loop()
+    default = _defaults.get(loop)
+    if default is None:
+        for gone in [other for other in _defaults if other.is_closed()]:
+            abandoned = _defaults.pop(gone).store
+            if abandoned is not None:
+                abandoned.abandon()
+        default = _defaults[loop] = _Default()
+    return await default.opened()

@@ -1,0 +1,398 @@
+"""Column types: what each column takes, how each database keeps it, what is refused.
+
+A type checks a value before it reaches a driver, so both databases refuse the same
+things for the same reason. It raises `Refused`; the door adds table and column and
+makes an `InvalidValueError` of it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import count
+from typing import Any, cast, get_args
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import BigInteger, Boolean, Dialect, Integer, Text
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from cw_store.repos.json_value import JsonValue
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+MAX_TEXT_BYTES = 16 * 1024 * 1024
+MAX_JSON_DEPTH = 100
+INTEGER_BITS = 32
+JSON_INTEGER_BITS = 64
+
+
+class Refused(ValueError):
+    """A value that a column type does not take; the message is the reason."""
+
+
+def _keep(text: str) -> str:
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRules:
+    """What the types must know of the store that uses them."""
+
+    max_text_bytes: int = MAX_TEXT_BYTES
+    seals: bool = False
+    seal: Callable[[str], str] = _keep
+    unseal: Callable[[str], str] = _keep
+
+
+_DEFAULT_RULES = ValueRules()
+_rules: WeakKeyDictionary[Dialect, ValueRules] = WeakKeyDictionary()
+
+
+def use_rules(dialect: Dialect, rules: ValueRules) -> None:
+    """Make every statement compiled or run with `dialect` follow `rules`."""
+    _rules[dialect] = rules
+
+
+def _rules_of(dialect: Dialect) -> ValueRules:
+    return _rules.get(dialect, _DEFAULT_RULES)
+
+
+def check_text(value: object, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """Return `value` when both databases can keep it as text, else raise `Refused`."""
+    if not isinstance(value, str):
+        raise Refused(f"takes text, not {type(value).__name__}")
+    if "\0" in value:
+        raise Refused("must not contain the character NUL")
+    if value.isascii():
+        size = len(value)
+    else:
+        try:
+            size = len(value.encode())
+        except UnicodeEncodeError:
+            raise Refused("must not contain a lone surrogate") from None
+    if size > max_bytes:
+        raise Refused(f"is {size} bytes long, more than the {max_bytes} allowed")
+    return value
+
+
+def check_json(value: object, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """Return `value` as JSON text when both databases can keep it, else raise `Refused`."""
+    level: list[object] = [value]
+    for depth in count():
+        if not level:
+            break
+        deeper: list[object] = []
+        for item in level:
+            match item:
+                case None | bool():
+                    pass
+                case str():
+                    _check_json_text(item)
+                case int():
+                    if item.bit_length() >= JSON_INTEGER_BITS and item != -(1 << 63):
+                        raise Refused("holds an integer past 64 bits")
+                case float():
+                    if not math.isfinite(item):
+                        raise Refused("holds NaN or infinity, which JSON does not have")
+                case list() | dict() if depth == MAX_JSON_DEPTH:
+                    raise Refused(f"is nested deeper than {MAX_JSON_DEPTH} levels")
+                case list():
+                    deeper.extend(cast(list[object], item))
+                case dict():
+                    for key, entry in cast(dict[object, object], item).items():
+                        if not isinstance(key, str):
+                            raise Refused("holds an object with a key that is not text")
+                        _check_json_text(key)
+                        deeper.append(entry)
+                case _:
+                    raise Refused(f"takes JSON values, not {type(item).__name__}")
+        level = deeper
+    encoded = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return check_text(encoded, max_bytes)
+
+
+def _check_json_text(text: str) -> None:
+    if "\0" in text:
+        raise Refused("must not contain the character NUL")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Refused("must not contain a lone surrogate") from None
+
+
+def read_json(text: str) -> JsonValue:
+    """Parse JSON text as PostgreSQL's jsonb prints it or as `check_json` wrote it.
+
+    jsonb prints a large float in full; since no integer past 64 bits is ever stored,
+    a longer one was a float and becomes one again.
+    """
+    return json.loads(text, parse_int=_read_integer)
+
+
+def _read_integer(digits: str) -> int | float:
+    number = int(digits)
+    return number if -(1 << 63) <= number < 1 << 63 else float(digits)
+
+
+class PlainText(TypeDecorator[str]):
+    """Any text up to `max_text_bytes` of UTF-8 without NUL; compared byte by byte."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Sort by bytes on PostgreSQL too, whatever the locale of the database."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(Text(collation="C"))
+        return dialect.type_descriptor(Text())
+
+    # The types give their processors themselves: what TypeDecorator makes of
+    # process_bind_param is two calls and a look-up for every value.
+
+    def bind_processor(self, dialect: Dialect) -> Callable[..., str | None]:
+        """Refuse what is no text that both databases can keep."""
+        max_bytes = _rules_of(dialect).max_text_bytes
+
+        def check(value: Any) -> str | None:
+            if value is None:
+                return None
+            # Most text is short ASCII, and len() and find() are cheap.
+            if type(value) is str and value.isascii() and len(value) <= max_bytes:
+                if "\0" not in value:
+                    return value
+            return check_text(value, max_bytes)
+
+        return check
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Give text back as the driver does."""
+        return None
+
+
+class Id(PlainText):
+    """The id of a row: text that is not empty."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[..., str | None]:
+        """Refuse an empty id."""
+        check_as_text = super().bind_processor(dialect)
+
+        def check(value: Any) -> str | None:
+            if value == "":
+                raise Refused("must not be empty")
+            return check_as_text(value)
+
+        return check
+
+
+class OneOf(PlainText):
+    """Text that is one of a Literal's values."""
+
+    cache_ok = True
+
+    def __init__(self, *values: str) -> None:
+        self.values = values
+        super().__init__()
+
+    @classmethod
+    def literal(cls, literal: object) -> OneOf:
+        """Take the values of a `Literal[...]`."""
+        return cls(*get_args(literal))
+
+    def bind_processor(self, dialect: Dialect) -> Callable[..., str | None]:
+        """Refuse a value that is not one of those listed."""
+        values = self.values
+
+        def check(value: Any) -> str | None:
+            if value is None or (isinstance(value, str) and value in values):
+                return value
+            if not isinstance(value, str):
+                raise Refused(f"takes text, not {type(value).__name__}")
+            raise Refused(f"must be one of {', '.join(values)}")
+
+        return check
+
+
+class WholeNumber(TypeDecorator[int]):
+    """An integer of 32 bits, the smaller of what the two databases keep."""
+
+    impl = Integer
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[..., int | None]:
+        """Refuse what is no integer (a bool is none) or too large."""
+
+        def check(value: Any) -> int | None:
+            if value is None:
+                return None
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise Refused(f"takes an integer, not {type(value).__name__}")
+            if not -0x80000000 <= value <= 0x7FFFFFFF:
+                raise Refused(f"does not fit into {INTEGER_BITS} bits")
+            return value
+
+        return check
+
+
+class Flag(TypeDecorator[bool]):
+    """True or false, and nothing that merely counts as such."""
+
+    impl = Boolean
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[..., bool | None]:
+        """Refuse what is no bool."""
+
+        def check(value: Any) -> bool | None:
+            if value is None or isinstance(value, bool):
+                return value
+            raise Refused(f"takes a bool, not {type(value).__name__}")
+
+        return check
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment: UTC microseconds since 1970 on SQLite, timestamptz on PostgreSQL."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Keep moments as each database compares and indexes them best."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(BigInteger())
+
+    def bind_processor(self, dialect: Dialect) -> Callable[..., Any]:
+        """Refuse a naive datetime; convert any zone to UTC."""
+
+        def to_utc(value: Any) -> datetime | None:
+            return None if value is None else _in_utc(value)
+
+        def to_microseconds(value: Any) -> int | None:
+            return None if value is None else _microseconds(_in_utc(value))
+
+        return to_utc if dialect.name == "postgresql" else to_microseconds
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Give back an aware datetime in UTC, which asyncpg's already are."""
+        return None if dialect.name == "postgresql" else _moment
+
+
+def _in_utc(value: object) -> datetime:
+    if not isinstance(value, datetime):
+        raise Refused(f"takes a datetime, not {type(value).__name__}")
+    if value.tzinfo is UTC:
+        return value
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise Refused("takes a datetime with a time zone, not a naive one")
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise Refused("is outside the years 1 to 9999 in UTC") from None
+
+
+def _microseconds(moment: datetime) -> int:
+    since = moment - EPOCH
+    return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+# The same rows are read again and again, and most rows have the same time twice.
+@lru_cache(maxsize=4096)
+def _moment(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else EPOCH + timedelta(0, 0, microseconds)
+
+
+# A string is matched whole, so that nothing inside one is taken for a number.
+_TEXT_OR_EXPONENT = re.compile(r'"(?:[^"\\]|\\.)*"|(-?\d+(?:\.\d+)?e\+1\d(?!\d))')
+
+
+def without_exponents(text: str) -> str:
+    """Write 1.2345678901234568e+18 in JSON as 1234567890123456768.0.
+
+    jsonb writes the first as 1234567890123456800, which reads as an integer: another type, and
+    another value. It keeps the second as it is.
+    """
+    return _TEXT_OR_EXPONENT.sub(_spelled_out, text) if "e+1" in text else text
+
+
+def _spelled_out(match: re.Match[str]) -> str:
+    return f"{float(match[1]):.1f}" if match[1] else match[0]
+
+
+class JsonText(str):
+    """JSON that is encoded already, where PostgreSQL's driver would give the decoded value."""
+
+    __slots__ = ()
+
+
+class Json(TypeDecorator[JsonValue]):
+    """A JSON value: text on SQLite, jsonb on PostgreSQL; None is NULL."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Let PostgreSQL understand the value, and SQLite keep its text."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(JSONB(none_as_null=True))
+        return dialect.type_descriptor(Text())
+
+    def bind_processor(self, dialect: Dialect) -> Callable[..., str | None]:
+        """Check and encode once; the driver is given JSON text on both databases."""
+        max_bytes = _rules_of(dialect).max_text_bytes
+
+        def encode(value: Any) -> str | None:
+            return None if value is None else JsonText(check_json(value, max_bytes))
+
+        def encode_for_jsonb(value: Any) -> str | None:
+            return (
+                None if value is None else JsonText(without_exponents(check_json(value, max_bytes)))
+            )
+
+        return encode_for_jsonb if dialect.name == "postgresql" else encode
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[..., JsonValue]:
+        """Decode JSON text; asyncpg has decoded it already, with the same `read_json`."""
+
+        def decode(value: Any) -> JsonValue:
+            return None if value is None else read_json(value)
+
+        def decode_unless_done(value: Any) -> JsonValue:
+            return read_json(value) if isinstance(value, JsonText) else value
+
+        return decode_unless_done if dialect.name == "postgresql" else decode
+
+
+class Encrypted(PlainText):
+    """Opaque text, returned byte for byte; sealed at rest when the store has keys."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[..., str | None]:
+        """Check the text, then seal it."""
+        check = super().bind_processor(dialect)
+        seal = _rules_of(dialect).seal
+
+        def check_and_seal(value: Any) -> str | None:
+            text = check(value)
+            return None if text is None else seal(text)
+
+        return check_and_seal
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Give back what was passed in."""
+        unseal = _rules_of(dialect).unseal
+
+        def unseal_text(value: Any) -> str | None:
+            return None if value is None else unseal(value)
+
+        return unseal_text

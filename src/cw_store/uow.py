@@ -1,0 +1,391 @@
+"""The unit of work: one transaction, and the repositories in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cw_store.backends.cancellation import finish
+from cw_store.backends.port import Backend, Transaction
+from cw_store.backends.session import UnitSession
+from cw_store.errors import ReadOnlyError, StoreError, UnitOfWorkError
+from cw_store.repos.sql import Repositories
+from cw_store.repos.sql.door import Clock, Door, Executor, Prepared, Query
+
+if TYPE_CHECKING:
+    from cw_store.store import Store
+
+R = TypeVar("R")
+
+
+class UnitOfWork(Repositories):
+    """One transaction: `async with UnitOfWork(store) as uow:`.
+
+    Committed when the block ends, rolled back when it raises or is cancelled. Without a
+    store it uses the default one of the running event loop. The transaction begins with the
+    first call, and a writing one then has the writer's turn until its end. Calls from
+    several tasks run one after another.
+
+    `read_only=True` reads one consistent snapshot and never waits for a writer. `label`
+    is what others are told who wait too long for this unit's turn.
+    """
+
+    def __init__(
+        self, store: Store | None = None, *, read_only: bool = False, label: str | None = None
+    ) -> None:
+        self._store = store
+        self._read_only = read_only
+        self._label = label
+        self._unit = _Unit(read_only)
+        super().__init__(Door(self._unit, self._unit))
+
+    async def __aenter__(self) -> Self:
+        """Begin; raises StoreClosedError when the store is closed or belongs elsewhere."""
+        if self._unit.state is not _NEW:
+            raise UnitOfWorkError("a unit of work is used once; begin a new one")
+        store = self._store
+        if store is None:
+            from cw_store.store import default_store  # the store knows units of work
+
+            store = self._store = await default_store()
+        self._unit.open(store.backend, store.clock, self._label)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Commit, or roll back if the block raised; done even when cancelled meanwhile.
+
+        Raises UnitOfWorkError, after a rollback, if the unit is spent although the block
+        ended without an error.
+        """
+        await self._unit.end(failed=kind is not None)
+
+    async def commit(self) -> None:
+        """Commit what was done so far; the next call begins a new transaction."""
+        await self._unit.commit()
+
+    async def rollback(self) -> None:
+        """Undo what was done since the last commit; the next call begins a new transaction."""
+        await self._unit.rollback()
+
+    @property
+    def committed(self) -> bool | None:
+        """None while the unit is open, then whether its last transaction was committed.
+
+        A cancelled unit of work may have been committed: the cancellation can arrive when
+        the database has already been told.
+        """
+        return self._unit.committed
+
+    @property
+    def session(self) -> AsyncSession:
+        """An AsyncSession on the same connection, in the same transaction.
+
+        Its commit and rollback are this unit's. Rows written here are visible there and the
+        other way round; objects added to the session are flushed before each call of a
+        repository.
+        """
+        return self._unit.session()
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncGenerator[None]:
+        """Undo only what is done within, if it raises: `async with uow.savepoint():`.
+
+        After an error the unit of work can be used as before. Raises UnitOfWorkError if a
+        statement within was refused and the block ended as if it had not been.
+        """
+        name = await self._unit.set_savepoint()
+        try:
+            yield
+        except BaseException:
+            await self._unit.undo_savepoint(name)
+            raise
+        await self._unit.release_savepoint(name)
+
+
+_NEW = "new"
+_OPEN = "open"
+_ENDED = "ended"
+
+
+class _Unit:
+    """What a unit of work is to its repositories and its session: executor, clock, owner."""
+
+    __slots__ = (
+        "_clock",
+        "_lock",
+        "_read_only",
+        "_savepoints",
+        "_savepoints_set",
+        "_session",
+        "_session_lock",
+        "_spent_by",
+        "committed",
+        "state",
+        "transaction",
+    )
+
+    def __init__(self, read_only: bool) -> None:
+        self.state = _NEW
+        self.committed: bool | None = None
+        self._read_only = read_only
+        self._lock = asyncio.Lock()
+        self._savepoints: list[str] = []
+        self._savepoints_set = 0
+        self._session: UnitSession | None = None
+        self._session_lock = asyncio.Lock()
+        self._spent_by: BaseException | None = None
+        self.transaction: Transaction
+        self._clock: Clock
+
+    def open(self, backend: Backend, clock: Clock, label: str | None) -> None:
+        self.transaction = backend.transaction(read_only=self._read_only, label=label)
+        self._clock = clock
+        self.state = _OPEN
+
+    # The clock of the repositories.
+
+    def now(self) -> datetime:
+        self._check()
+        return self._clock.now()
+
+    def stamp(self) -> datetime:
+        self._check()
+        return self._clock.stamp()
+
+    # The executor of the repositories.
+
+    def prepare(self, query: Query[R]) -> Prepared[R]:
+        self._check()
+        if query.writes and self._read_only:
+            raise ReadOnlyError(f"this unit of work only reads; it cannot write {query.table.name}")
+        return self.transaction.prepare(query)
+
+    async def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> list[R]:
+        if self._session is not None:
+            await self._flush(self._session)
+        async with self._lock:
+            return await self.run(self.transaction.rows, prepared, parameters)
+
+    async def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> int:
+        if self._session is not None:
+            await self._flush(self._session)
+        async with self._lock:
+            return await self.run(self.transaction.count, prepared, parameters)
+
+    async def many(self, prepared: Prepared[Any], batch: Sequence[Sequence[Any]]) -> None:
+        if self._session is not None:
+            await self._flush(self._session)
+        async with self._lock:
+            await self.run(self.transaction.many, prepared, batch)
+
+    async def serialize(self, name: str) -> None:
+        async with self._lock:
+            await self.run(self.transaction.serialize, name)
+
+    def atomic(self) -> AbstractAsyncContextManager[Executor]:
+        return self._atomic()
+
+    @asynccontextmanager
+    async def _atomic(self) -> AsyncGenerator[Executor]:
+        self._check()
+        if self._session is not None:
+            await self._flush(self._session)
+        async with self._lock:
+            yield _Uninterrupted(self)
+
+    async def run(self, work: Callable[..., Awaitable[R]], *arguments: Any) -> R:
+        """Run what reaches the database; a refusal, or not knowing the outcome, spends the unit."""
+        self._check()
+        try:
+            return await work(*arguments)
+        except BaseException as error:
+            if self.transaction.active:
+                self._spent_by = error
+            raise
+
+    def _check(self) -> None:
+        if self.state is not _OPEN:
+            raise UnitOfWorkError(
+                "the unit of work has not begun; enter it with async with"
+                if self.state is _NEW
+                else "the unit of work has ended; begin a new one"
+            )
+        if self._spent_by is not None:
+            raise UnitOfWorkError(
+                "the unit of work is spent, because the database refused a statement or its "
+                "outcome is not known; leave the block and begin a new one, or put what may fail "
+                "into a savepoint"
+            ) from self._spent_by
+
+    # The owner of the session.
+
+    def session(self) -> UnitSession:
+        self._check()
+        if self._session is None:
+            self._session = self.transaction.session(self)
+        return self._session
+
+    async def in_turn(self, work: Callable[[], Awaitable[Any]], *, recovers: bool) -> Any:
+        async with self._lock:
+            if recovers and self.state is _OPEN:
+                self._spent_by = None
+            return await self.run(work)
+
+    async def _flush(self, session: UnitSession) -> None:
+        """Make what was added to the session visible to the repositories."""
+        try:
+            async with self._session_lock:
+                await session.flush()
+        except SQLAlchemyError as error:
+            raise StoreError(
+                "the database refused what was added to the session of this unit of work"
+            ) from error
+
+    async def commit_from_session(self) -> None:
+        self._refuse_in_savepoint()
+        self._check()
+        await self.transaction.commit()
+
+    async def rollback_from_session(self) -> None:
+        """Follow SQLAlchemy, which gives a session's transaction up when a flush fails.
+
+        Inside a savepoint its end undoes what there is to undo, and what was before stays.
+        """
+        if self.state is _OPEN and not self._savepoints:
+            await self.transaction.rollback()
+
+    # Commit, roll back, savepoints, end.
+
+    async def commit(self) -> None:
+        self._refuse_in_savepoint()
+        self._check()
+        if self._session is not None:
+            async with self._session_lock:
+                await self._session.commit()
+        async with self._lock:
+            self._check()
+            await self.transaction.commit()
+
+    async def rollback(self) -> None:
+        if self.state is not _OPEN:
+            self._check()
+        self._refuse_in_savepoint()
+        if self._session is not None:
+            async with self._session_lock:
+                await self._session.forget()
+        async with self._lock:
+            await self.transaction.rollback()
+        self._spent_by = None
+
+    async def set_savepoint(self) -> str:
+        self._check()
+        if self._session is not None:
+            await self._flush(self._session)
+        self._savepoints_set += 1
+        name = f"cw_savepoint_{self._savepoints_set}"
+        async with self._lock:
+            await self.run(self.transaction.savepoint, name)
+        self._savepoints.append(name)
+        return name
+
+    async def release_savepoint(self, name: str) -> None:
+        if self._session is not None and self._spent_by is None:
+            await self._flush(self._session)
+        spent_by = self._spent_by
+        if spent_by is not None:
+            await self.undo_savepoint(name)
+            raise UnitOfWorkError(
+                "the savepoint is rolled back, because the database refused a statement in it "
+                "and the block ended as if it had not"
+            ) from spent_by
+        async with self._lock:
+            await self.run(self.transaction.release, name)
+        self._savepoints.remove(name)
+
+    async def undo_savepoint(self, name: str) -> None:
+        if self.state is not _OPEN:
+            return
+        try:
+            await self.transaction.undo(name)
+        except StoreError as error:
+            self._spent_by = error
+        else:
+            self._spent_by = None
+        finally:
+            self._savepoints.remove(name)
+
+    async def end(self, *, failed: bool) -> None:
+        """Commit or roll back, close the session, whatever happens meanwhile."""
+        spent_by = self._spent_by
+        try:
+            if failed or spent_by is not None:
+                self.state = _ENDED
+                await self.transaction.rollback()
+            else:
+                await self._commit_at_end()
+        finally:
+            self.state = _ENDED
+            outcome = self.transaction.committed
+            self.committed = (not failed) if outcome is None else outcome
+            if self._session is not None:
+                await finish(self._session.close())
+        if spent_by is not None and not failed:
+            raise UnitOfWorkError(
+                "the unit of work was rolled back, because the database refused a statement in "
+                "it and the block ended as if it had not"
+            ) from spent_by
+
+    async def _commit_at_end(self) -> None:
+        try:
+            if self._session is not None:
+                await self._session.commit()
+            self.state = _ENDED
+            await self.transaction.commit()
+        except BaseException:
+            self.state = _ENDED
+            await self.transaction.rollback()
+            raise
+
+    def _refuse_in_savepoint(self) -> None:
+        if self._savepoints:
+            raise UnitOfWorkError("commit and rollback of the whole unit end its savepoints first")
+
+
+class _Uninterrupted:
+    """The unit's executor for one that has the unit's lock: several statements in a row."""
+
+    __slots__ = ("_unit",)
+
+    def __init__(self, unit: _Unit) -> None:
+        self._unit = unit
+
+    def prepare(self, query: Query[R]) -> Prepared[R]:
+        return self._unit.prepare(query)
+
+    async def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> list[R]:
+        return await self._unit.run(self._unit.transaction.rows, prepared, parameters)
+
+    async def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> int:
+        return await self._unit.run(self._unit.transaction.count, prepared, parameters)
+
+    async def many(self, prepared: Prepared[Any], batch: Sequence[Sequence[Any]]) -> None:
+        await self._unit.run(self._unit.transaction.many, prepared, batch)
+
+    async def serialize(self, name: str) -> None:
+        await self._unit.run(self._unit.transaction.serialize, name)
+
+    @asynccontextmanager
+    async def atomic(self) -> AsyncGenerator[Executor]:
+        yield self

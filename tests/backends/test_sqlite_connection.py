@@ -1,0 +1,240 @@
+"""One connection and its thread."""
+
+import asyncio
+import gc
+import inspect
+import sqlite3
+import threading
+import weakref
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+import pytest
+
+from cw_store import StoreBusyError, StoreError
+from cw_store.backends.sqlite_connection import (
+    Connection,
+    connect_patiently,
+    create_private_file,
+    open_connection,
+)
+
+
+async def opened(path: Path, *, read_only: bool = False) -> Connection:
+    return await open_connection(path, read_only=read_only, synchronous="NORMAL", timeout=5)
+
+
+@pytest.fixture
+async def connection(tmp_path: Path) -> AsyncIterator[Connection]:
+    connection = await opened(tmp_path / "cw.db")
+    yield connection
+    await connection.closed()
+
+
+def value(raw: sqlite3.Connection, sql: str) -> object:
+    (found,) = raw.execute(sql).fetchone()
+    return found
+
+
+async def test_what_is_used_of_aiosqlites_private_parts_is_there(connection: Connection) -> None:
+    private: Any = connection
+    assert isinstance(connection, aiosqlite.Connection)
+    assert isinstance(private._thread, threading.Thread)
+    assert private._thread.daemon
+    assert private._conn is connection.raw
+    assert isinstance(connection.raw, sqlite3.Connection)
+    done = threading.Event()
+    # An entry without a future is one that nobody is told of.
+    private._tx.put_nowait((None, done.set))
+    assert done.wait(5)
+    assert private._thread is await connection.visit(threading.current_thread)
+    assert list(inspect.signature(aiosqlite.Connection).parameters)[:2] == [
+        "connector",
+        "iter_chunk_size",
+    ]
+
+
+async def test_a_visit_runs_in_the_connections_thread(connection: Connection) -> None:
+    thread = await connection.visit(threading.current_thread)
+    assert thread is not threading.current_thread()
+    assert await connection.visit(threading.current_thread) is thread
+
+
+async def test_a_visit_brings_back_its_error(connection: Connection) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        await connection.visit(lambda: connection.raw.execute("SELECT * FROM nowhere"))
+    assert await connection.visit(lambda: value(connection.raw, "SELECT 1")) == 1
+
+
+async def test_visits_run_in_the_order_in_which_they_were_asked_for(
+    connection: Connection,
+) -> None:
+    order: list[int] = []
+    visits = [connection.visit(partial(order.append, number)) for number in range(10)]
+    for visit in reversed(visits):
+        await visit
+    assert order == list(range(10))
+
+
+async def test_a_cancelled_visit_is_done_and_reports_its_end(connection: Connection) -> None:
+    go, ended = threading.Event(), asyncio.Event()
+    visit = connection.visit(go.wait, then=ended.set)
+
+    async def wait() -> object:
+        return await visit
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not ended.is_set()
+    go.set()
+    async with asyncio.timeout(5):
+        await ended.wait()
+    assert visit.done
+
+
+async def test_finished_waits_for_the_end_however_often_it_is_cancelled(
+    connection: Connection,
+) -> None:
+    go = threading.Event()
+    visit = connection.visit(go.wait)
+    task = asyncio.create_task(visit.finished())
+    for _ in range(3):
+        await asyncio.sleep(0)
+        task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert visit.done
+
+
+async def test_a_visits_error_keeps_nothing_alive(connection: Connection) -> None:
+    class Held:
+        pass
+
+    async def fail() -> "weakref.ref[Held]":
+        held = Held()
+        with pytest.raises(sqlite3.OperationalError):
+            await connection.visit(lambda: connection.raw.execute(f"nonsense {id(held)}"))
+        return weakref.ref(held)
+
+    gc.disable()
+    try:
+        held = await fail()
+        await connection.visit(lambda: None)
+        assert held() is None
+    finally:
+        gc.enable()
+
+
+async def test_every_connection_has_its_settings(tmp_path: Path) -> None:
+    for read_only in (False, True):
+        connection = await opened(tmp_path / "cw.db", read_only=read_only)
+        settings = {
+            name: await connection.visit(partial(value, connection.raw, f"PRAGMA {name}"))
+            for name in ("journal_mode", "foreign_keys", "synchronous", "query_only")
+        }
+        assert settings == {
+            "journal_mode": "wal",
+            "foreign_keys": 1,
+            "synchronous": 1,
+            "query_only": int(read_only),
+        }
+        assert connection.raw.isolation_level is None
+        await connection.closed()
+    full = connect_patiently(tmp_path / "cw.db", read_only=False, synchronous="FULL", timeout=1)
+    assert value(full, "PRAGMA synchronous") == 2
+    full.close()
+
+
+async def test_closing_rolls_back_and_ends_the_thread(tmp_path: Path) -> None:
+    connection = await opened(tmp_path / "cw.db")
+    thread = await connection.visit(threading.current_thread)
+    await connection.visit(lambda: connection.raw.execute("CREATE TABLE kept (x)").close())
+    await connection.visit(lambda: connection.raw.execute("BEGIN IMMEDIATE").close())
+    await connection.visit(lambda: connection.raw.execute("INSERT INTO kept VALUES (1)").close())
+    await connection.closed()
+    await connection.closed()
+    thread.join(5)
+    assert not thread.is_alive()
+    with sqlite3.connect(tmp_path / "cw.db") as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert value(other, "SELECT count(*) FROM kept") == 0
+    other.close()
+
+
+async def test_closing_is_finished_even_when_it_is_cancelled(tmp_path: Path) -> None:
+    connection = await opened(tmp_path / "cw.db")
+    thread = await connection.visit(threading.current_thread)
+    task = asyncio.create_task(connection.closed())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+async def test_opening_can_be_cancelled_and_leaves_no_thread(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    for steps in range(6):
+        task = asyncio.create_task(opened(tmp_path / "cw.db"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        (outcome,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(outcome, Connection):
+            await outcome.closed()
+    for thread in set(threading.enumerate()) - before:
+        await asyncio.to_thread(thread.join, 5)
+        assert not thread.is_alive() or thread.name.startswith("asyncio")
+
+
+def test_an_abandoned_connection_ends_its_thread_and_gives_up_the_lock(tmp_path: Path) -> None:
+    async def begin() -> tuple[Connection, threading.Thread]:
+        connection = await opened(tmp_path / "cw.db")
+        await connection.visit(lambda: connection.raw.execute("BEGIN IMMEDIATE").close())
+        return connection, await connection.visit(threading.current_thread)
+
+    connection, thread = asyncio.run(begin())
+    connection.abandon()
+    connection.abandon()
+    thread.join(5)
+    assert not thread.is_alive()
+    other = sqlite3.connect(tmp_path / "cw.db", timeout=0)
+    other.execute("BEGIN IMMEDIATE")
+    other.close()
+
+
+def test_a_file_that_is_just_being_converted_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "cw.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE t (x)")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreBusyError):
+        connect_patiently(path, read_only=False, synchronous="NORMAL", timeout=0.05)
+    with ThreadPoolExecutor(1) as executor:
+        waiting = executor.submit(
+            connect_patiently, path, read_only=False, synchronous="NORMAL", timeout=10
+        )
+        other.execute("COMMIT")
+        waiting.result().close()
+    other.close()
+
+
+def test_a_private_file_is_created_once_and_never_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "cw.db"
+    create_private_file(path)
+    path.write_text("kept")
+    create_private_file(path)
+    assert path.read_text() == "kept"
+    with pytest.raises(StoreError, match="cannot create"):
+        create_private_file(tmp_path / "nowhere" / "cw.db")

@@ -1,0 +1,133 @@
+"""The store that every contract test runs on, once per database.
+
+A test takes `store` and must not know which database it is on. It can move `clock`, which the
+store reads, and ask for settings: `@pytest.mark.store_settings(max_text_bytes=64)`.
+
+One more database is one function here, which gives the URL of an empty database at the newest
+schema, and one line in `DATABASES`.
+"""
+
+import asyncio
+import itertools
+import shutil
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
+import pytest
+
+from cw_store import Store, ensure_schema
+from cw_store.schema import metadata
+from postgres_server import PostgresServer
+from steppable_clock import SteppableClock
+
+T = TypeVar("T")
+
+_numbers = itertools.count(1)
+
+
+@contextmanager
+def file_database(request: pytest.FixtureRequest) -> Generator[str]:
+    template: Path = request.getfixturevalue("migrated_file")
+    folder = template.with_name(f"store-{next(_numbers)}")
+    folder.mkdir()
+    # Nobody has the template open, so the copy is whole.
+    yield str(shutil.copyfile(template, folder / "cw.db"))
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def memory_database(request: pytest.FixtureRequest) -> Generator[str]:
+    yield ":memory:"
+
+
+@contextmanager
+def postgres_database(request: pytest.FixtureRequest) -> Generator[str]:
+    url: str = request.getfixturevalue("migrated_server")
+    yield url
+    _in_a_loop_of_its_own(_empty(url))
+
+
+def _in_a_loop_of_its_own(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end although a test's event loop may be running in this thread."""
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(asyncio.run, work).result()
+
+
+async def _empty(url: str) -> None:
+    """Delete all rows; a new database for each test would take ten times as long."""
+    driver = cast(Any, asyncpg)
+    connection = await driver.connect(url)
+    try:
+        tables = reversed(metadata.sorted_tables)
+        await connection.execute(";".join(f'DELETE FROM "{table.name}"' for table in tables))
+    finally:
+        await connection.close()
+
+
+DATABASES: dict[str, Callable[[pytest.FixtureRequest], AbstractContextManager[str]]] = {
+    "file": file_database,
+    "memory": memory_database,
+    "postgres": postgres_database,
+}
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server of this test run's own, or the one that CW_STORE_TEST_POSTGRES names."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_server(postgres_server: PostgresServer) -> str:
+    """The URL of a database at the newest schema, which each test leaves empty."""
+    url = postgres_server.create_database()
+    _in_a_loop_of_its_own(ensure_schema(url))
+    return url
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty file database at the newest schema, closed; to be copied, never to be opened."""
+    path = tmp_path_factory.mktemp("stores") / "template.db"
+
+    async def migrate() -> None:
+        async with Store(path):
+            pass
+
+    _in_a_loop_of_its_own(migrate())
+    assert not path.with_name("template.db-wal").exists(), "a copy of the file would be torn"
+    return path
+
+
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of an empty database at the newest schema."""
+    with DATABASES[request.param](request) as url:
+        yield url
+
+
+@pytest.fixture
+def clock() -> SteppableClock:
+    """The clock of `store`; it stands still until the test moves it."""
+    return SteppableClock()
+
+
+@pytest.fixture
+async def store(
+    database: str, clock: SteppableClock, request: pytest.FixtureRequest
+) -> AsyncIterator[Store]:
+    """An open, empty store, which has to have all of its connections back when the test ends."""
+    marker = request.node.get_closest_marker("store_settings")
+    settings: dict[str, Any] = marker.kwargs if marker else {}
+    async with Store(database, clock=clock, **settings) as store:
+        yield store
+        assert store.connections_in_use == 0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "store_settings(**settings): open `store` with these")

@@ -1,0 +1,80 @@
+"""The fault drills: their length, their databases, and the table of what they measured.
+
+`CW_STORE_DRILLS=full` runs them at full length. A drill takes the fixture `drill`, sizes itself
+with `drill.amount(short, full)`, and ends with `drill.held("its figures")`.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from drill import Drill
+from processes import Workers
+
+from postgres_server import PostgresServer
+
+FULL = os.environ.get("CW_STORE_DRILLS") == "full"
+
+
+@pytest.fixture
+def drill(request: pytest.FixtureRequest) -> Iterator[Drill]:
+    """The drill's size, and where its figures go."""
+    drill = Drill(FULL)
+    request.node.user_properties.append(("drill", drill.figures))
+    yield drill
+
+
+@pytest.fixture
+def workers() -> Iterator[Workers]:
+    """Starts other processes; whatever still runs at the end is killed."""
+    with Workers() as workers:
+        yield workers
+
+
+@pytest.fixture(scope="session")
+def drill_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for the drills."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    """The path of a SQLite file that does not exist yet."""
+    return str(tmp_path / "cw.db")
+
+
+@pytest.fixture
+def postgres(drill_server: PostgresServer) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    url = drill_server.create_database()
+    yield url
+    drill_server.drop_database(url)
+
+
+@pytest.fixture(params=["file", "postgres"])
+def url(request: pytest.FixtureRequest) -> str:
+    """Where an empty database is, one after the other."""
+    return request.getfixturevalue(request.param)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print one line for each drill."""
+    lines: list[tuple[str, str, str]] = []
+    for outcome, word in (("passed", "held"), ("failed", "FAILED"), ("error", "FAILED")):
+        for report in terminalreporter.stats.get(outcome, []):
+            properties: dict[str, list[str]] = dict(report.user_properties)
+            if "drill" in properties:
+                lines.append((word, _title(report.nodeid), "; ".join(properties["drill"])))
+    if lines:
+        terminalreporter.section("drills, full length" if FULL else "drills, short form")
+        width = max(len(title) for _, title, _ in lines)
+        for word, title, figures in lines:
+            terminalreporter.write_line(f"{word:6}  {title:{width}}  {figures}".rstrip())
+
+
+def _title(nodeid: str) -> str:
+    name, _, parameters = nodeid.rpartition("::")[2].removesuffix("]").partition("[")
+    title = name.removeprefix("test_").replace("_", " ")
+    return f"{title} · {parameters}" if parameters else title

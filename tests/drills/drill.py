@@ -1,0 +1,275 @@
+"""What the fault drills share: their report, the unit they write, and their eyes.
+
+Every drill writes the same unit: a pair of log chunks under one key, both or neither. A key with
+one chunk is a torn unit, a key that was acknowledged and has none is a lost one.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import random
+import statistics
+import sys
+import threading
+import time
+import warnings
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]
+import sqlalchemy as sa
+
+from cw_store import Store, UnitOfWork, schema
+
+T = TypeVar("T")
+
+driver: Any = asyncpg  # it has no types
+
+CHUNKS = schema.agent_log_chunks
+
+
+@dataclass
+class Drill:
+    """One drill's size and, when it held, its figures."""
+
+    full: bool
+    figures: list[str] = field(default_factory=list[str])
+
+    def amount(self, short: T, full: T) -> T:
+        """Return the one of the two that this run is for."""
+        return full if self.full else short
+
+    def held(self, figures: str) -> None:
+        """Say that the drill held, with its figures; the table at the end shows it."""
+        self.figures.append(figures)
+
+
+async def add_pair(repos: Store | UnitOfWork, key: str) -> None:
+    """Write the two rows of a unit, which have to be in one transaction."""
+    await repos.log_chunks.insert_chunk(key, "drill", 1, "{}")
+    await repos.log_chunks.insert_chunk(key, "drill", 2, "{}")
+
+
+async def write_unit(store: Store, key: str) -> None:
+    """Write one unit, in a unit of work."""
+    async with store.unit_of_work() as uow:
+        await add_pair(uow, key)
+
+
+async def rows_by_key(store: Store) -> dict[str, int]:
+    """Return how many rows each unit has, as somebody sees it who begins to read now."""
+    query = sa.select(CHUNKS.c.agent_id, sa.func.count()).group_by(CHUNKS.c.agent_id)
+    async with store.unit_of_work(read_only=True) as uow:
+        return {key: count for key, count in (await uow.session.execute(query)).all()}
+
+
+def torn(rows: dict[str, int]) -> list[str]:
+    """Return the units of which only a part is there."""
+    return [key for key, count in rows.items() if count != 2]
+
+
+async def until(true: Callable[[], bool], seconds: float, what: str) -> float:
+    """Wait until something is true; return how long it took."""
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() - began < seconds, f"after {seconds:g} s: {what}"
+        await asyncio.sleep(0.001)
+    return time.monotonic() - began
+
+
+async def timed(work: Awaitable[object]) -> float:
+    """Return how many seconds it took."""
+    began = time.monotonic()
+    await work
+    return time.monotonic() - began
+
+
+def milliseconds(seconds: float) -> str:
+    """Write a time for the table."""
+    return f"{seconds * 1000:.0f} ms" if seconds >= 0.001 else f"{seconds * 1000:.1f} ms"
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value that this share of the values is not above."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def ratio(counts: Sequence[int]) -> float:
+    """Return the most divided by the fewest."""
+    return max(counts) / max(min(counts), 0.1)
+
+
+median = statistics.median
+
+
+def randomness(seed: int = 5) -> random.Random:
+    """Return the drill's own source of chance, the same in every run."""
+    return random.Random(seed)
+
+
+def load() -> str:
+    """Return what else the machine was doing, for the message of a bound that was not kept."""
+    return f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+
+
+# What a process holds.
+
+
+def open_descriptors() -> int:
+    """Return how many files and sockets this process has open."""
+    folder = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+    return len(os.listdir(folder))
+
+
+def threads() -> int:
+    """Return how many threads there are, without those of the loop's own executor."""
+    return sum(not thread.name.startswith("asyncio_") for thread in threading.enumerate())
+
+
+# What nobody may hear.
+
+
+@contextmanager
+def collector_off() -> Generator[None]:
+    """Switch garbage collection off, so that nothing is closed by it."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@asynccontextmanager
+async def silence(where: str) -> AsyncGenerator[None]:
+    """Fail when the loop, a logger, a warning or a destructor says anything."""
+    gc.collect()  # what an earlier test left behind is not this one's
+    heard: list[str] = []
+    loop = asyncio.get_running_loop()
+    old_handler, old_hook = loop.get_exception_handler(), sys.unraisablehook
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(f"log: {record.getMessage()}")
+
+    listener = Listener(logging.WARNING)
+    logging.getLogger().addHandler(listener)
+    loop.set_exception_handler(lambda _, context: heard.append(f"loop: {context}"))
+    sys.unraisablehook = lambda hook: heard.append(f"unraisable: {hook.exc_value!r}")
+    try:
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            yield
+            await asyncio.sleep(0)
+            gc.collect()  # lost tasks and exceptions are reported when they are collected
+            await asyncio.sleep(0)
+            heard += [f"warning: {one.message}" for one in warned]
+    finally:
+        logging.getLogger().removeHandler(listener)
+        loop.set_exception_handler(old_handler)
+        sys.unraisablehook = old_hook
+    assert not heard, f"{where}: heard {len(heard)}, first {heard[0]}"
+
+
+# Cancelling at a chosen await.
+
+
+class Stepped(Awaitable[T]):
+    """Runs a coroutine and tells of each of its suspensions, with what it waits for."""
+
+    def __init__(
+        self, work: Awaitable[T], suspended: Callable[[int, asyncio.Future[Any] | None], None]
+    ) -> None:
+        self._work = work
+        self._suspended = suspended
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        steps = self._work.__await__()
+        number = 0
+        resume: Callable[[], Any] = lambda: next(steps)  # noqa: E731
+        while True:
+            try:
+                awaited = resume()
+            except StopIteration as end:
+                return end.value
+            number += 1
+            self._suspended(number, awaited)
+            try:
+                value = yield awaited
+            except BaseException as error:
+                resume = _thrower(steps, error)
+            else:
+                resume = _sender(steps, value)
+
+
+def _thrower(steps: Generator[Any, Any, Any], error: BaseException) -> Callable[[], Any]:
+    return lambda: steps.throw(error)
+
+
+def _sender(steps: Generator[Any, Any, Any], value: object) -> Callable[[], Any]:
+    return lambda: steps.send(value)
+
+
+CANCELLATIONS = ("early", "late", "early, twice", "late, twice")
+"""How a task is cancelled at an await.
+
+Early: what it waits for has hardly begun. Late: it has its result, and the task is about to
+wake up with it. Twice: once more at the await that it reaches next, which is in its cleaning up.
+"""
+
+
+async def cancelled_at(point: int, how: str, work: Awaitable[object]) -> tuple[bool, bool]:
+    """Run `work`, cancelled at its await number `point`.
+
+    Returns whether it got as far as that, and whether it ended as if nothing had happened.
+    """
+    reached = False
+
+    def suspended(number: int, awaited: asyncio.Future[Any] | None) -> None:
+        nonlocal reached
+        if number == point:
+            reached = True
+            if how.startswith("late") and awaited is not None:
+                awaited.add_done_callback(lambda _: task.cancel())
+            else:
+                task.cancel()
+        elif number == point + 1 and how.endswith("twice"):
+            task.cancel()
+
+    async def run() -> None:
+        await Stepped(work, suspended)
+
+    task = asyncio.ensure_future(run())
+    await asyncio.wait([task])
+    if task.cancelled():
+        return reached, False
+    task.result()
+    return reached, True
+
+
+# What the database says about connections.
+
+
+async def open_transactions(url: str) -> int:
+    """Return how many connections of this PostgreSQL database are in a transaction."""
+    connection = await driver.connect(url)
+    try:
+        return await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'"
+        )
+    finally:
+        await connection.close()
+
+
+async def integrity(store: Store) -> None:
+    """Assert that SQLite finds no fault with its file."""
+    async with store.unit_of_work(read_only=True) as uow:
+        result = await uow.session.execute(sa.text("PRAGMA integrity_check"))
+        assert result.scalars().all() == ["ok"]
+        broken = await uow.session.execute(sa.text("PRAGMA foreign_key_check"))
+        assert broken.all() == []

@@ -1,0 +1,526 @@
+"""Cancelled tasks: nothing torn, nothing held, nobody hears of it."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+import sqlalchemy as sa
+from drill import (
+    CANCELLATIONS,
+    CHUNKS,
+    Drill,
+    add_pair,
+    cancelled_at,
+    collector_off,
+    driver,
+    integrity,
+    load,
+    milliseconds,
+    open_descriptors,
+    open_transactions,
+    randomness,
+    rows_by_key,
+    silence,
+    threads,
+    timed,
+    torn,
+    until,
+    write_unit,
+)
+from processes import Workers
+from workers import lock_now_and_then
+
+from cw_store import Store, UnitOfWork
+
+
+@dataclass
+class Attempt:
+    """One unit of work that will be cancelled somewhere."""
+
+    store: Store
+    key: str
+    uow: UnitOfWork | None = None
+    stored: list[str] = field(default_factory=list[str])
+
+    def unit(self, *, read_only: bool = False) -> UnitOfWork:
+        self.uow = self.store.unit_of_work(read_only=read_only, label=self.key)
+        return self.uow
+
+
+async def a_writer(attempt: Attempt) -> None:
+    async with attempt.unit() as uow:
+        await add_pair(uow, attempt.key)
+
+
+async def a_writer_who_commits_inside(attempt: Attempt) -> None:
+    async with attempt.unit() as uow:
+        first = f"{attempt.key}, first"
+        await add_pair(uow, first)
+        await uow.commit()
+        attempt.stored.append(first)
+        await add_pair(uow, f"{attempt.key}, undone")
+        await uow.rollback()
+        await add_pair(uow, attempt.key)
+
+
+async def a_writer_with_savepoints(attempt: Attempt) -> None:
+    async with attempt.unit() as uow:
+        await uow.log_chunks.insert_chunk(attempt.key, "drill", 1, "{}")
+        try:
+            async with uow.savepoint():
+                await uow.log_chunks.insert_chunk(attempt.key, "drill", 7, "{}")
+                raise LookupError
+        except LookupError:
+            pass
+        async with uow.savepoint():
+            await uow.log_chunks.insert_chunk(attempt.key, "drill", 2, "{}")
+
+
+async def a_writers_session(attempt: Attempt) -> None:
+    async with attempt.unit() as uow:
+        await uow.log_chunks.insert_chunk(attempt.key, "drill", 1, "{}")
+        result = await uow.session.stream(sa.select(CHUNKS).limit(3))
+        await result.fetchone()
+        await uow.log_chunks.insert_chunk(attempt.key, "drill", 2, "{}")
+
+
+async def a_writer_who_fails(attempt: Attempt) -> None:
+    try:
+        async with attempt.unit() as uow:
+            await add_pair(uow, attempt.key)
+            raise LookupError
+    except LookupError:
+        pass
+
+
+async def a_writer_of_many_rows(attempt: Attempt) -> None:
+    row = {"agent_id": attempt.key, "agent_name": "drill", "content": "{}"}
+    await attempt.store.log_chunks.insert_chunks(
+        [{**row, "session_number": 1}, {**row, "session_number": 2}]  # pyright: ignore
+    )
+    attempt.stored.append(attempt.key)
+
+
+async def a_compound_call(attempt: Attempt) -> None:
+    initiative = await attempt.store.initiatives.create(name=attempt.key)
+    await attempt.store.pages.get_or_create_root_page(initiative.id)
+    await attempt.store.initiatives.delete(initiative.id)
+
+
+async def a_reader(attempt: Attempt) -> None:
+    async with attempt.unit(read_only=True) as uow:
+        await uow.log_chunks.find_by_agent_id("nobody")
+        await uow.accounts.find_all()
+
+
+async def a_readers_session(attempt: Attempt) -> None:
+    async with attempt.unit(read_only=True) as uow:
+        result = await uow.session.stream(sa.select(CHUNKS))
+        await result.fetchone()
+        await result.fetchone()
+
+
+async def a_single_read(attempt: Attempt) -> None:
+    await attempt.store.log_chunks.find_by_agent_id("nobody")
+    async for _ in attempt.store.log_chunks.stream_by_agent_id("warm"):
+        pass
+
+
+@asynccontextmanager
+async def nobody_else(store: Store) -> AsyncGenerator[None]:
+    yield
+
+
+@asynccontextmanager
+async def a_crowd(store: Store) -> AsyncGenerator[None]:
+    """Others hold the writer's turn and every connection for a moment, and go on doing so."""
+    begun = asyncio.Event()
+
+    async def write(number: int) -> None:
+        async with store.unit_of_work(label=f"crowd {number}") as uow:
+            await uow.initiatives.find_all()
+            begun.set()
+            await asyncio.sleep(0.002)
+
+    async def read() -> None:
+        async with store.unit_of_work(read_only=True) as uow:
+            await uow.initiatives.find_all()
+            await asyncio.sleep(0.002)
+
+    crowd = [asyncio.ensure_future(write(number)) for number in range(2)]
+    crowd += [asyncio.ensure_future(read()) for _ in range(4)]
+    await begun.wait()
+    try:
+        yield
+    finally:
+        await asyncio.gather(*crowd)
+
+
+Scenario = Callable[[Attempt], Awaitable[None]]
+Neighbours = Callable[[Store], AbstractAsyncContextManager[None]]
+
+SCENARIOS: list[Scenario] = [
+    a_writer,
+    a_writer_who_commits_inside,
+    a_writer_with_savepoints,
+    a_writers_session,
+    a_writer_who_fails,
+    a_writer_of_many_rows,
+    a_compound_call,
+    a_reader,
+    a_readers_session,
+    a_single_read,
+]
+CROWDED: list[Scenario] = [a_writer, a_writer_of_many_rows, a_reader, a_single_read]
+
+
+class EveryAwait:
+    """Cancels one scenario after another at each of its awaits."""
+
+    def __init__(self, url: str, ways: tuple[str, ...]) -> None:
+        self.url = url
+        self.ways = ways
+        self.points = 0
+        self.slowest = 0.0
+        self.stored: list[str] = []
+
+    async def warm(
+        self, store: Store, scenario: Scenario, neighbours: Neighbours = nobody_else
+    ) -> None:
+        """Cancel at each await on a store that is in use."""
+        for how in self.ways:
+            point = 0
+            reached = True
+            while reached:
+                point += 1
+                reached = await self._one(store, scenario, point, how, neighbours)
+
+    async def cold(self, scenario: Scenario) -> None:
+        """Cancel at each await of the first thing that a store does."""
+        for how in self.ways:
+            point = 0
+            reached = True
+            while reached:
+                point += 1
+                async with Store(self.url, readers=1) as store:
+                    reached = await self._one(store, scenario, point, how, nobody_else)
+
+    async def _one(
+        self, store: Store, scenario: Scenario, point: int, how: str, neighbours: Neighbours
+    ) -> bool:
+        where = f"{scenario.__name__}, await {point}, {how}"
+        attempt = Attempt(store, f"{where} ({self.points})")
+        async with neighbours(store):
+            reached, finished = await cancelled_at(point, how, scenario(attempt))
+            self.slowest = max(self.slowest, await timed(write_unit(store, f"next {self.points}")))
+        assert self.slowest < 1, f"{where}: the next write took {self.slowest:.1f} s; {load()}"
+        await until(lambda: store.connections_in_use == 0, 1, f"{where}: a connection is held")
+        await self._check_rows(attempt, where, finished)
+        if not self.url.endswith(".db"):
+            assert await open_transactions(self.url) == 0, where
+        self.points += reached
+        return reached
+
+    async def _check_rows(self, attempt: Attempt, where: str, finished: bool) -> None:
+        rows = await rows_by_key(attempt.store)
+        assert torn(rows) == [], where
+        assert not any(key.endswith("undone") for key in rows), where
+        for key in attempt.stored:
+            assert key in rows, f"{where}: acknowledged, and not there"
+        uow = attempt.uow
+        if uow is not None and uow.committed is not None:
+            there = attempt.key in rows
+            if not uow.committed:
+                assert not there, f"{where}: uow.committed is {uow.committed}"
+            elif "reader" not in where and "commits_inside" not in where:
+                assert there, f"{where}: uow.committed is {uow.committed}"
+            if finished:
+                assert uow.committed == ("who_fails" not in where), where
+        async with attempt.store.unit_of_work() as clean:
+            await clean.session.execute(sa.delete(CHUNKS).where(CHUNKS.c.agent_id != "warm"))
+
+
+async def test_a_cancellation_at_any_await_leaves_nothing_behind(url: str, drill: Drill) -> None:
+    ways = drill.amount(("early", "late, twice"), CANCELLATIONS)
+    every = SCENARIOS
+    every_await = EveryAwait(url, ways)
+    async with Store(url) as store:
+        await write_unit(store, "warm")
+        with collector_off():
+            for scenario in every if url.endswith(".db") else drill.amount(every[1::2], every):
+                async with silence(f"{scenario.__name__}, warm"):
+                    await every_await.warm(store, scenario)
+            for scenario in CROWDED:
+                async with silence(f"{scenario.__name__}, in a crowd"):
+                    await every_await.warm(store, scenario, a_crowd)
+            for scenario in drill.amount([*CROWDED, a_writers_session], SCENARIOS):
+                async with silence(f"{scenario.__name__}, cold"):
+                    await every_await.cold(scenario)
+        if url.endswith(".db"):
+            await integrity(store)
+    if drill.full:
+        assert every_await.points >= 300
+    drill.held(
+        f"{every_await.points} points; next write ≤ {milliseconds(every_await.slowest)}, "
+        "none torn, nothing held, not a word"
+    )
+
+
+async def _holdings() -> tuple[int, int]:
+    await asyncio.sleep(0.02)
+    return threads(), open_descriptors()
+
+
+async def test_opening_and_closing_can_be_cancelled_at_any_await(url: str, drill: Drill) -> None:
+    async def open_and_close() -> None:
+        async with Store(url) as store:
+            await write_unit(store, "opened")
+            async with store.unit_of_work(read_only=True) as one:
+                await one.accounts.find_all()
+                async with store.unit_of_work(read_only=True) as another:
+                    await another.accounts.find_all()
+            await asyncio.gather(*(store.accounts.find_all() for _ in range(4)))
+
+    await open_and_close()
+    before = await _holdings()
+    points = 0
+    with collector_off():
+        async with silence("open and close"):
+            for how in drill.amount(CANCELLATIONS[::3], CANCELLATIONS):
+                point, reached = 0, True
+                while reached:
+                    point += 1
+                    where = f"await {point}, {how}"
+                    reached, _ = await cancelled_at(point, how, open_and_close())
+                    points += reached
+                    began = time.monotonic()
+                    while (now := await _holdings()) > before:
+                        assert time.monotonic() - began < 1, f"{where}: {before} grew to {now}"
+            assert await timed(open_and_close()) < 2, load()
+    drill.held(f"{points} points; no thread and no file left open")
+
+
+async def _open(url: str) -> None:
+    async with Store(url):
+        pass
+
+
+async def test_a_new_file_can_be_opened_after_a_cancelled_opening(file: str, drill: Drill) -> None:
+    points = 0
+    for how in CANCELLATIONS:
+        point, reached = 0, True
+        while reached:
+            point += 1
+            place = f"{file}-{how}-{point}"
+
+            async with silence(f"await {point}, {how}"):
+                reached, _ = await cancelled_at(point, how, _open(place))
+            async with Store(place) as store:
+                await write_unit(store, "after")
+            points += reached
+            if points >= drill.amount(4, 10_000):
+                break
+    drill.held(f"{points} points; each file opened afterwards")
+
+
+async def test_a_thousand_random_cancellations_lose_and_tear_nothing(
+    url: str, drill: Drill, workers: Workers
+) -> None:
+    chance = randomness()
+    acknowledged: set[str] = set()
+    refused: set[str] = set()
+    cancellations = drill.amount(150, 1000)
+    numbers = iter(range(cancellations))
+
+    async def unit(store: Store, key: str) -> None:
+        uow = store.unit_of_work(label=key)
+        try:
+            async with uow:
+                await add_pair(uow, key)
+        finally:
+            if uow.committed is not None:
+                (acknowledged if uow.committed else refused).add(key)
+
+    async def writer(store: Store) -> None:
+        for number in numbers:
+            task = asyncio.create_task(unit(store, f"unit {number}"))
+            longest = chance.choice((0.0, 0.002, 0.01, 0.3))
+            await asyncio.wait([task], timeout=chance.uniform(0, longest))
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled() or task.exception() is None, task.exception()
+
+    async with Store(url) as store:
+        await asyncio.gather(*(write_unit(store, f"warm {number}") for number in range(12)))
+        await asyncio.gather(*(rows_by_key(store) for _ in range(12)))
+        locker = workers.start(lock_now_and_then, url, 0.05, 0.3)
+        before = await _holdings()
+        async with silence("random cancellations"):
+            await asyncio.gather(*(writer(store) for _ in range(8)))
+        locker.tell("stop")
+        locks: int = await asyncio.to_thread(locker.receive)
+        locker.ended()
+        last = await timed(write_unit(store, "last"))
+        assert last < 0.1, f"the last write took {last:.3f} s; {load()}"
+        rows = await rows_by_key(store)
+        assert torn(rows) == []
+        assert not acknowledged - rows.keys(), "acknowledged, and not there"
+        assert not refused & rows.keys(), "said to be rolled back, and there"
+        assert store.connections_in_use == 0
+        now = await _holdings()
+        assert now[0] <= before[0] and now[1] <= before[1] + 2, f"{before} grew to {now}"
+    drill.held(
+        f"{cancellations} cancellations, {locks} locks, {len(acknowledged)} acknowledged, "
+        f"{len(refused)} undone; threads and files {before} → {now}; "
+        f"last write {milliseconds(last)}"
+    )
+
+
+ENDLESS = sa.text(
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)"
+    " SELECT i, agent_id FROM n, agent_log_chunks"
+)
+
+
+async def _take_every_lock(url: str) -> None:
+    """Do what a lock or a snapshot left behind makes fail: write, and cut the log back."""
+    if url.endswith(".db"):
+        raw = sqlite3.connect(url, isolation_level=None, timeout=0.15)
+        raw.execute("BEGIN IMMEDIATE")
+        raw.execute("DELETE FROM agent_log_chunks WHERE agent_id = 'nobody'")
+        raw.execute("COMMIT")
+        busy, *_ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        assert busy == 0, "a snapshot is held"
+        raw.close()
+        return
+    connection = await driver.connect(url)
+    async with connection.transaction():
+        await connection.execute("SET LOCAL lock_timeout = '150ms'")
+        await connection.execute("LOCK TABLE agent_log_chunks IN ACCESS EXCLUSIVE MODE")
+    await connection.close()
+
+
+@pytest.mark.parametrize("end", ["raised", "cancelled"])
+@pytest.mark.parametrize("read_only", [False, True], ids=["writer", "reader"])
+async def test_a_statement_left_open_holds_nothing_while_its_exception_lives(
+    url: str, drill: Drill, read_only: bool, end: str
+) -> None:
+    kept: list[BaseException] = []
+    streaming = asyncio.Event()
+    slowest = 0.0
+
+    async def unit(store: Store) -> None:
+        try:
+            async with store.unit_of_work(read_only=read_only) as uow:
+                if not read_only:
+                    await uow.log_chunks.insert_chunk("torn", "drill", 1, "{}")
+                stream = await uow.session.stream(ENDLESS)
+                await stream.fetchone()
+                streaming.set()
+                if end == "raised":
+                    raise LookupError
+                async for _ in stream:
+                    pass
+        except BaseException as error:
+            kept.append(error)  # and with it its traceback, the frames, the stream
+            raise
+
+    async with Store(url) as store:
+        for number in range(5):
+            await write_unit(store, f"there {number}")
+        with collector_off():
+            for _ in range(drill.amount(3, 30)):
+                streaming.clear()
+                task = asyncio.ensure_future(unit(store))
+                await streaming.wait()
+                if end == "cancelled":
+                    task.cancel()
+                await asyncio.wait([task])
+                slowest = max(slowest, await timed(_take_every_lock(url)))
+                assert slowest < 0.15, f"free after {slowest:.3f} s; {load()}"
+                assert await timed(write_unit(store, f"next {len(kept)}")) < 0.15, load()
+        assert torn(await rows_by_key(store)) == []
+    wanted = LookupError if end == "raised" else asyncio.CancelledError
+    assert {type(error) for error in kept} == {wanted}
+    drill.held(f"{len(kept)} exceptions kept; lock, snapshot free in {milliseconds(slowest)}")
+
+
+async def test_units_of_work_in_memory_read_nothing_dirty_among_cancellations(
+    drill: Drill,
+) -> None:
+    chance = randomness()
+    acknowledged: set[str] = set()
+    refused: set[str] = set()
+    reads = 0
+
+    async def write(store: Store, key: str) -> None:
+        uow = store.unit_of_work(label=key)
+        try:
+            async with uow:
+                await uow.log_chunks.insert_chunk(key, "drill", 1, "{}")
+                await asyncio.sleep(0)
+                await uow.log_chunks.insert_chunk(key, "drill", 2, "{}")
+                if chance.random() < 0.1:
+                    raise LookupError
+        except LookupError:
+            pass
+        finally:
+            if uow.committed is not None:
+                (acknowledged if uow.committed else refused).add(key)
+
+    async def read(store: Store) -> None:
+        nonlocal reads
+        rows = await rows_by_key(store)
+        assert torn(rows) == [], "a dirty read"
+        assert not refused & rows.keys(), "undone, and there"
+        reads += 1
+
+    async def one(store: Store, number: int) -> None:
+        for turn in range(drill.amount(2, 12)):
+            work = read(store) if number % 4 == 0 else write(store, f"{number}/{turn}")
+            task = asyncio.create_task(work)
+            if chance.random() < 0.4:
+                await asyncio.wait([task], timeout=chance.uniform(0, 0.3))
+                task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled() or task.exception() is None, task.exception()
+
+    async with Store(":memory:") as store:
+        async with silence("in memory"):
+            await asyncio.gather(*(one(store, number) for number in range(160)))
+        rows = await rows_by_key(store)
+        assert torn(rows) == []
+        assert rows.keys() >= acknowledged
+        assert not refused & rows.keys()
+        assert store.connections_in_use == 0
+    drill.held(f"160 at once; {len(acknowledged)} kept, {len(refused)} undone, {reads} clean reads")
+
+
+async def test_who_waits_behind_a_cancelled_opening_gets_a_connection(
+    file: str, drill: Drill
+) -> None:
+    slowest, points = 0.0, 0
+    async with Store(file):
+        pass
+    for how in CANCELLATIONS:
+        point, reached = 0, True
+        while reached:
+            point += 1
+            async with Store(file, readers=1, busy_timeout=5) as store:
+                first = asyncio.ensure_future(
+                    cancelled_at(point, how, a_single_read(Attempt(store, "")))
+                )
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                behind = [asyncio.ensure_future(a_reader(Attempt(store, ""))) for _ in range(3)]
+                behind.append(asyncio.ensure_future(a_single_read(Attempt(store, ""))))
+                slowest = max(slowest, await timed(asyncio.gather(*behind)))
+                assert slowest < 1, f"await {point}, {how}: {slowest:.1f} s; {load()}"
+                reached, _ = await first
+                points += reached
+                await until(lambda: store.connections_in_use == 0, 1, "a connection is held")
+    drill.held(f"{points} points; those behind waited ≤ {milliseconds(slowest)}")

@@ -1,0 +1,175 @@
+"""What other processes do in the drills. Each function gets the pipe to the drill first."""
+
+import asyncio
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Coroutine
+from multiprocessing.connection import Connection
+from typing import Any, Literal
+
+from drill import add_pair, driver, write_unit
+
+from cw_store import Store, StoreBusyError
+
+PREFIX = "postgresql"
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(work)
+
+
+# Other programs, which know nothing of cw_store, and their locks.
+
+
+def lock_once(pipe: Connection, url: str, seconds: float) -> None:
+    """Hold the database's lock for some time, or until told to let go."""
+    if url.startswith(PREFIX):
+        _run(_lock_server(pipe, url, seconds))
+        return
+    raw = sqlite3.connect(url, isolation_level=None, timeout=30)
+    raw.execute("BEGIN IMMEDIATE")
+    pipe.send("locked")
+    pipe.poll(seconds)
+    raw.execute("ROLLBACK")
+    raw.close()
+
+
+async def _lock_server(pipe: Connection, url: str, seconds: float) -> None:
+    connection = await driver.connect(url)
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE agent_log_chunks IN EXCLUSIVE MODE")
+        pipe.send("locked")
+        pipe.poll(seconds)
+    await connection.close()
+
+
+def lock_now_and_then(pipe: Connection, url: str, shortest: float, longest: float) -> None:
+    """Hold the database's lock again and again, until told to stop; then say how often."""
+    chance = random.Random(7)
+    times = 0
+    if url.startswith(PREFIX):
+        _run(_lock_server_now_and_then(pipe, url, chance, shortest, longest))
+        return
+    raw = sqlite3.connect(url, isolation_level=None, timeout=30)
+    while not pipe.poll(chance.uniform(0.05, 0.2)):
+        raw.execute("BEGIN IMMEDIATE")
+        pipe.poll(chance.uniform(shortest, longest))
+        raw.execute("ROLLBACK")
+        times += 1
+    raw.close()
+    pipe.send(times)
+
+
+async def _lock_server_now_and_then(
+    pipe: Connection, url: str, chance: random.Random, shortest: float, longest: float
+) -> None:
+    connection = await driver.connect(url)
+    times = 0
+    while not pipe.poll(chance.uniform(0.05, 0.2)):
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE agent_log_chunks IN EXCLUSIVE MODE")
+            pipe.poll(chance.uniform(shortest, longest))
+        times += 1
+    await connection.close()
+    pipe.send(times)
+
+
+# Processes that use cw_store.
+
+
+def open_each(pipe: Connection) -> None:
+    """Open every database whose URL comes, write to it, and say how that went."""
+    while (url := pipe.recv()) is not None:
+        try:
+            _run(_open_and_write(url))
+        except Exception as error:
+            pipe.send(repr(error))
+        else:
+            pipe.send("opened")
+
+
+async def _open_and_write(url: str) -> None:
+    async with Store(url) as store:
+        await store.initiatives.create(name="hello")
+
+
+def hold_turns(pipe: Connection, url: str, seconds: float, hold: float) -> None:
+    """Write in units that take some time; say how many, and how long each waited."""
+    _run(_hold_turns(pipe, url, seconds, hold))
+
+
+async def _hold_turns(pipe: Connection, url: str, seconds: float, hold: float) -> None:
+    waits: list[float] = []
+    async with Store(url) as store:
+        await store.accounts.find_all()
+        pipe.send("ready")
+        until: float = pipe.recv() + seconds
+        while time.monotonic() < until:
+            asked = time.monotonic()
+            async with store.unit_of_work() as uow:
+                await uow.initiatives.create(name="mine")
+                waits.append(time.monotonic() - asked)
+                await asyncio.sleep(hold)
+    pipe.send(waits)
+
+
+def storm(pipe: Connection, url: str, synchronous: Literal["NORMAL", "FULL"], name: str) -> None:
+    """Write units without end, and acknowledge each one after its commit."""
+    _run(_storm(pipe, url, synchronous, name))
+
+
+async def _storm(
+    pipe: Connection, url: str, synchronous: Literal["NORMAL", "FULL"], name: str
+) -> None:
+    async with Store(url, synchronous=synchronous) as store:
+
+        async def write(writer: int) -> None:
+            number = 0
+            while True:
+                number += 1
+                key = f"{name}/{writer}/{number}"
+                await write_unit(store, key)
+                pipe.send(key)
+
+        await asyncio.gather(*(write(writer) for writer in range(4)))
+
+
+def claim(pipe: Connection, url: str, times: int) -> None:
+    """Claim accounts; say which."""
+    _run(_claim(pipe, url, times))
+
+
+async def _claim(pipe: Connection, url: str, times: int) -> None:
+    claimed: list[str] = []
+    async with Store(url) as store:
+        await store.accounts.find_all()
+        pipe.send("ready")
+        pipe.recv()
+        for _ in range(times):
+            account = await store.accounts.find_next_available("claude")
+            assert account is not None
+            claimed.append(account.id)
+    pipe.send(claimed)
+
+
+def write_patiently(pipe: Connection, url: str) -> None:
+    """Write units until told to stop, again when the database says that it is busy."""
+    _run(_write_patiently(pipe, url))
+
+
+async def _write_patiently(pipe: Connection, url: str) -> None:
+    written = refused = 0
+    name = f"process {os.getpid()}"
+    async with Store(url) as store:
+        pipe.send("ready")
+        while not pipe.poll():
+            try:
+                async with store.unit_of_work() as uow:
+                    await add_pair(uow, f"{name}/{written}")
+            except StoreBusyError:
+                refused += 1
+            else:
+                written += 1
+    pipe.send((written, refused))

@@ -1,0 +1,329 @@
+"""The tasks: defaults, order, hierarchy, retries; dependencies are in test_dependencies.py."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from builders import add_agent, add_conversation, add_initiative, add_phase, add_task
+from cw_store import BrokenReferenceError, InvalidValueError, NotFoundError, Store, Task
+
+
+async def test_a_new_task_is_pending_of_medium_priority_and_never_retried(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        task = await uow.tasks.create(name="Write the schema")
+    assert task.name == "Write the schema"
+    assert (task.type, task.category, task.priority) == ("auto", "execute", "medium")
+    assert task.status == "pending"
+    assert (task.order, task.retry_count) == (0, 0)
+    assert (task.phase_id, task.initiative_id, task.parent_task_id) == (None, None, None)
+    assert (task.description, task.summary) == (None, None)
+
+
+async def test_a_task_can_be_created_by_a_call_on_the_store(store: Store) -> None:
+    task = await store.tasks.create(name="Write the schema", order=3)
+    assert await store.tasks.find_by_id(task.id) == task
+
+
+# --- lists ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["phase", "initiative", "parent_task"])
+async def test_tasks_are_listed_by_order_then_age(store: Store, by: str) -> None:
+    async with store.unit_of_work() as uow:
+        phase = await add_phase(uow)
+        parent = await add_task(uow)
+        owner = {
+            "phase": phase.id,
+            "initiative": phase.initiative_id,
+            "parent_task": parent.id,
+        }[by]
+        values: dict[str, Any] = {f"{by}_id": owner}
+        second = await add_task(uow, id="z", order=1, **values)
+        third = await add_task(uow, id="a", order=1, **values)
+        first = await add_task(uow, id="m", order=-1, **values)
+        await add_task(uow)
+        find = getattr(uow.tasks, f"find_by_{by}_id")
+        assert await find(owner) == [first, second, third]
+        assert await find("unknown") == []
+        last = await uow.tasks.update(first.id, order=9)
+        assert await find(owner) == [second, third, last]
+
+
+async def test_tasks_of_a_phase_are_found_by_its_initiative(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        phase = await add_phase(uow)
+        in_phase = await add_task(uow, phase_id=phase.id)
+        direct = await add_task(uow, initiative_id=phase.initiative_id)
+        assert await uow.tasks.find_by_initiative_id(phase.initiative_id) == [in_phase, direct]
+        assert await uow.tasks.find_by_phase_id(phase.id) == [in_phase]
+
+
+async def test_tasks_are_found_by_status_oldest_first(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        blocked = [
+            await add_task(uow, status="blocked", id=id, order=order)
+            for id, order in (("c", 3), ("b", 2), ("a", 1))
+        ]
+        await add_task(uow)
+        assert await uow.tasks.find_by_status("blocked") == blocked
+        assert await uow.tasks.find_by_status("completed") == []
+
+
+async def test_only_direct_subtasks_are_listed(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        top = await add_task(uow)
+        child = await add_task(uow, parent_task_id=top.id)
+        grandchild = await add_task(uow, parent_task_id=child.id)
+        assert await uow.tasks.find_by_parent_task_id(top.id) == [child]
+        assert await uow.tasks.find_by_parent_task_id(child.id) == [grandchild]
+        assert await uow.tasks.find_by_parent_task_id(grandchild.id) == []
+
+
+# --- phase and initiative ---------------------------------------------------------------------
+
+
+async def test_a_task_takes_the_initiative_of_its_phase(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        phase = await add_phase(uow)
+        absent = await uow.tasks.create(name="a", phase_id=phase.id)
+        empty = await uow.tasks.create(name="b", phase_id=phase.id, initiative_id=None)
+        same = await uow.tasks.create(
+            name="c", phase_id=phase.id, initiative_id=phase.initiative_id
+        )
+        [many] = await uow.tasks.create_many([{"name": "d", "phase_id": phase.id}])
+    for task in (absent, empty, same, many):
+        assert task.initiative_id == phase.initiative_id
+        assert await store.tasks.find_by_id(task.id) == task
+
+
+async def test_a_task_is_not_created_in_a_phase_of_another_initiative(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        phase, other = await add_phase(uow), await add_initiative(uow)
+        with pytest.raises(InvalidValueError) as caught:
+            await uow.tasks.create(name="a", phase_id=phase.id, initiative_id=other.id)
+        assert caught.value.table == "tasks"
+        assert caught.value.column in ("phase_id", "initiative_id")
+        with pytest.raises(InvalidValueError):
+            await uow.tasks.create_many(
+                [
+                    {"name": "a"},
+                    {"name": "b", "phase_id": phase.id, "initiative_id": other.id},
+                    {"name": "c"},
+                ]
+            )
+    assert uow.committed is True
+    assert await store.tasks.find_by_status("pending") == []
+
+
+async def test_many_tasks_may_be_of_many_phases_and_below_one_another(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        phases = [await add_phase(uow) for _ in range(3)]
+        created = await uow.tasks.create_many(
+            [
+                {"id": "top", "name": "t", "phase_id": phases[0].id},
+                {"id": "below", "name": "b", "phase_id": phases[0].id, "parent_task_id": "top"},
+                {"id": "one", "name": "1", "phase_id": phases[1].id},
+                {"id": "two", "name": "2", "phase_id": phases[2].id},
+                {"id": "free", "name": "f"},
+            ]
+        )
+    assert [task.initiative_id for task in created] == [
+        phases[0].initiative_id,
+        phases[0].initiative_id,
+        phases[1].initiative_id,
+        phases[2].initiative_id,
+        None,
+    ]
+    assert [task.id for task in await store.tasks.find_by_parent_task_id("top")] == ["below"]
+
+
+async def test_a_task_moves_to_another_phase_of_its_initiative(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        phase = await add_phase(uow)
+        sibling = await add_phase(uow, initiative_id=phase.initiative_id)
+        task = await add_task(uow, phase_id=phase.id)
+        moved = await uow.tasks.update(task.id, phase_id=sibling.id)
+        assert (moved.phase_id, moved.initiative_id) == (sibling.id, phase.initiative_id)
+        out = await uow.tasks.update(task.id, phase_id=None)
+        assert (out.phase_id, out.initiative_id) == (None, phase.initiative_id)
+
+
+async def test_a_task_is_not_changed_to_a_phase_of_another_initiative(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        phase, other = await add_phase(uow), await add_phase(uow)
+        task = await add_task(uow, phase_id=phase.id)
+        direct = await add_task(uow, initiative_id=phase.initiative_id)
+        for id in (task.id, direct.id):
+            with pytest.raises(InvalidValueError) as caught:
+                await uow.tasks.update(id, phase_id=other.id)
+            assert caught.value.table == "tasks"
+        with pytest.raises(InvalidValueError):
+            await uow.tasks.update(task.id, initiative_id=other.initiative_id)
+        with pytest.raises(InvalidValueError):
+            await uow.tasks.update(
+                task.id, phase_id=other.id, initiative_id=phase.initiative_id, name="renamed"
+            )
+    assert await store.tasks.find_by_id(task.id) == task
+    assert await store.tasks.find_by_id(direct.id) == direct
+
+
+async def test_a_task_moves_to_another_initiative_with_its_phase(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        phase, other = await add_phase(uow), await add_phase(uow)
+        task = await add_task(uow, phase_id=phase.id)
+        moved = await uow.tasks.update(
+            task.id, phase_id=other.id, initiative_id=other.initiative_id
+        )
+        assert (moved.phase_id, moved.initiative_id) == (other.id, other.initiative_id)
+        free = await uow.tasks.update(task.id, phase_id=None, initiative_id=phase.initiative_id)
+        assert (free.phase_id, free.initiative_id) == (None, phase.initiative_id)
+
+
+async def test_a_task_without_an_initiative_takes_that_of_its_new_phase(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        phase = await add_phase(uow)
+        task = await add_task(uow)
+        moved = await uow.tasks.update(task.id, phase_id=phase.id)
+        assert (moved.phase_id, moved.initiative_id) == (phase.id, phase.initiative_id)
+        same = await uow.tasks.update(task.id, initiative_id=None)
+        assert (same.phase_id, same.initiative_id) == (phase.id, phase.initiative_id)
+        free = await uow.tasks.update(task.id, phase_id=None, initiative_id=None)
+        assert (free.phase_id, free.initiative_id) == (None, None)
+
+
+async def test_a_task_in_an_unknown_phase_of_a_known_initiative_is_refused(store: Store) -> None:
+    initiative = await add_initiative(store)
+    with pytest.raises(BrokenReferenceError) as caught:
+        await store.tasks.create(name="a", phase_id="unknown", initiative_id=initiative.id)
+    assert (caught.value.table, caught.value.columns) == ("tasks", ("phase_id",))
+
+
+# --- hierarchy --------------------------------------------------------------------------------
+
+
+async def test_a_task_is_never_its_own_ancestor(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        top = await add_task(uow)
+        child = await add_task(uow, parent_task_id=top.id)
+        grandchild = await add_task(uow, parent_task_id=child.id)
+        for parent in (top, child, grandchild):
+            with pytest.raises(InvalidValueError) as caught:
+                await uow.tasks.update(top.id, parent_task_id=parent.id)
+            assert (caught.value.table, caught.value.column) == ("tasks", "parent_task_id")
+        with pytest.raises(InvalidValueError):
+            await uow.tasks.update(child.id, parent_task_id=grandchild.id, name="renamed")
+        with pytest.raises(InvalidValueError) as caught:
+            await uow.tasks.create(id="own", name="a", parent_task_id="own")
+        assert (caught.value.table, caught.value.column) == ("tasks", "parent_task_id")
+    assert uow.committed is True
+    for task in (top, child, grandchild):
+        assert await store.tasks.find_by_id(task.id) == task
+    assert await store.tasks.find_by_id("own") is None
+
+
+async def test_a_task_moves_below_another_parent(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        one, two = await add_task(uow), await add_task(uow)
+        child = await add_task(uow, parent_task_id=one.id)
+        moved = await uow.tasks.update(child.id, parent_task_id=two.id)
+        assert moved.parent_task_id == two.id
+        assert await uow.tasks.find_by_parent_task_id(one.id) == []
+        assert (await uow.tasks.update(child.id, parent_task_id=None)).parent_task_id is None
+        assert (await uow.tasks.update(one.id, parent_task_id=child.id)).parent_task_id == child.id
+
+
+async def test_two_tasks_moved_below_one_another_at_once_do_not_lose_their_root(
+    store: Store,
+) -> None:
+    one, two = await add_task(store), await add_task(store)
+
+    async def move(id: str, below: str) -> Task:
+        async with store.unit_of_work() as uow:
+            return await uow.tasks.update(id, parent_task_id=below)
+
+    outcomes = await asyncio.gather(
+        move(one.id, two.id), move(two.id, one.id), return_exceptions=True
+    )
+    refused = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    assert [type(error) for error in refused] == [InvalidValueError]
+
+
+async def test_a_deleted_task_takes_its_subtasks_of_every_level_along(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        top = await add_task(uow)
+        child = await add_task(uow, parent_task_id=top.id)
+        grandchild = await add_task(uow, parent_task_id=child.id)
+        other = await add_task(uow)
+        await uow.tasks.create_dependency(grandchild.id, other.id)
+        await uow.tasks.create_dependency(other.id, top.id)
+        await uow.tasks.delete(top.id)
+    async with store.unit_of_work() as uow:
+        for gone in (top, child, grandchild):
+            assert await uow.tasks.find_by_id(gone.id) is None
+        assert await uow.tasks.find_by_id(other.id) == other
+        assert await uow.tasks.get_dependents(other.id) == []
+        assert await uow.tasks.get_dependencies(other.id) == []
+
+
+async def test_agents_and_conversations_outlive_their_task(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        initiative = await add_initiative(uow)
+        task = await add_task(uow, initiative_id=initiative.id)
+        agent = await add_agent(uow, task_id=task.id, initiative_id=initiative.id)
+        conversation = await add_conversation(uow, task_id=task.id)
+        await uow.tasks.delete(task.id)
+        found = await uow.agents.find_by_id(agent.id)
+        assert found is not None
+        assert (found.task_id, found.initiative_id) == (None, initiative.id)
+        kept = await uow.conversations.find_by_id(conversation.id)
+        assert kept is not None
+        assert kept.task_id is None
+
+
+# --- retries ----------------------------------------------------------------------------------
+
+
+async def test_retries_are_counted_and_reset(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        task, other = await add_task(uow), await add_task(uow, retry_count=5)
+        once = await uow.tasks.increment_retry_count(task.id)
+        assert once.retry_count == 1
+        assert once.updated_at > task.updated_at
+        assert (await uow.tasks.increment_retry_count(task.id)).retry_count == 2
+        reset = await uow.tasks.reset_retry_count(task.id)
+        assert reset.retry_count == 0
+        assert reset.updated_at > once.updated_at
+        assert await uow.tasks.find_by_id(task.id) == reset
+        assert await uow.tasks.find_by_id(other.id) == other
+        assert (await uow.tasks.reset_retry_count(other.id)).retry_count == 0
+
+
+async def test_retries_of_an_unknown_task_are_not_found(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        for call in (uow.tasks.increment_retry_count, uow.tasks.reset_retry_count):
+            with pytest.raises(NotFoundError) as caught:
+                await call("unknown")
+            assert (caught.value.table, caught.value.id) == ("tasks", "unknown")
+
+
+async def test_a_full_retry_counter_refuses_to_count_on(store: Store) -> None:
+    task = await add_task(store, retry_count=2**31 - 1)
+    with pytest.raises(InvalidValueError):
+        async with store.unit_of_work() as uow:
+            await uow.tasks.increment_retry_count(task.id)
+    assert await store.tasks.find_by_id(task.id) == task
+
+
+async def test_concurrent_retries_all_count(store: Store) -> None:
+    task = await add_task(store)
+
+    async def retry() -> None:
+        async with store.unit_of_work() as uow:
+            await uow.tasks.increment_retry_count(task.id)
+
+    await asyncio.gather(*(retry() for _ in range(12)))
+    await asyncio.gather(*(store.tasks.increment_retry_count(task.id) for _ in range(12)))
+    found = await store.tasks.find_by_id(task.id)
+    assert found is not None
+    assert found.retry_count == 24

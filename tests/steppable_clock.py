@@ -1,0 +1,28 @@
+"""A clock that stands still until a test moves it."""
+
+from datetime import UTC, datetime, timedelta
+
+START = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
+
+
+class SteppableClock:
+    """What a test passes as `Store(clock=...)`; it may stand still, jump and step back."""
+
+    def __init__(self, now: datetime = START) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> datetime:
+        """Move on, or back when negative; return the new time."""
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+    def set(self, now: datetime) -> None:
+        """Jump to this time."""
+        self.now = now
+
+    def after(self, seconds: float) -> datetime:
+        """Return the time so many seconds from now, without moving."""
+        return self.now + timedelta(seconds=seconds)

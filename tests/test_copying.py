@@ -1,0 +1,578 @@
+"""Moving house: a copy holds what the source held, or nothing."""
+
+import asyncio
+import itertools
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import select
+
+from builders import (
+    add_account,
+    add_agent,
+    add_change_set,
+    add_chat_message,
+    add_chat_session,
+    add_conversation,
+    add_errand,
+    add_initiative,
+    add_message,
+    add_page,
+    add_phase,
+    add_project,
+    add_proposal,
+    add_review_comment,
+    add_task,
+)
+from cw_store import (
+    CopyReport,
+    SchemaBehindError,
+    Store,
+    StoreBusyError,
+    StoreError,
+    UnitOfWork,
+    copy_store,
+    schema,
+)
+from cw_store.backends import bulk, postgres_bulk, sqlite_bulk
+from postgres_server import PostgresServer
+
+CHUNKS = 5_000
+KEY = Fernet.generate_key()
+HOSTILE = (
+    "'; DROP TABLE tasks; --",
+    "\\N\t\\.\r\n\x01\x7f",
+    "quotes \"' and {braces}, null, ,,",
+    "naïve 日本語 🦊 \u202e\ufeff\ufffd\U0010ffff",
+    "e\u0301 and \u00e9 are not the same",
+    " ",
+    "",
+)
+JSON_VALUES: tuple[Any, ...] = (
+    {"big": 1e16, "bigger": 1e308, "small": 5e-324, "zero": -0.0, "whole": 1.0, "tenth": 0.1},
+    {"edge": 1.2345678901234568e18, "below": -9.2e18, "limits": [2**63 - 1, -(2**63)]},
+    {"b": 1, "a": {"zz": None, "y": [True, False]}, "": "1.5e+17", 'e+17"\\': '\\" e+16 é🦊'},
+    [[[[]]], {}, "", "\u0001\u007f"],
+    "1e16",
+    0,
+    False,
+)
+Fresh = Callable[[], str]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def new_server_database(server: PostgresServer) -> Iterator[Fresh]:
+    urls: list[str] = []
+
+    def fresh() -> str:
+        urls.append(server.create_database())
+        return urls[-1]
+
+    yield fresh
+    for url in urls:
+        server.drop_database(url)
+
+
+@pytest.fixture
+def new_file(tmp_path: Path) -> Fresh:
+    numbers = itertools.count(1)
+    return lambda: str(tmp_path / f"{next(numbers)}.db")
+
+
+@pytest.fixture(params=["to a server", "to a file"])
+def new_target(
+    request: pytest.FixtureRequest, new_file: Fresh, new_server_database: Fresh
+) -> Fresh:
+    return new_file if request.param == "to a file" else new_server_database
+
+
+@pytest.fixture
+async def source(new_target: Fresh, new_file: Fresh, new_server_database: Fresh) -> str:
+    """A small store, on the other database than the target."""
+    url = (new_server_database if new_target is new_file else new_file)()
+    async with Store(url) as store, store.unit_of_work() as uow:
+        await fill_log(uow, 50)
+        await fill_trees(uow)
+    return url
+
+
+async def fill_log(uow: UnitOfWork, chunks: int) -> None:
+    await uow.log_chunks.insert_chunks(
+        [
+            {
+                "agent_id": f"agent-{number % 7}",
+                "agent_name": "brave-otter",
+                "session_number": number % 3,
+                "content": json.dumps({"n": number, "text": HOSTILE[number % len(HOSTILE)]}),
+            }
+            for number in range(chunks)
+        ]
+    )
+
+
+async def fill_trees(uow: UnitOfWork) -> None:
+    """Parents whose ids and places come after their children's."""
+    initiative = await add_initiative(uow, id="i")
+    for add, parent, values in (
+        (add_task, "parent_task_id", {"initiative_id": initiative.id}),
+        (add_message, "parent_message_id", {}),
+        (add_page, "parent_page_id", {"initiative_id": initiative.id}),
+    ):
+        # A page without a parent is the root, of which there is one.
+        root = await add(uow, id="zz", **values)
+        between = {parent: root.id} if add is add_page else {}
+        rows = [await add(uow, id=f"m{number}", **values, **between) for number in range(5)]
+        for lower, upper in itertools.pairwise(rows):
+            if add is add_task:
+                await uow.tasks.update(lower.id, parent_task_id=upper.id)
+            elif add is add_page:
+                await uow.pages.update(lower.id, parent_page_id=upper.id)
+            else:
+                # The repository has no verb for it; an application's own SQL does.
+                table = schema.messages
+                await uow.session.execute(
+                    table.update().where(table.c.id == lower.id).values(parent_message_id=upper.id)
+                )
+
+
+async def fill_everything(store: Store) -> None:
+    """Put rows into every table, with what is hard to carry."""
+    instants = (
+        datetime(1, 1, 1, tzinfo=UTC),
+        datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+        datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+        datetime(2024, 2, 29, 12, 0, 0, 1, tzinfo=UTC),
+    )
+    async with store.unit_of_work() as uow:
+        await fill_trees(uow)
+        await fill_log(uow, CHUNKS)
+        initiatives = [await add_initiative(uow, name=text, branch=text) for text in HOSTILE]
+        projects = [await add_project(uow) for _ in initiatives]
+        await uow.projects.set_initiative_projects(
+            initiatives[0].id, [project.id for project in projects]
+        )
+        phases = [
+            await add_phase(uow, initiative_id=initiatives[0].id, content=value)
+            for value in JSON_VALUES
+        ]
+        tasks = [await add_task(uow, phase_id=phases[0].id, description=text) for text in HOSTILE]
+        for earlier, later in itertools.pairwise(phases):
+            await uow.phases.create_dependency(earlier.id, later.id)
+        for earlier, later in itertools.pairwise(tasks):
+            await uow.tasks.create_dependency(later.id, earlier.id)
+        account = await add_account(uow)
+        for text, instant in zip((*HOSTILE, None), instants * 2, strict=True):
+            account = await add_account(uow, credentials=text, config_json=text)
+            await uow.accounts.mark_exhausted(account.id, until=instant)
+        agents = [
+            await add_agent(
+                uow,
+                task_id=tasks[0].id,
+                account_id=account.id,
+                result=value,
+                pending_questions=value,
+                exit_code=-(2**31),
+                pid=2**31 - 1,
+            )
+            for value in JSON_VALUES
+        ]
+        agent = agents[0].id
+        await add_message(uow, sender_type="agent", sender_id=agent, requires_response=True)
+        await add_proposal(uow, agent_id=agent, metadata=JSON_VALUES[0])
+        await add_page(uow, content=JSON_VALUES[1])
+        await add_conversation(uow, from_agent_id=agent, to_agent_id=agents[1].id)
+        change_set = await add_change_set(
+            uow,
+            entries=[
+                {
+                    "entity_type": "page",
+                    "entity_id": "p",
+                    "action": "update",
+                    "previous_state": value,
+                    "new_state": None,
+                }
+                for value in JSON_VALUES
+            ],
+        )
+        session = await add_chat_session(uow)
+        await add_chat_message(uow, chat_session_id=session.id, change_set_id=change_set.id)
+        await add_review_comment(uow, phase_id=phases[0].id)
+        await add_errand(uow, project_id=projects[0].id)
+
+
+async def contents(url: str, **settings: Any) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table, as the store reads it."""
+    async with Store(url, **settings) as store, store.unit_of_work(read_only=True) as uow:
+        return {
+            table.name: sorted(
+                (tuple(row) for row in await uow.session.execute(select(table))),
+                key=lambda row: row[:2],
+            )
+            for table in schema.metadata.sorted_tables
+        }
+
+
+async def test_a_store_comes_back_from_the_other_database_as_it_was(
+    new_file: Fresh, new_server_database: Fresh
+) -> None:
+    first, server, last = new_file(), new_server_database(), new_file()
+    async with Store(first, encryption_keys=[KEY]) as store:
+        await fill_everything(store)
+    there = await copy_store(first, server)
+    back = await copy_store(server, last)
+    assert there.tables == back.tables
+    assert {table.name for table in there.tables} == set(schema.metadata.tables)
+    assert all(table.rows for table in there.tables), "every table is to hold rows"
+    original = await contents(first, encryption_keys=[KEY])
+    assert await contents(server, encryption_keys=[KEY]) == original
+    assert await contents(last, encryption_keys=[KEY]) == original
+    # Sealed text travels sealed: byte for byte, so that nothing was decrypted on the way.
+    query = "SELECT id, credentials, config_json FROM accounts ORDER BY id"
+    with closing(sqlite3.connect(first)) as old, closing(sqlite3.connect(last)) as new:
+        sealed = old.execute(query).fetchall()
+        assert new.execute(query).fetchall() == sealed
+        assert sum(str(row[1]).startswith("cw-store:fernet:") for row in sealed) == len(HOSTILE)
+
+
+async def test_a_copy_within_one_kind_of_database_is_equal(
+    source: str, new_file: Fresh, new_server_database: Fresh
+) -> None:
+    same = new_server_database if "://" in source else new_file
+    target = same()
+    report = await copy_store(source, target)
+    assert await contents(target) == await contents(source)
+    assert report.rows == sum(table.rows for table in report.tables) > 50
+    assert report.seconds > 0
+
+
+async def test_json_numbers_keep_their_type(new_file: Fresh, new_server_database: Fresh) -> None:
+    first, server, last = new_file(), new_server_database(), new_file()
+    numbers = [1e16, 10**16, 1.2345678901234568e18, 1.0, 1, 1e18, -1e17, 1e308]
+    async with Store(first) as store:
+        phase = await add_phase(store, content=numbers)
+    await copy_store(first, server)
+    await copy_store(server, last)
+    for url in (server, last):
+        async with Store(url) as store:
+            copied = await store.phases.find_by_id(phase.id)
+            assert copied is not None
+            assert repr(copied.content) == repr(numbers), "1e16 is not 10**16"
+
+
+async def test_the_application_can_go_on_writing_to_the_source(
+    source: str, new_target: Fresh
+) -> None:
+    written: list[str] = []
+
+    async with Store(source) as store:
+
+        async def write() -> None:
+            written.append((await add_initiative(store)).id)
+
+        tasks: list[asyncio.Task[None]] = []
+
+        def on_progress(table: str, done: int, total: int) -> None:
+            tasks.append(asyncio.ensure_future(write()))
+
+        target = new_target()
+        report = await copy_store(source, target, on_progress=on_progress)
+        await asyncio.gather(*tasks)
+    assert written
+    rows = {table.name: table.rows for table in report.tables}
+    assert rows["initiatives"] == 1, "what was written after the beginning is not copied"
+
+
+async def test_progress_only_rises_and_ends_at_the_total(source: str, new_target: Fresh) -> None:
+    calls: list[tuple[str, int, int]] = []
+    report = await copy_store(
+        source,
+        new_target(),
+        on_progress=lambda table, done, total: calls.append((table, done, total)),
+        batch_rows=7,
+    )
+    for table in report.tables:
+        progress = [done for name, done, _ in calls if name == table.name]
+        assert progress == sorted(set(progress))
+        assert progress[0] == 0
+        assert progress[-1] == table.rows
+        assert {total for name, _, total in calls if name == table.name} == {table.rows}
+    assert len([call for call in calls if call[0] == "agent_log_chunks"]) == 1 + 8
+
+
+async def test_a_target_that_holds_rows_is_refused(source: str, new_target: Fresh) -> None:
+    target = new_target()
+    async with Store(target) as store:
+        account = await add_account(store)
+    with pytest.raises(StoreError, match="not empty: accounts holds rows"):
+        await copy_store(source, target)
+    async with Store(target) as store:
+        assert await store.accounts.find_all() == [account]
+        assert await store.initiatives.find_all() == []
+
+
+async def test_source_and_target_are_not_the_same(source: str) -> None:
+    with pytest.raises(StoreError, match="the same database"):
+        await copy_store(source, source)
+    alias = source.replace("postgresql:", "postgresql+asyncpg:")
+    if alias == source:
+        path = Path(source)
+        alias = f"sqlite:///{path.parent}/../{path.parent.name}/{path.name}"
+    with pytest.raises(StoreError, match="the same database"):
+        await copy_store(source, alias)
+
+
+async def test_a_store_in_memory_is_not_copied(source: str, new_target: Fresh) -> None:
+    with pytest.raises(StoreError, match="in memory"):
+        await copy_store(":memory:", new_target())
+    with pytest.raises(StoreError, match="in memory"):
+        await copy_store(source, "sqlite://")
+
+
+async def test_a_source_that_does_not_exist_is_not_created(
+    tmp_path: Path, new_target: Fresh
+) -> None:
+    with pytest.raises(SchemaBehindError):
+        await copy_store(tmp_path / "missing.db", new_target())
+    assert not (tmp_path / "missing.db").exists()
+
+
+async def test_no_batch_is_empty(source: str, new_target: Fresh) -> None:
+    with pytest.raises(ValueError, match="batch_rows"):
+        await copy_store(source, new_target(), batch_rows=0)
+
+
+class Broken(Exception):
+    """What a test raises in the middle."""
+
+
+@pytest.mark.parametrize("error", [Broken, TypeError, asyncio.CancelledError])
+async def test_a_copy_that_broke_leaves_nothing_and_can_be_started_again(
+    source: str, new_target: Fresh, error: type[BaseException]
+) -> None:
+    target = new_target()
+
+    def on_progress(table: str, done: int, total: int) -> None:
+        if table == "agent_log_chunks" and done >= 20:
+            raise error("enough")
+
+    with pytest.raises(error):
+        await copy_store(source, target, on_progress=on_progress, batch_rows=10)
+    assert not any((await contents(target)).values())
+    await copy_store(source, target)
+    assert await contents(target) == await contents(source)
+
+
+async def test_a_cancelled_copy_leaves_nothing(source: str, new_target: Fresh) -> None:
+    target = new_target()
+    reached = asyncio.Event()
+
+    def on_progress(table: str, done: int, total: int) -> None:
+        if table == "tasks" and done:
+            reached.set()
+
+    copy = asyncio.ensure_future(copy_store(source, target, on_progress=on_progress, batch_rows=1))
+    await reached.wait()
+    copy.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await copy
+    assert not any((await contents(target)).values())
+    await copy_store(source, target)
+
+
+KILLED = """
+import asyncio, sys, time
+from cw_store import copy_store
+
+def on_progress(table, done, total):
+    if table == "agent_log_chunks" and done >= total // 2:
+        print("half", flush=True)
+        time.sleep(60)
+
+asyncio.run(copy_store(sys.argv[1], sys.argv[2], on_progress=on_progress, batch_rows=100))
+"""
+
+
+async def test_a_killed_copy_leaves_nothing_and_can_be_started_again(
+    new_file: Fresh, new_target: Fresh
+) -> None:
+    source, target = new_file(), new_target()
+    async with Store(source) as store, store.unit_of_work() as uow:
+        await fill_log(uow, CHUNKS)
+
+    def copy_until_killed() -> int:
+        command = [sys.executable, "-c", KILLED, source, target]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "half\n"
+            process.kill()
+        return process.returncode
+
+    assert await asyncio.to_thread(copy_until_killed) == -signal.SIGKILL
+    assert not any((await contents(target)).values())
+    report = await copy_store(source, target)
+    assert report.rows == CHUNKS
+    assert await contents(target) == await contents(source)
+
+
+def altered(
+    monkeypatch: pytest.MonkeyPatch, change: Callable[[list[bulk.Row]], list[bulk.Row]]
+) -> None:
+    """Let every row go through `change` on its way into the target's log."""
+    for backend in (sqlite_bulk.SqliteBulk, postgres_bulk.PostgresBulk):
+        write = backend.write
+
+        async def altering(
+            self: Any, table: Any, batches: AsyncIterator[list[bulk.Row]], write: Any = write
+        ) -> None:
+            async def changed() -> AsyncIterator[list[bulk.Row]]:
+                async for batch in batches:
+                    yield change(batch) if table.name == "agent_log_chunks" else batch
+
+            await write(self, table, changed())
+
+        monkeypatch.setattr(backend, "write", altering)
+
+
+def one_later(batch: list[bulk.Row]) -> list[bulk.Row]:
+    first, *rest = batch
+    return [(*first[:-1], first[-1] + 1), *rest]
+
+
+def one_less(batch: list[bulk.Row]) -> list[bulk.Row]:
+    return batch[1:]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (one_later, "rows differ"),
+        (one_less, "50 rows in the source and 49"),
+    ],
+    ids=["a microsecond later", "a row less"],
+)
+async def test_a_difference_of_one_row_is_noticed(
+    source: str,
+    new_target: Fresh,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[list[bulk.Row]], list[bulk.Row]],
+    message: str,
+) -> None:
+    target = new_target()
+    altered(monkeypatch, change)
+    with pytest.raises(StoreError, match=f"agent_log_chunks .*{message}"):
+        await copy_store(source, target)
+    assert not any((await contents(target)).values())
+
+
+async def test_the_digest_does_not_depend_on_the_order_of_storage(
+    new_file: Fresh, new_target: Fresh
+) -> None:
+    forwards, backwards = new_file(), new_file()
+    moment = datetime(2024, 1, 1, tzinfo=UTC)
+    rows = [
+        {"id": text, "name": text, "status": "active", "created_at": moment, "updated_at": moment}
+        for text in ("b", "B", "a", "ä", "Z", "\uffff", "🦊", "a b")
+    ]
+    reports: list[CopyReport] = []
+    for url, values in ((forwards, rows), (backwards, rows[::-1])):
+        async with Store(url) as store, store.unit_of_work() as uow:
+            for row in values:
+                await uow.session.execute(schema.initiatives.insert().values(row))
+        target = new_target()
+        reports.append(await copy_store(url, target))
+        async with Store(target) as store:
+            await store.initiatives.update("a", name="changed")
+        reports.append(await copy_store(target, new_file()))
+    assert reports[0].tables == reports[2].tables
+    assert reports[1].tables != reports[0].tables
+
+
+async def test_references_that_lead_nowhere_are_named(new_file: Fresh, new_target: Fresh) -> None:
+    source = new_file()
+    async with Store(source) as store:
+        await add_phase(store)
+    with closing(sqlite3.connect(source)) as raw, raw:  # foreign keys are off here
+        raw.execute("DELETE FROM initiatives")
+    with pytest.raises(StoreError, match="phases cannot be copied"):
+        await copy_store(source, new_target())
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "CAST('my-secret' AS BLOB)",
+        "'my-secret' || CAST(x'ff' AS TEXT)",
+    ],
+    ids=["bytes", "no UTF-8"],
+)
+async def test_what_no_store_wrote_is_refused_and_not_shown(
+    new_file: Fresh, new_target: Fresh, foreign: str
+) -> None:
+    source, target = new_file(), new_target()
+    async with Store(source) as store:
+        await add_account(store)
+    with closing(sqlite3.connect(source)) as raw, raw:
+        raw.execute(f"UPDATE accounts SET credentials = {foreign}")
+    with pytest.raises(StoreError, match="accounts cannot be copied") as caught:
+        await copy_store(source, target)
+    assert "my-secret" not in str(caught.value)
+    assert not any((await contents(target)).values())
+
+
+async def test_long_texts_are_copied_a_few_at_a_time(source: str, new_target: Fresh) -> None:
+    async with Store(source) as store:
+        await store.log_chunks.insert_chunks(
+            [
+                {
+                    "agent_id": "a",
+                    "agent_name": "n",
+                    "session_number": 1,
+                    "content": "ä" * 1_000_000,
+                }
+                for _ in range(6)
+            ]
+        )
+    done: list[int] = []
+
+    def on_progress(table: str, rows: int, total: int) -> None:
+        if table == "agent_log_chunks":
+            done.append(rows)
+
+    await copy_store(source, new_target(), on_progress=on_progress)
+    steps = [after - before for before, after in itertools.pairwise(done)]
+    assert len(steps) >= 2
+    assert steps[-1] <= 3
+
+
+async def test_a_busy_target_is_waited_for_and_then_said_to_be_busy(
+    source: str, new_file: Fresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cw_store.copying.BUSY_TIMEOUT", 0.2)
+    target = new_file()
+    async with Store(target) as store, store.unit_of_work() as uow:
+        await add_initiative(uow)
+        with pytest.raises(StoreBusyError):
+            await copy_store(source, target)
+        await uow.rollback()
+        await copy_store(source, target)
+
+
+def test_a_report_is_a_value() -> None:
+    moment = timedelta(seconds=1)
+    assert CopyReport((), 1.0) == CopyReport((), moment.total_seconds())

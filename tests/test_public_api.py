@@ -1,0 +1,123 @@
+"""What an application may import, and what that costs."""
+
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import cw_store
+from programs import run_program
+
+REPOSITORIES = [
+    "initiatives",
+    "phases",
+    "tasks",
+    "agents",
+    "messages",
+    "pages",
+    "projects",
+    "accounts",
+    "proposals",
+    "log_chunks",
+    "conversations",
+    "chat_sessions",
+    "review_comments",
+    "errands",
+    "change_sets",
+]
+
+PUBLIC = """
+Store UnitOfWork ensure_schema
+copy_store CopiedTable CopyReport
+AlreadyExistsError BrokenReferenceError ConflictError DependencyCycleError InvalidValueError
+NotFoundError ReadOnlyError SchemaAheadError SchemaBehindError SchemaError StaleStateError
+StoreBusyError StoreClosedError StoreError TurnHolder UnitOfWorkError
+Account AccountChanges AccountRepository NewAccount
+Agent AgentChanges AgentMode AgentRepository AgentStatus NewAgent
+ChangeSet ChangeSetAction ChangeSetChanges ChangeSetEntityType ChangeSetEntry ChangeSetMode
+ChangeSetRepository ChangeSetStatus NewChangeSet NewChangeSetEntry
+ChatMessage ChatRole ChatSession ChatSessionChanges ChatSessionRepository ChatSessionStatus
+ChatTargetType NewChatMessage NewChatSession
+Conversation ConversationChanges ConversationRepository ConversationStatus NewConversation
+Errand ErrandChanges ErrandRepository ErrandStatus NewErrand
+Initiative InitiativeChanges InitiativeRepository InitiativeStatus NewInitiative
+JsonValue
+LogChunk LogChunkRepository NewLogChunk
+Message MessageChanges MessageRepository MessageStatus MessageType NewMessage ParticipantType
+Page PageChanges PageRepository NewPage
+Phase PhaseChanges PhaseDependency PhaseRepository PhaseStatus NewPhase
+Project ProjectChanges ProjectRepository NewProject
+Proposal ProposalChanges ProposalRepository ProposalStatus ProposalTargetType NewProposal
+LineType NewReviewComment ReviewComment ReviewCommentChanges ReviewCommentRepository
+NewTask Task TaskCategory TaskChanges TaskDependency TaskPriority TaskRepository TaskStatus TaskType
+"""
+
+
+def test_these_names_are_public() -> None:
+    assert sorted(cw_store.__all__) == sorted(PUBLIC.split())
+
+
+@pytest.mark.parametrize("name", PUBLIC.split())
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(cw_store, name) is not None
+
+
+@pytest.mark.parametrize("kind", [cw_store.Store, cw_store.UnitOfWork])
+def test_every_repository_is_on_stores_and_units_of_work(kind: type) -> None:
+    named = [name for base in kind.__mro__ for name in inspect.get_annotations(base)]
+    assert named == REPOSITORIES
+
+
+def test_public_classes_and_functions_have_a_docstring() -> None:
+    for name in cw_store.__all__:
+        value = getattr(cw_store, name)
+        if re.match(r"[A-Z]\w*(Error|Repository)$|Store$|UnitOfWork$|ensure_schema$", name):
+            assert value.__doc__, name
+
+
+IMPORTED = """
+import json, sys
+before = set(sys.modules)
+import cw_store
+print(json.dumps(sorted({name.partition(".")[0] for name in set(sys.modules) - before})))
+"""
+
+
+def test_importing_it_imports_only_what_every_store_needs(tmp_path: Path) -> None:
+    done = run_program(IMPORTED, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    imported = set(json.loads(done.stdout))
+    assert {"cw_store", "sqlalchemy", "aiosqlite", "nanoid"} <= imported
+    assert not imported & {
+        "alembic",
+        "asyncpg",
+        "mako",
+        "cryptography",
+        "rich",
+        "pytest",
+        "uvloop",
+        "psycopg",
+        "unittest",
+    }
+
+
+def test_a_current_database_is_opened_without_alembic(migrated_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cw.db"
+    path.write_bytes(migrated_file.read_bytes())
+    done = run_program(
+        "import asyncio, sys\n"
+        "from cw_store import Store\n"
+        "async def main():\n"
+        "    async with Store(sys.argv[1]) as store:\n"
+        "        print(len(await store.initiatives.find_all()), 'alembic' in sys.modules)\n"
+        "asyncio.run(main())",
+        path,
+        cwd=tmp_path,
+    )
+    assert done.stdout.split() == ["0", "False"], done.stderr
+
+
+def test_the_types_are_shipped() -> None:
+    assert (Path(cw_store.__file__).parent / "py.typed").exists()
