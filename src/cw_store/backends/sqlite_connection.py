@@ -36,7 +36,7 @@ others stand behind, so longer waiting is done on the event loop.
 BUSY_PAUSE = 0.002
 """Seconds between two looks at a lock that another process holds."""
 
-WAL_LIMIT = 16 * 1024 * 1024
+WAL_LIMIT = 4 * 1024 * 1024
 """Bytes to which SQLite cuts the -wal file back when it starts it anew."""
 
 

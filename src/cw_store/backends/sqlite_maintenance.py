@@ -1,0 +1,194 @@
+"""What a SQLite file needs now and then, done in turns of its own so that no caller pays for it.
+
+Left to itself SQLite runs a checkpoint within the COMMIT of whoever fills the write-ahead log's
+thousandth page. Here the writing connection never does. While there are writes, the length of
+the log is looked at from the event loop, and a log that has grown asks for the writer's turn like
+any other writer. The checkpoint then holds SQLite's write lock (its modes RESTART and TRUNCATE), so
+that no other process writes meanwhile: SQLite 3.7.0 to 3.51.2 can lose pages when one connection
+begins the log anew while another copies it ("Write-Ahead Logging", on the WAL-reset bug).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from cw_store.backends.gate import Turn, WriteGate
+from cw_store.backends.sqlite_connection import PATIENCE, Connection
+
+LOOK_EVERY = 0.05
+"""Seconds between two looks at the log while there are writes."""
+
+QUIET_LOOKS = 10
+"""After so many looks in a row without a write, nobody is in the way of some housework."""
+
+LONG_LOG = 8 * 1024 * 1024
+"""Bytes of log that are worth a turn although others wait; also how much more after a failure."""
+
+SHORT_LOG = 1024 * 1024
+"""Bytes of log that are left alone while nobody writes."""
+
+CHANGES_BEFORE_STATISTICS = 10_000
+"""Rows changed before the planner's statistics are made, and then again after twice as many.
+
+Not sooner: statistics of tables that were nearly empty mislead the planner once they are large.
+"""
+
+WAIT_FOR_READERS = 0.05
+"""Seconds that a checkpoint waits for readers of old snapshots, and writers behind it."""
+
+SETTINGS = ("PRAGMA wal_autocheckpoint = 0", "PRAGMA analysis_limit = 400")
+# Quick, since it reads at most `analysis_limit` rows of an index. Before SQLite 3.46
+# `PRAGMA optimize` passes over tables that were never analyzed.
+MAKE_STATISTICS = "ANALYZE"
+# RESTART also waits for readers to leave the log; among readers that overlap, nothing would
+# ever begin it anew.
+CHECKPOINT = "PRAGMA wal_checkpoint(RESTART)"
+CHECKPOINT_AND_TRUNCATE = "PRAGMA wal_checkpoint(TRUNCATE)"
+
+
+class Maintenance:
+    """Keeps the write-ahead log short and the statistics fresh, on the writing connection."""
+
+    def __init__(self, path: Path, gate: WriteGate, timeout: float) -> None:
+        self._log = path.with_name(path.name + "-wal")
+        self._gate = gate
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._writer: Connection | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._written = False
+        self._quiet_looks = 0
+        self._turn: MaintenanceTurn | None = None
+        self._long_from = LONG_LOG
+        self._statistics_from = CHANGES_BEFORE_STATISTICS
+
+    async def start(self, writer: Connection) -> None:
+        """Take over from SQLite what it would do within a commit."""
+        await writer.visit(_apply, SETTINGS, writer.cursor_of_visits)
+        self._writer = writer
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._writer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    @property
+    def has_the_turn(self) -> bool:
+        """Whether the writer's turn is taken by housework at this moment."""
+        return self._turn is not None and self._turn.is_granted
+
+    def note_write(self) -> None:
+        """Begin to look, unless that has begun already."""
+        self._written = True
+        if self._timer is None and self._writer is not None:
+            self._timer = self._loop.call_later(LOOK_EVERY, self._look, self._writer)
+
+    def _look(self, writer: Connection) -> None:
+        self._timer = None
+        self._quiet_looks = 0 if self._written else self._quiet_looks + 1
+        self._written = False
+        is_quiet = self._quiet_looks >= QUIET_LOOKS and self._gate.is_free
+        if self._turn is None:
+            work = self._due(writer, is_quiet)
+            if work:
+                self._turn = MaintenanceTurn(self, self._loop, self._timeout, writer, work)
+                self._gate.ask(self._turn)
+        if not is_quiet:
+            self._timer = self._loop.call_later(LOOK_EVERY, self._look, writer)
+
+    def _due(self, writer: Connection, is_quiet: bool) -> list[str]:
+        length = self._length()
+        if length < self._long_from - LONG_LOG:
+            self._long_from = LONG_LOG  # what was in the way is gone, and the log was begun anew
+        work: list[str] = []
+        if is_quiet and length > SHORT_LOG:
+            work.append(CHECKPOINT_AND_TRUNCATE)
+        elif length >= self._long_from:
+            self._long_from = length + LONG_LOG
+            work.append(CHECKPOINT)
+        changes = writer.raw.total_changes
+        if (is_quiet or work) and changes >= self._statistics_from:
+            self._statistics_from = 2 * changes
+            work.insert(0, MAKE_STATISTICS)
+        return work
+
+    def _length(self) -> int:
+        """Return the bytes of the log, which SQLite cuts to `WAL_LIMIT` when it begins it anew."""
+        try:
+            return os.stat(self._log).st_size  # opening it would drop SQLite's locks on it
+        except FileNotFoundError:
+            return 0
+
+    def ended(self, turn: MaintenanceTurn, *, copied: bool | None) -> None:
+        """Pass the turn on, if it came; what was not done is due again some later time."""
+        self._turn = None
+        if copied:
+            self._long_from = LONG_LOG
+        self._gate.release(turn)
+
+
+class MaintenanceTurn(Turn):
+    """The writer's turn for housework, for which nobody waits."""
+
+    __slots__ = ("_maintenance", "_work", "_writer", "is_granted")
+
+    def __init__(
+        self,
+        maintenance: Maintenance,
+        loop: asyncio.AbstractEventLoop,
+        timeout: float,
+        writer: Connection,
+        work: Sequence[str],
+    ) -> None:
+        super().__init__(loop, "maintenance", timeout)
+        self._maintenance = maintenance
+        self._writer = writer
+        self._work = work
+        self.is_granted = False
+
+    def granted(self) -> None:
+        """Do the housework."""
+        self.is_granted = True
+        visit = self._writer.visit(
+            _keep_house,
+            self._work,
+            self._writer.cursor_of_visits,
+            then=lambda: self._maintenance.ended(self, copied=visit.value),
+        )
+
+    def refused(self, error: Exception) -> None:
+        """Leave it for another time."""
+        self._maintenance.ended(self, copied=False)
+
+
+def _apply(pragmas: Sequence[str], cursor: sqlite3.Cursor) -> list[tuple[int, ...]]:
+    """Run them in the writer's thread; return the rows of the last."""
+    rows: list[tuple[int, ...]] = []
+    for pragma in pragmas:
+        rows = cursor.execute(pragma).fetchall()
+    return rows
+
+
+def _keep_house(work: Sequence[str], cursor: sqlite3.Cursor) -> bool:
+    """Do it in the writer's thread; tell whether the last of it, a checkpoint, copied the log.
+
+    A snapshot or another process may be in the way, which is no reason to complain.
+    """
+    try:
+        _apply([_busy_timeout(WAIT_FOR_READERS)], cursor)
+        [(blocked, *_)] = _apply(work, cursor)
+    except sqlite3.Error:
+        return False
+    finally:
+        _apply([_busy_timeout(PATIENCE)], cursor)
+    return not blocked
+
+
+def _busy_timeout(seconds: float) -> str:
+    return f"PRAGMA busy_timeout = {int(seconds * 1000)}"
