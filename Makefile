@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check drills bench bench-quick format migration build clean
+.PHONY: help setup demo test test-uvloop check drills bench bench-growth bench-quick format migration build clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,8 +21,12 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## run the main job: a small real supervisor, on this repository
 	$(BIN)/python -m examples.supervisor
 
-test: $(READY) ## run the tests, with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=95
+test: $(READY) ## run the tests, with coverage; the drills have the machine to themselves
+	$(BIN)/python -m pytest --numprocesses auto --ignore tests/drills --cov --cov-report=
+	$(BIN)/python -m pytest tests/drills --cov --cov-append --cov-report=term --cov-fail-under=95
+
+test-uvloop: $(READY) ## run the tests on uvloop's event loop, without the drills
+	$(BIN)/python -m pytest --numprocesses auto --ignore tests/drills --uvloop
 
 check: $(READY) ## lint, format, types, imports
 	$(BIN)/ruff check
@@ -35,6 +39,9 @@ drills: $(READY) ## the fault drills at full length: kills, cancellations, full 
 
 bench: $(READY) $(VENV)/.bench ## cw_store beside what people use instead: table, charts, JSON
 	$(BIN)/python -m bench
+
+bench-growth: $(READY) $(VENV)/.bench ## what a call costs when the tables grow, and the memory
+	$(BIN)/python -m bench growth
 
 bench-quick: $(READY) $(VENV)/.bench ## the same in a minute or two, saving nothing
 	$(BIN)/python -m bench --quick

@@ -129,5 +129,20 @@ async def store(
         assert store.connections_in_use == 0
 
 
+class Uvloop:
+    """A plugin that gives every asynchronous test a loop of uvloop's."""
+
+    def pytest_asyncio_loop_factories(self) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+        import uvloop
+
+        return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--uvloop", action="store_true", help="run the tests on uvloop's event loop")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "store_settings(**settings): open `store` with these")
+    if config.getoption("uvloop"):
+        config.pluginmanager.register(Uvloop())
