@@ -11,7 +11,7 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection
 
-from cw_store.migrate import sqlite_connection
+from cw_store.migrate import VERSION_TABLE, sqlite_connection
 from cw_store.schema import metadata
 from cw_store.types import Encrypted, Flag, Json, PlainText, UtcDateTime, WholeNumber
 from cw_store.url import locate
@@ -41,6 +41,7 @@ def run(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=metadata,
+        version_table=VERSION_TABLE,
         # SQLite changes a table by building it anew; only there is the batch needed.
         render_as_batch=connection.dialect.name == "sqlite",
         render_item=render_type,

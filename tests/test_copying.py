@@ -154,8 +154,8 @@ async def fill_trees(uow: UnitOfWork) -> None:
 async def fill_everything(store: Store) -> None:
     """Put rows into every table, with what is hard to carry."""
     instants = (
-        datetime(1, 1, 1, tzinfo=UTC),
-        datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+        datetime(1, 1, 2, tzinfo=UTC),
+        datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=UTC),
         datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
         datetime(2024, 2, 29, 12, 0, 0, 1, tzinfo=UTC),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from builders import add_account
+from builders import add_account, add_agent
 from cw_store import Store, StoreError, UnitOfWorkError
 from cw_store.credentials import KEYS_VARIABLE
 
@@ -104,10 +104,11 @@ async def test_without_the_right_key_reading_is_an_error_that_gives_nothing_away
                 chain = chain.__cause__ or chain.__context__
 
 
-async def test_a_write_whose_answer_cannot_be_read_changes_nothing(path: Path) -> None:
-    async with Store(path, encryption_keys=[KEY]) as store:
+@pytest.mark.parametrize("database", ["file", "postgres"], indirect=True)
+async def test_a_write_whose_answer_cannot_be_read_changes_nothing(database: str) -> None:
+    async with Store(database, encryption_keys=[KEY]) as store:
         account = await add_account(store, credentials=SECRET)
-    async with Store(path, encryption_keys=[OTHER]) as store:
+    async with Store(database, encryption_keys=[OTHER]) as store:
         with pytest.raises(StoreError):
             await store.accounts.update(account.id, sort_order=1)
         with pytest.raises(StoreError):
@@ -116,8 +117,24 @@ async def test_a_write_whose_answer_cannot_be_read_changes_nothing(path: Path) -
             async with store.unit_of_work() as uow:
                 with pytest.raises(StoreError):
                     await uow.accounts.update(account.id, sort_order=2)
-    async with Store(path, encryption_keys=[KEY]) as store:
+    async with Store(database, encryption_keys=[KEY]) as store:
         assert await store.accounts.find_by_id(account.id) == account
+
+
+async def test_what_another_program_left_in_the_file_is_not_quoted(path: Path) -> None:
+    async with Store(path) as store:
+        await add_account(store, id="a")
+        agent = await add_agent(store)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("UPDATE accounts SET credentials = CAST(x'7333637233742dff' AS TEXT)")
+        other.execute("UPDATE agents SET result = '{s3cr3t'")
+        other.close()
+        with pytest.raises(StoreError, match="UTF-8") as raised:
+            await store.accounts.find_by_id("a")
+        assert raised.value.__cause__ is None and "s3cr3t" not in f"{raised.value}"
+        with pytest.raises(StoreError, match="JSON") as raised:
+            await store.agents.find_by_id(agent.id)
+        assert "s3cr3t" not in f"{raised.value}"
 
 
 @pytest.mark.parametrize("keys", [(), (KEY,)])

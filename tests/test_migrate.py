@@ -23,7 +23,7 @@ from cw_store import (
     StoreBusyError,
     ensure_schema,
 )
-from cw_store.migrate import revisions, scripts, sqlite_connection, upgrade
+from cw_store.migrate import VERSION_TABLE, revisions, scripts, sqlite_connection, upgrade
 from cw_store.schema import metadata
 from programs import start_program
 
@@ -88,14 +88,19 @@ async def test_upgrade_downgrade_and_upgrade_again_lead_to_the_same_schema(path:
     assert set(metadata.tables) < set(first)
     with sqlite_connection(path, timeout=5) as connection:
         command.downgrade(configured(connection), "base")
-    assert set(tables(path)) == {"alembic_version"}
+    assert set(tables(path)) == {"cw_store_version"}
     await ensure_schema(path)
     assert tables(path) == first
 
 
 def test_autogenerate_finds_no_difference_to_the_schema(connection: Connection) -> None:
     context = MigrationContext.configure(
-        connection, opts={"compare_type": True, "compare_server_default": True}
+        connection,
+        opts={
+            "compare_type": True,
+            "compare_server_default": True,
+            "version_table": VERSION_TABLE,
+        },
     )
     assert compare_metadata(context, metadata) == []
 
@@ -193,7 +198,7 @@ def test_the_revisions_are_those_that_alembic_sees() -> None:
 async def test_opening_brings_a_new_file_up_to_date_and_says_what_it_is(path: Path) -> None:
     await ensure_schema(path)
     await ensure_schema(f"sqlite:///{path}")
-    assert rows(path, "SELECT version_num FROM alembic_version") == [(revisions()[-1],)]
+    assert rows(path, "SELECT version_num FROM cw_store_version") == [(revisions()[-1],)]
     async with Store(path, migrate=False) as store:
         await add_initiative(store)
 
@@ -214,7 +219,7 @@ async def test_a_database_that_is_ahead_is_refused_and_left_alone(
     current: Path, migrate: bool
 ) -> None:
     other = sqlite3.connect(current)
-    other.execute("UPDATE alembic_version SET version_num = '9999'")
+    other.execute("UPDATE cw_store_version SET version_num = '9999'")
     other.commit()
     other.close()
     before = tables(current)
@@ -239,7 +244,7 @@ async def test_tables_of_the_application_are_left_alone(path: Path) -> None:
 async def test_a_database_that_is_up_to_date_is_opened_while_another_writes(current: Path) -> None:
     other = sqlite3.connect(current, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    other.execute("UPDATE alembic_version SET version_num = version_num")
+    other.execute("UPDATE cw_store_version SET version_num = version_num")
     async with asyncio.timeout(5), Store(current, busy_timeout=0) as store:
         assert await store.initiatives.find_all() == []
     await ensure_schema(current, busy_timeout=0)
@@ -310,7 +315,7 @@ def test_any_number_of_processes_may_open_a_new_file_at_once(path: Path, repetit
     assert failures == [""] * 8
     assert [process.returncode for process in processes] == [0] * 8
     assert rows(path, "SELECT count(*) FROM initiatives") == [(8,)]
-    assert rows(path, "SELECT count(*) FROM alembic_version") == [(1,)]
+    assert rows(path, "SELECT count(*) FROM cw_store_version") == [(1,)]
 
 
 async def test_any_number_of_tasks_may_open_a_new_file_at_once(path: Path) -> None:
@@ -399,7 +404,7 @@ def test_a_migration_that_fails_changes_nothing_and_can_be_tried_again(
                 upgrade(connection, f"later_{kind}", LATER)
         assert counts(family) == before
         assert tables(family) == schema
-    assert rows(family, "SELECT version_num FROM alembic_version") == [(revisions()[-1],)]
+    assert rows(family, "SELECT version_num FROM cw_store_version") == [(revisions()[-1],)]
     with sqlite_connection(family, timeout=5) as connection:
         upgrade(connection, "later_good", LATER)
     assert counts(family) == before

@@ -1,5 +1,7 @@
 """`store.run`: a unit of work that is repeated as a whole where that can help."""
 
+import asyncio
+
 import pytest
 from cryptography.fernet import Fernet
 
@@ -75,6 +77,25 @@ async def test_rekey_encrypts_everything_under_the_first_key(database: str) -> N
     async with Store(database, encryption_keys=(old,)) as store:
         with pytest.raises(StoreError, match="key"):
             await store.accounts.find_all()
+
+
+async def test_rekey_goes_on_although_accounts_are_deleted_meanwhile(database: str) -> None:
+    deleted = asyncio.Event()
+    async with Store(database, encryption_keys=(Fernet.generate_key(),)) as store:
+        for number in range(20):
+            await store.accounts.create(id=f"{number:02}", email="a@x", credentials="secret")
+
+        async def delete() -> None:
+            for number in range(0, 20, 2):
+                await store.accounts.delete(f"{number:02}")
+            deleted.set()
+
+        _, changed = await asyncio.gather(delete(), store.rekey(batch_rows=1))
+        assert deleted.is_set() and 10 <= changed <= 20
+        await store.accounts.create(email="b@x")
+        assert await store.rekey() == 10, "an account without secrets has nothing to encrypt"
+        with pytest.raises(ValueError, match="batch_rows"):
+            await store.rekey(batch_rows=0)
 
 
 async def test_rekey_without_keys_changes_nothing(store: Store) -> None:

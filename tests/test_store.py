@@ -123,6 +123,7 @@ SECRETS = [
     "postgresql://ada:12/s3cr3t@host/db",
     "mysql://ada:s3cr3t@host/db",
     "no url://ada:s3cr3t@host/db",
+    "postgresql://ada:s3cr3t",
     "postgresql://host/db?password=s3cr3t",
 ]
 
@@ -149,7 +150,7 @@ def test_an_unknown_setting_is_a_type_error() -> None:
 
 async def test_an_unknown_setting_is_a_type_error_of_open_too(folder: Path) -> None:
     with pytest.raises(TypeError, match="nonsense"):
-        await Store.open("cw.db", nonsense=1)
+        await Store.open("cw.db", nonsense=1)  # pyright: ignore[reportCallIssue] -- on purpose
     assert files(folder) == set()
 
 

@@ -463,6 +463,71 @@ async def test_a_savepoint_left_as_if_nothing_was_refused_is_undone(store: Store
     assert await names(store) == ["there", "after"]
 
 
+async def test_a_savepoint_undoes_nothing_that_another_task_did(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        set_it, may_fail = asyncio.Event(), asyncio.Event()
+
+        async def fail() -> None:
+            with pytest.raises(Failure):
+                async with uow.savepoint():
+                    await uow.initiatives.create(name="undone")
+                    set_it.set()
+                    await may_fail.wait()
+                    # Tasks begun inside belong to the savepoint, and do not wait for its end.
+                    async with asyncio.timeout(10):
+                        await asyncio.gather(
+                            *(uow.initiatives.create(name="undone") for _ in range(3))
+                        )
+                    raise Failure
+
+        async def create() -> None:
+            await set_it.wait()
+            await uow.initiatives.create(name="kept")
+
+        async def create_in_a_savepoint() -> None:
+            await set_it.wait()
+            async with uow.savepoint():
+                await uow.initiatives.create(name="kept too")
+
+        tasks = [asyncio.create_task(one()) for one in (fail, create, create_in_a_savepoint)]
+        await set_it.wait()
+        await until_idle()
+        may_fail.set()
+        async with asyncio.timeout(10):
+            await asyncio.gather(*tasks)
+    assert sorted(await names(store)) == ["kept", "kept too"]
+
+
+async def test_a_savepoint_and_a_session_in_use_do_not_wait_for_each_other(
+    store: Store, notes: None
+) -> None:
+    async with store.unit_of_work() as uow:
+        set_it, may_fail = asyncio.Event(), asyncio.Event()
+        session = uow.session
+
+        async def fail() -> None:
+            with pytest.raises(Failure):
+                async with uow.savepoint():
+                    await uow.initiatives.create(name="undone")
+                    set_it.set()
+                    await may_fail.wait()
+                    await uow.initiatives.create(name="undone")
+                    raise Failure
+
+        async def create() -> None:
+            await set_it.wait()
+            session.add(Note(id="added", text="b"))
+            await uow.initiatives.create(name="kept")
+
+        tasks = [asyncio.create_task(one()) for one in (fail, create)]
+        await set_it.wait()
+        await until_idle()
+        may_fail.set()
+        async with asyncio.timeout(10):
+            await asyncio.gather(*tasks)
+    assert await names(store) == ["kept"]
+
+
 async def test_commit_and_rollback_wait_for_the_end_of_savepoints(store: Store) -> None:
     async with store.unit_of_work() as uow:
         async with uow.savepoint():
@@ -857,3 +922,63 @@ async def test_a_compound_call_on_the_store_is_a_transaction_by_itself(store: St
     )
     assert sum(isinstance(outcome, DependencyCycleError) for outcome in outcomes) == 1
     assert store.connections_in_use == 0
+
+
+async def test_closing_the_session_leaves_the_unit_as_it_is(store: Store, notes: None) -> None:
+    async with store.unit_of_work() as uow:
+        await uow.initiatives.create(name="a")
+        async with uow.session as session:
+            session.add(Note(id="flushed", text="a"))
+            await session.flush()
+            session.add(Note(id="forgotten", text="b"))
+        await uow.initiatives.create(name="b")
+        await uow.session.aclose()
+        await uow.session.reset()
+    assert uow.committed is True
+    assert sorted(await names(store)) == ["a", "b"]
+    async with store.unit_of_work(read_only=True) as uow:
+        assert (await uow.session.scalars(sa.select(Note.id))).all() == ["flushed"]
+
+
+@pytest.mark.parametrize("how", ["end", "commit"])
+async def test_what_the_database_refuses_of_the_session_at_the_end_is_one_of_our_errors(
+    store: Store, notes: None, how: str
+) -> None:
+    uow = store.unit_of_work()
+    with pytest.raises(StoreError) as raised:
+        async with uow:
+            uow.session.add(Note(id="a", initiative_id="nowhere", text="a"))
+            if how == "commit":
+                await uow.commit()
+    assert isinstance(raised.value.__cause__, IntegrityError)
+    assert uow.committed is False
+    assert store.connections_in_use == 0
+
+
+@pytest.mark.parametrize("committed_before", [False, True])
+async def test_a_unit_whose_store_was_closed_is_not_committed(
+    database: str, committed_before: bool
+) -> None:
+    store = await Store.open(database)
+    uow = store.unit_of_work()
+    with pytest.raises(StoreError):
+        async with uow:
+            await uow.initiatives.create(name="a")
+            if committed_before:
+                await uow.commit()
+                await uow.initiatives.create(name="b")
+            await store.close()
+    assert uow.committed is False
+
+
+async def test_a_claim_in_a_unit_that_only_reads_is_refused_at_once(store: Store) -> None:
+    async with store.unit_of_work() as writer:
+        await writer.accounts.create(email="a@example.com")
+        await writer.accounts.find_next_available()
+        async with store.unit_of_work(read_only=True) as uow:
+            async with asyncio.timeout(5):
+                with pytest.raises(ReadOnlyError):
+                    await uow.accounts.find_next_available()
+                with pytest.raises(ReadOnlyError):
+                    await uow.tasks.create_dependency("a", "b")
+            assert await uow.accounts.find_all() == []

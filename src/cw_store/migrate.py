@@ -37,7 +37,11 @@ from cw_store.errors import (
 )
 from cw_store.url import Location, locate
 
+VERSION_TABLE = "cw_store_version"
+"""Where the revision is kept; Alembic's own name is left to the application's migrations."""
+
 _ADVISORY_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('cw_store.migrate', 0))")
+_READ_VERSION = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608 -- a constant
 
 
 async def ensure_schema(url: str | Path | None = None, *, busy_timeout: float = 30.0) -> None:
@@ -198,9 +202,9 @@ async def _bring_server_up_to_date(server: URL, migrate: bool, timeout: float) -
 
 
 def _version_of_server(connection: Connection) -> str | None:
-    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+    if connection.scalar(text(f"SELECT to_regclass('{VERSION_TABLE}')")) is None:
         return None
-    return connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return connection.scalar(text(_READ_VERSION))
 
 
 def _version_of_file(path: Path, timeout: float, given_up: threading.Event) -> str | None:
@@ -211,9 +215,9 @@ def _version_of_file(path: Path, timeout: float, given_up: threading.Event) -> s
     )
     try:
         if raw.execute(
-            "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'alembic_version'"
+            "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", [VERSION_TABLE]
         ).fetchone():
-            row = raw.execute("SELECT version_num FROM alembic_version").fetchone()
+            row = raw.execute(_READ_VERSION).fetchone()
             return row[0] if row else None
         return None
     finally:
@@ -223,7 +227,8 @@ def _version_of_file(path: Path, timeout: float, given_up: threading.Event) -> s
 def _version(connection: Connection) -> str | None:
     from alembic.migration import MigrationContext
 
-    return MigrationContext.configure(connection).get_current_revision()
+    options = {"version_table": VERSION_TABLE}
+    return MigrationContext.configure(connection, opts=options).get_current_revision()
 
 
 def _begin_immediate(

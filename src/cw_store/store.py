@@ -12,10 +12,8 @@ from contextlib import AbstractAsyncContextManager
 from math import inf
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
 from weakref import WeakKeyDictionary
-
-from sqlalchemy import select
 
 from cw_store.backends.cancellation import finish
 from cw_store.backends.port import Backend
@@ -26,14 +24,27 @@ from cw_store.credentials import rules_for
 from cw_store.errors import StoreBusyError, StoreClosedError
 from cw_store.migrate import bring_up_to_date, empty_database
 from cw_store.repos.sql import Repositories
+from cw_store.repos.sql.accounts import reseal
 from cw_store.repos.sql.door import Door, Executor, Prepared, Query
-from cw_store.schema import accounts
 from cw_store.types import MAX_TEXT_BYTES, ValueRules
 from cw_store.uow import UnitOfWork
 from cw_store.url import Location, locate
 
 R = TypeVar("R")
 T = TypeVar("T")
+
+
+class StoreSettings(TypedDict, total=False):
+    """The settings of a `Store`, whose docstring says what each is."""
+
+    migrate: bool
+    synchronous: Literal["NORMAL", "FULL"]
+    readers: int
+    busy_timeout: float
+    clock: Reading | None
+    encryption_keys: Sequence[str | bytes]
+    max_text_bytes: int
+    pool_size: int
 
 
 class Store(Repositories):
@@ -47,7 +58,8 @@ class Store(Repositories):
     - `migrate`: bring the schema up to date on open; False raises SchemaBehindError instead.
     - `synchronous`: SQLite only. NORMAL survives a killed process, FULL also a power cut.
     - `readers`: SQLite only. The most connections that read at the same time.
-    - `busy_timeout`: seconds to wait for a turn, a connection or a lock.
+    - `busy_timeout`: seconds to wait for a turn, a connection or a lock. On PostgreSQL a
+      statement is given up five seconds later than that, for the server may hang.
     - `clock`: gives the time as an aware datetime.
     - `encryption_keys`: Fernet keys for credentials at rest; the first encrypts, all decrypt.
       Without any, those in `$CW_STORE_KEYS`, separated by commas.
@@ -89,10 +101,11 @@ class Store(Repositories):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
         self._folder: Path | None = None
-        super().__init__(Door(_OneCall(self), self.clock))
+        self._door = Door(_OneCall(self), self.clock)
+        super().__init__(self._door)
 
     @classmethod
-    async def open(cls, url: str | Path | None = None, **settings: Any) -> Self:
+    async def open(cls, url: str | Path | None = None, **settings: Unpack[StoreSettings]) -> Self:
         """Return an open store; the settings are those of the constructor."""
         store = cls(url, **settings)
         await store.__aenter__()
@@ -166,34 +179,23 @@ class Store(Repositories):
         raise AssertionError("the last attempt returns or raises")
 
     async def rekey(self, *, batch_rows: int = 100) -> int:
-        """Encrypt all stored credentials anew under the first key; return how many rows changed.
+        """Encrypt all stored credentials anew under the first key; return how many rows had any.
 
-        Online: each batch is a unit of work of its own, so others work on in between, and a
+        Online: each batch is a transaction of its own, so others work on in between, and a
         call that broke can be started again. Without keys nothing is changed. Raises
         StoreError when a row's key is not among `encryption_keys`.
         """
-        if not self._rules.seals or batch_rows < 1:
-            return 0
-        changed = 0
-        after: str | None = None
-        while True:
-            async with self.unit_of_work(label="rekey") as uow:
-                batch = await uow.accounts.find_all(limit=batch_rows, after=after)
-                ids = [account.id for account in batch]
-                # Nobody changes them between the look and the update; SQLite has one writer.
-                await uow.session.execute(
-                    select(accounts.c.id).where(accounts.c.id.in_(ids)).with_for_update()
-                )
-                for id in ids:
-                    account = await uow.accounts.find_by_id(id)
-                    if account is not None:
-                        await uow.accounts.update(
-                            id, credentials=account.credentials, config_json=account.config_json
-                        )
-                        changed += 1
-            if len(batch) < batch_rows:
-                return changed
+        if batch_rows < 1:
+            raise ValueError("batch_rows is at least 1")
+        changed, after = 0, ""
+        while self._rules.seals:
+            async with self._door.atomic() as door:
+                ids = await reseal(door, after, batch_rows)
+            changed += len(ids)
+            if len(ids) < batch_rows:
+                break
             after = ids[-1]
+        return changed
 
     @property
     def backend(self) -> Backend:
@@ -352,8 +354,8 @@ async def default_store() -> Store:
     default = _defaults.get(loop)
     if default is None:
         for gone in [other for other in _defaults if other.is_closed()]:
-            abandoned = _defaults.pop(gone).store
-            if abandoned is not None:
-                abandoned.abandon()
+            abandoned = _defaults.pop(gone, None)
+            if abandoned is not None and abandoned.store is not None:
+                abandoned.store.abandon()
         default = _defaults[loop] = _Default()
     return await default.opened()

@@ -22,10 +22,16 @@ from sqlalchemy import BigInteger, Boolean, Dialect, Integer, Text
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from cw_store.errors import StoreError
 from cw_store.repos.json_value import JsonValue
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+# asyncpg takes the very first and the very last datetime for infinity, and the rotation of
+# accounts stamps a microsecond after the latest use.
+EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
+TOO_LATE = datetime(9999, 12, 31, tzinfo=UTC)
+OUT_OF_RANGE = "is not from 0001-01-02 to 9999-12-30 in UTC"
 MAX_TEXT_BYTES = 16 * 1024 * 1024
 MAX_JSON_DEPTH = 100
 INTEGER_BITS = 32
@@ -290,14 +296,16 @@ class UtcDateTime(TypeDecorator[datetime]):
 def _in_utc(value: object) -> datetime:
     if not isinstance(value, datetime):
         raise Refused(f"takes a datetime, not {type(value).__name__}")
-    if value.tzinfo is UTC:
-        return value
-    if value.tzinfo is None or value.utcoffset() is None:
-        raise Refused("takes a datetime with a time zone, not a naive one")
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise Refused("is outside the years 1 to 9999 in UTC") from None
+    if value.tzinfo is not UTC:
+        if value.tzinfo is None or value.utcoffset() is None:
+            raise Refused("takes a datetime with a time zone, not a naive one")
+        try:
+            value = value.astimezone(UTC)
+        except OverflowError:
+            raise Refused(OUT_OF_RANGE) from None
+    if not EARLIEST <= value < TOO_LATE:
+        raise Refused(OUT_OF_RANGE)
+    return value
 
 
 def _microseconds(moment: datetime) -> int:
@@ -364,7 +372,10 @@ class Json(TypeDecorator[JsonValue]):
         """Decode JSON text; asyncpg has decoded it already, with the same `read_json`."""
 
         def decode(value: Any) -> JsonValue:
-            return None if value is None else read_json(value)
+            try:
+                return None if value is None else read_json(value)
+            except ValueError as error:
+                raise StoreError("a row holds JSON that cannot be read") from error
 
         def decode_unless_done(value: Any) -> JsonValue:
             return read_json(value) if isinstance(value, JsonText) else value

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -103,20 +104,44 @@ class UnitOfWork(Repositories):
         """Undo only what is done within, if it raises: `async with uow.savepoint():`.
 
         After an error the unit of work can be used as before. Raises UnitOfWorkError if a
-        statement within was refused and the block ended as if it had not been.
+        statement within was refused and the block ended as if it had not been. Tasks that
+        were begun outside of the block and use the same unit wait for its end, so the block
+        must not wait for them.
         """
-        name = await self._unit.set_savepoint()
+        savepoint = await self._unit.set_savepoint()
+        outside = _savepoints_around.get()
+        _savepoints_around.set((*outside, savepoint))
         try:
             yield
         except BaseException:
-            await self._unit.undo_savepoint(name)
+            await self._unit.undo_savepoint(savepoint)
             raise
-        await self._unit.release_savepoint(name)
+        else:
+            await self._unit.release_savepoint(savepoint)
+        finally:
+            _savepoints_around.set(outside)
+            savepoint.ended.set()
 
 
 _NEW = "new"
 _OPEN = "open"
 _ENDED = "ended"
+
+
+class _Savepoint:
+    """A savepoint, and what those wait for who are not inside it."""
+
+    __slots__ = ("ended", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.ended = asyncio.Event()
+
+
+_savepoints_around: ContextVar[tuple[_Savepoint, ...]] = ContextVar(
+    "cw_store_savepoints_around", default=()
+)
+"""The savepoints that the running code is inside of; tasks that it starts inherit them."""
 
 
 class _Unit:
@@ -141,7 +166,7 @@ class _Unit:
         self.committed: bool | None = None
         self._read_only = read_only
         self._lock = asyncio.Lock()
-        self._savepoints: list[str] = []
+        self._savepoints: list[_Savepoint] = []
         self._savepoints_set = 0
         self._session: UnitSession | None = None
         self._session_lock = asyncio.Lock()
@@ -175,24 +200,35 @@ class _Unit:
     async def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> list[R]:
         if self._session is not None:
             await self._flush(self._session)
-        async with self._lock:
+        await self._acquire(self._lock)
+        try:
             return await self.run(self.transaction.rows, prepared, parameters)
+        finally:
+            self._lock.release()
 
     async def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> int:
         if self._session is not None:
             await self._flush(self._session)
-        async with self._lock:
+        await self._acquire(self._lock)
+        try:
             return await self.run(self.transaction.count, prepared, parameters)
+        finally:
+            self._lock.release()
 
     async def many(self, prepared: Prepared[Any], batch: Sequence[Sequence[Any]]) -> None:
         if self._session is not None:
             await self._flush(self._session)
-        async with self._lock:
+        async with self._in_turn():
             await self.run(self.transaction.many, prepared, batch)
 
     async def serialize(self, name: str) -> None:
-        async with self._lock:
+        self.refuse_to_write()
+        async with self._in_turn():
             await self.run(self.transaction.serialize, name)
+
+    def refuse_to_write(self) -> None:
+        if self._read_only:
+            raise ReadOnlyError("this unit of work only reads")
 
     def atomic(self) -> AbstractAsyncContextManager[Executor]:
         return self._atomic()
@@ -202,8 +238,28 @@ class _Unit:
         self._check()
         if self._session is not None:
             await self._flush(self._session)
-        async with self._lock:
+        async with self._in_turn():
             yield _Uninterrupted(self)
+
+    async def _acquire(self, lock: asyncio.Lock) -> None:
+        """Take the lock when no savepoint is open that others have set.
+
+        What is done while one is open would be undone with it.
+        """
+        await lock.acquire()
+        while self._savepoints and self._savepoints[-1] not in _savepoints_around.get():
+            open_savepoint = self._savepoints[-1]
+            lock.release()
+            await open_savepoint.ended.wait()
+            await lock.acquire()
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncGenerator[None]:
+        await self._acquire(self._lock)
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     async def run(self, work: Callable[..., Awaitable[R]], *arguments: Any) -> R:
         """Run what reaches the database; a refusal, or not knowing the outcome, spends the unit."""
@@ -238,20 +294,19 @@ class _Unit:
         return self._session
 
     async def in_turn(self, work: Callable[[], Awaitable[Any]], *, recovers: bool) -> Any:
-        async with self._lock:
+        async with self._in_turn():
             if recovers and self.state is _OPEN:
                 self._spent_by = None
             return await self.run(work)
 
     async def _flush(self, session: UnitSession) -> None:
         """Make what was added to the session visible to the repositories."""
+        await self._acquire(self._session_lock)
         try:
-            async with self._session_lock:
+            with _refused_by_session():
                 await session.flush()
-        except SQLAlchemyError as error:
-            raise StoreError(
-                "the database refused what was added to the session of this unit of work"
-            ) from error
+        finally:
+            self._session_lock.release()
 
     async def commit_from_session(self) -> None:
         self._refuse_in_savepoint()
@@ -273,7 +328,8 @@ class _Unit:
         self._check()
         if self._session is not None:
             async with self._session_lock:
-                await self._session.commit()
+                with _refused_by_session():
+                    await self._session.commit()
         async with self._lock:
             self._check()
             await self.transaction.commit()
@@ -289,42 +345,49 @@ class _Unit:
             await self.transaction.rollback()
         self._spent_by = None
 
-    async def set_savepoint(self) -> str:
+    async def set_savepoint(self) -> _Savepoint:
         self._check()
-        if self._session is not None:
-            await self._flush(self._session)
         self._savepoints_set += 1
-        name = f"cw_savepoint_{self._savepoints_set}"
-        async with self._lock:
-            await self.run(self.transaction.savepoint, name)
-        self._savepoints.append(name)
-        return name
+        savepoint = _Savepoint(f"cw_savepoint_{self._savepoints_set}")
+        # Nobody else flushes meanwhile, as who has the session's lock must not wait for the
+        # end of a savepoint whose block wants that lock.
+        await self._acquire(self._session_lock)
+        try:
+            if self._session is not None:
+                with _refused_by_session():
+                    await self._session.flush()
+            async with self._in_turn():
+                await self.run(self.transaction.savepoint, savepoint.name)
+                self._savepoints.append(savepoint)
+        finally:
+            self._session_lock.release()
+        return savepoint
 
-    async def release_savepoint(self, name: str) -> None:
+    async def release_savepoint(self, savepoint: _Savepoint) -> None:
         if self._session is not None and self._spent_by is None:
             await self._flush(self._session)
         spent_by = self._spent_by
         if spent_by is not None:
-            await self.undo_savepoint(name)
+            await self.undo_savepoint(savepoint)
             raise UnitOfWorkError(
                 "the savepoint is rolled back, because the database refused a statement in it "
                 "and the block ended as if it had not"
             ) from spent_by
         async with self._lock:
-            await self.run(self.transaction.release, name)
-        self._savepoints.remove(name)
+            await self.run(self.transaction.release, savepoint.name)
+        self._savepoints.remove(savepoint)
 
-    async def undo_savepoint(self, name: str) -> None:
+    async def undo_savepoint(self, savepoint: _Savepoint) -> None:
         if self.state is not _OPEN:
             return
         try:
-            await self.transaction.undo(name)
+            await self.transaction.undo(savepoint.name)
         except StoreError as error:
             self._spent_by = error
         else:
             self._spent_by = None
         finally:
-            self._savepoints.remove(name)
+            self._savepoints.remove(savepoint)
 
     async def end(self, *, failed: bool) -> None:
         """Commit or roll back, close the session, whatever happens meanwhile."""
@@ -335,12 +398,15 @@ class _Unit:
                 await self.transaction.rollback()
             else:
                 await self._commit_at_end()
+        except BaseException:
+            failed = True
+            raise
         finally:
             self.state = _ENDED
             outcome = self.transaction.committed
             self.committed = (not failed) if outcome is None else outcome
             if self._session is not None:
-                await finish(self._session.close())
+                await finish(self._session.discard())
         if spent_by is not None and not failed:
             raise UnitOfWorkError(
                 "the unit of work was rolled back, because the database refused a statement in "
@@ -350,7 +416,8 @@ class _Unit:
     async def _commit_at_end(self) -> None:
         try:
             if self._session is not None:
-                await self._session.commit()
+                with _refused_by_session():
+                    await self._session.commit()
             self.state = _ENDED
             await self.transaction.commit()
         except BaseException:
@@ -361,6 +428,16 @@ class _Unit:
     def _refuse_in_savepoint(self) -> None:
         if self._savepoints:
             raise UnitOfWorkError("commit and rollback of the whole unit end its savepoints first")
+
+
+@contextmanager
+def _refused_by_session() -> Generator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise StoreError(
+            "the database refused what was added to the session of this unit of work"
+        ) from error
 
 
 class _Uninterrupted:
@@ -384,6 +461,7 @@ class _Uninterrupted:
         await self._unit.run(self._unit.transaction.many, prepared, batch)
 
     async def serialize(self, name: str) -> None:
+        self._unit.refuse_to_write()
         await self._unit.run(self._unit.transaction.serialize, name)
 
     @asynccontextmanager

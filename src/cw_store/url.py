@@ -52,10 +52,9 @@ def locate(url: str | Path | None) -> Location:
         if not url:
             raise ValueError("the url is empty; pass a file path or a database URL")
         return Location(path=Path(url).absolute())
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise ValueError(f"{url.partition('://')[0]}://… is no database URL") from error
+    parsed = _parsed(url)
+    if parsed is None:
+        raise ValueError(f"{url.partition('://')[0]}://… is no database URL")
     match parsed.drivername:
         case "sqlite" | "sqlite+aiosqlite":
             if parsed.database in (None, "", ":memory:"):
@@ -65,3 +64,11 @@ def locate(url: str | Path | None) -> Location:
             return Location(server=parsed.set(drivername="postgresql+asyncpg"))
         case other:
             raise ValueError(f"cw_store keeps its data in SQLite or PostgreSQL, not in {other!r}")
+
+
+def _parsed(url: str) -> URL | None:
+    """Parse it, without an error to tell of: what SQLAlchemy says can quote the password."""
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        return None

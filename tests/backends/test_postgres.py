@@ -1,5 +1,6 @@
 """What only PostgreSQL has: schemas, and a driver that is an extra."""
 
+import asyncio
 from typing import Any, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
@@ -29,6 +30,24 @@ async def test_a_schema_other_than_public_holds_the_whole_store(
     assert await connection.fetchval("SELECT count(*) FROM other.initiatives") == 2
     await connection.close()
     postgres_server.drop_database(url)
+
+
+async def test_without_a_busy_timeout_nobody_waits_for_a_connection(migrated_server: str) -> None:
+    async with Store(migrated_server, pool_size=1, busy_timeout=0) as store:
+        async with store.unit_of_work(read_only=True) as uow:
+            assert await uow.initiatives.find_all() == []
+            async with asyncio.timeout(10):
+                with pytest.raises(StoreBusyError, match="none of the 1 connections"):
+                    await store.initiatives.find_all()
+        assert await store.initiatives.find_all() == []
+
+
+async def test_a_statement_that_takes_too_long_is_one_of_our_errors(migrated_server: str) -> None:
+    async with Store(migrated_server, busy_timeout=0) as store:
+        with pytest.raises(StoreBusyError, match="did not answer in time"):
+            async with store.unit_of_work() as uow:
+                await uow.session.execute(sa.text("SELECT pg_sleep(60)"))
+        assert store.connections_in_use == 0
 
 
 async def test_a_schema_that_does_not_exist_is_a_clear_error(

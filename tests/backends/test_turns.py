@@ -342,3 +342,15 @@ async def test_a_task_left_behind_while_it_waits_to_write_takes_no_turn(store: S
         await add_initiative(store, name="next")
     assert isinstance(late.exception(), UnitOfWorkError)
     assert [one.name for one in await store.initiatives.find_all()] == ["holder", "next"]
+
+
+async def test_names_of_one_file_share_its_log_and_its_queue(path: Path, tmp_path: Path) -> None:
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    async with Store(link) as store:
+        await add_initiative(store, name="there")
+        beside = sorted(file.name for file in link.parent.iterdir())
+        assert path.with_name("cw.db-turns").exists()
+        assert beside == ["link.db"]
+    assert written(path) == ["there"]

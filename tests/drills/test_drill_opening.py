@@ -197,7 +197,7 @@ def test_a_migration_that_rebuilds_a_table_keeps_its_children(
         schema = raw.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY name").fetchall()
         rows = [
             raw.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()
-            for table in ("initiatives", "phases", "pages", "alembic_version")
+            for table in ("initiatives", "phases", "pages", "cw_store_version")
         ]
         raw.close()
         return schema, rows

@@ -3,7 +3,7 @@
 import asyncio
 import traceback
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -343,3 +343,18 @@ async def test_secrets_are_never_told_by_errors(store: Store) -> None:
     with pytest.raises(TypeError) as unknown:
         await cast(Any, store.accounts).create(email="x", nonsense=1, credentials=SECRET)
     assert MARK not in told(unknown.value)
+
+
+async def test_a_moment_at_an_end_of_time_is_refused(store: Store) -> None:
+    for moment in (datetime.max, datetime.min, datetime(9999, 12, 31)):
+        with pytest.raises(InvalidValueError, match="9999-12-30"):
+            await store.accounts.create(
+                email="a@example.com", last_used_at=moment.replace(tzinfo=UTC)
+            )
+    latest = datetime(9999, 12, 30, 23, 59, 59, 999999, tzinfo=UTC)
+    await add_account(store, id="ahead", last_used_at=latest)
+    await add_account(store, id="fresh")
+    claimed = [await store.accounts.find_next_available() for _ in range(4)]
+    assert [one and one.id for one in claimed] == ["fresh", "ahead", "fresh", "ahead"]
+    exhausted = await store.accounts.mark_exhausted("ahead", until=latest)
+    assert exhausted.exhausted_until == latest

@@ -1,6 +1,7 @@
 """The projects, and which initiatives use them."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -210,3 +211,11 @@ async def test_a_deleted_project_takes_its_errands_and_links_along(store: Store)
         assert await uow.errands.find_by_id(kept.id) == kept
         assert await uow.projects.find_projects_by_initiative_id(initiative.id) == [other]
         assert await uow.initiatives.find_by_id(initiative.id) == initiative
+
+
+async def test_projects_may_come_from_an_iterator(store: Store) -> None:
+    initiative = await add_initiative(store)
+    wanted = [(await add_project(store)).id for _ in range(3)]
+    ids: Any = iter(wanted)
+    await store.projects.set_initiative_projects(initiative.id, ids)
+    assert await linked(store, initiative.id) == wanted

@@ -166,6 +166,8 @@ class PostgresBackend:
 
     async def acquire(self) -> Any:
         """Take a connection out of the pool; raises StoreBusyError when there is none in time."""
+        if not self.timeout and self._places.locked():
+            raise self._none_free()
         try:
             async with asyncio.timeout(self.timeout or None):
                 await self._places.acquire()
@@ -180,13 +182,16 @@ class PostgresBackend:
             if isinstance(error, StoreError):
                 raise
             if isinstance(error, TimeoutError):
-                raise StoreBusyError(
-                    f"none of the {self._pool_size} connections was free within "
-                    f"{self.timeout:g} s, or the server did not answer"
-                ) from error
+                raise self._none_free() from error
             raise self.failure(None, error) from error
         self.connections_in_use += 1
         return connection
+
+    def _none_free(self) -> StoreBusyError:
+        return StoreBusyError(
+            f"none of the {self._pool_size} connections was free within {self.timeout:g} s, "
+            "or the server did not answer"
+        )
 
     def failure(self, prepared: Prepared[Any] | None, error: BaseException) -> StoreError:
         """Return what the driver's error means to a caller."""
@@ -208,6 +213,9 @@ class PostgresBackend:
 
     async def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> list[R]:
         """Run one statement by itself and return its rows as records."""
+        if prepared.fallible and prepared.query.writes:
+            async with self._atomic() as transaction:  # a row that cannot be read undoes it
+                return await transaction.rows(prepared, parameters)
         return await self._alone(prepared, _rows, parameters)
 
     async def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> int:
@@ -291,6 +299,10 @@ class PostgresTransaction:
                 if not _is_lost(error) or self._backend.is_closed:
                     raise self._backend.failure(None, error) from error
         return self._connection
+
+    def failure(self, error: BaseException) -> StoreError:
+        """Return what an error of the driver means to a caller."""
+        return self._backend.failure(None, error)
 
     def prepare(self, query: Query[R]) -> Prepared[R]:
         """Return the query compiled for this database."""
@@ -401,6 +413,8 @@ class StandIn:
                 return await work(connection)
             except _driver.ReadOnlySQLTransactionError as error:
                 raise ReadOnlyError("this unit of work only reads") from error
+            except TimeoutError as error:
+                raise self._transaction.failure(error) from error
 
         recovers = sql is not None and sql.startswith("ROLLBACK TO")
         return await self._owner.in_turn(attempt, recovers=recovers)

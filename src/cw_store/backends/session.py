@@ -41,7 +41,7 @@ class SessionOwner(Protocol):
 
 
 class UnitSession(AsyncSession):
-    """The session of a unit of work: its rollback is the unit's."""
+    """The session of a unit of work: its rollback is the unit's, its close is not."""
 
     def __init__(self, engine: AsyncEngine, owner: SessionOwner) -> None:
         super().__init__(engine, expire_on_commit=False)
@@ -50,6 +50,18 @@ class UnitSession(AsyncSession):
     async def rollback(self) -> None:
         """Roll the unit of work back; the next statement begins a new transaction."""
         await self._owner.rollback()
+
+    async def close(self) -> None:
+        """Forget the objects, so `async with uow.session:` leaves the transaction as it is."""
+        self.expunge_all()
+
+    async def reset(self) -> None:
+        """Forget the objects."""
+        self.expunge_all()
+
+    async def discard(self) -> None:
+        """Close for good, at the end of the unit."""
+        await super().close()
 
     async def forget(self) -> None:
         """Drop what the session knows of its transaction, for a unit that rolls back."""

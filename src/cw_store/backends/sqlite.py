@@ -71,7 +71,8 @@ class SqliteBackend:
         busy_timeout: float,
         rules: ValueRules,
     ) -> None:
-        self.path = path
+        # SQLite follows a link too, and keeps its log beside the file itself.
+        self.path = path = path.resolve()
         self._loop = asyncio.get_running_loop()
         self._timeout = busy_timeout
         self._prepared: dict[Query[Any], Prepared[Any]] = {}
@@ -561,7 +562,10 @@ class WriteTransaction(SqliteTransaction):
 
     async def _end(self, work: Callable[..., None], *arguments: Any) -> None:
         """Queue the end and pass the turn on at once: who has it next stands behind this visit."""
-        end = self._backend.writer.visit(work, *arguments) if self._visited else None
+        end = None
+        if self._visited:
+            self.committed = False  # until the visit says otherwise; the store may be closed
+            end = self._backend.writer.visit(work, *arguments)
         self._number += 1
         self._visited = False
         turn, self._turn = self._turn, None
@@ -572,7 +576,6 @@ class WriteTransaction(SqliteTransaction):
 
     def _commit(self, begun: bool) -> None:
         writer = self._backend.writer
-        self.committed = False
         self.close_cursors()
         try:
             if begun:
@@ -582,7 +585,6 @@ class WriteTransaction(SqliteTransaction):
             roll_back(writer)
 
     def _rollback(self) -> None:
-        self.committed = False
         self.close_cursors()
         roll_back(self._backend.writer)
 

@@ -80,7 +80,7 @@ def fetch_rows(prepared: Prepared[R], parameters: Sequence[Any], cursor: sqlite3
     try:
         found = cursor.execute(prepared.sql, parameters).fetchall()
     except sqlite3.Error as error:
-        raise failure(prepared, [parameters], cursor, error) from error
+        raise failure(prepared, [parameters], cursor, error) from _without_values(error)
     return prepared.load(found)
 
 
@@ -136,8 +136,18 @@ def plain_failure(error: BaseException) -> StoreError:
         case sqlite3.SQLITE_READONLY:
             return ReadOnlyError("the database cannot be written to")
         case _:
+            if _without_values(error) is None:
+                return StoreError("a column holds text that is not UTF-8")
             name = getattr(error, "sqlite_errorname", "an error without a name")
             return StoreError(f"SQLite failed with {name}: {error}")
+
+
+def _without_values(error: sqlite3.Error) -> sqlite3.Error | None:
+    """Return the error, unless it quotes what a row holds: Python's own, of text it can't decode.
+
+    Those that SQLite gives have a code, and name columns, not values.
+    """
+    return error if hasattr(error, "sqlite_errorcode") else None
 
 
 def _named_columns(table: Table, error: sqlite3.Error) -> list[str]:

@@ -13,6 +13,7 @@ from cw_store.repos.sql.expressions import PRESENT, Later, MicrosecondAfter
 from cw_store.repos.sql.listings import Listing, oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import accounts
+from cw_store.types import PlainText, WholeNumber
 
 ROWS = Rows(accounts, Account, NewAccount, AccountChanges)
 
@@ -88,6 +89,30 @@ CLEAR_EXPIRED_EXHAUSTION = Query(
     .values(is_exhausted=False, exhausted_until=None, updated_at=stamp),
     accounts,
 )
+
+
+# Nobody changes the rows between the look and the update; SQLite has one writer anyway.
+LOCKED_SECRETS = Query(
+    Account,
+    select(accounts)
+    .where(
+        accounts.c.id > bindparam("after", type_=PlainText()),
+        accounts.c.credentials.is_not(None) | accounts.c.config_json.is_not(None),
+    )
+    .order_by(accounts.c.id)
+    .limit(bindparam("limit", type_=WholeNumber()))
+    .with_for_update(),
+    accounts,
+)
+
+
+async def reseal(door: Door, after: str, limit: int) -> list[str]:
+    """Write the secrets of the next accounts by id anew, under the first key; return their ids."""
+    found = await door.all(LOCKED_SECRETS, after=after, limit=limit)
+    for account in found:
+        secrets = {"credentials": account.credentials, "config_json": account.config_json}
+        await ROWS.patch(door, account.id, secrets)
+    return [account.id for account in found]
 
 
 class Accounts:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Unpack
 
-import nanoid
 from sqlalchemy import bindparam, select, text
 
 # Compiles for SQLite as well, where ON CONFLICT is written the same.
@@ -14,6 +13,7 @@ from cw_store.errors import NotFoundError
 from cw_store.repos.pages import NewPage, Page, PageChanges
 from cw_store.repos.sql.ancestry import Ancestry
 from cw_store.repos.sql.door import Door, Query
+from cw_store.repos.sql.ids import new_id
 from cw_store.repos.sql.listings import oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import initiatives, pages
@@ -121,7 +121,7 @@ class Pages:
     async def _new_root(self, initiative_id: str) -> Page | None:
         return await self._door.first(
             NEW_ROOT_IF_THERE_IS_NONE,
-            id=nanoid.generate(),
+            id=new_id(),
             initiative_id=initiative_id,
             sort_order=0,
             created_at=self._door.clock.stamp(),

@@ -97,8 +97,9 @@ class Projects:
             await door.serialize(initiative_projects.name)
             await door.many(LINK_UNLESS_LINKED, wanted)
             linked = await door.all(LINKED_IDS, initiative_id=initiative_id)
-            superfluous = set(linked).difference(project_ids)
-            await door.many(UNLINK, [_link(initiative_id, id) for id in sorted(superfluous)])
+            kept = {link["project_id"] for link in wanted}
+            superfluous = [id for id in linked if id not in kept]
+            await door.many(UNLINK, [_link(initiative_id, id) for id in superfluous])
             if not linked:
                 await _need_initiative(door, initiative_id)
 
