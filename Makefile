@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-uvloop check drills bench bench-growth bench-quick format migration build clean
+.PHONY: help setup demo test test-uvloop check drills bench bench-growth bench-quick mutants format migration build clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,13 @@ bench-quick: $(READY) $(VENV)/.bench ## the same in a minute or two, saving noth
 
 $(VENV)/.bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	@touch $@
+
+mutants: $(READY) $(VENV)/.mutants ## change the code a little, again and again: do the tests notice? (over an hour)
+	$(BIN)/python tests/mutants.py $(FILES)
+
+$(VENV)/.mutants: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,mutants]'
 	@touch $@
 
 format: $(READY) ## format, and fix what can be fixed

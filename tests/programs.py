@@ -11,6 +11,8 @@ SOURCE = Path(__file__).parents[1] / "src"
 def environment(**variables: str) -> dict[str, str]:
     """Return this process's environment with the library's source first on the path."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CW_STORE_")}
+    if kept.get("MUTANT_UNDER_TEST") == "stats":
+        del kept["MUTANT_UNDER_TEST"]  # mutmut counts calls in its own process only
     return {**kept, "PYTHONPATH": str(SOURCE), **variables}
 
 

@@ -754,6 +754,18 @@ async def test_objects_of_the_session_are_stored_at_the_end(store: Store, notes:
         assert (await uow.session.get_one(Note, "n")).text == "second"
 
 
+async def test_the_session_runs_a_statement_for_each_of_many_rows(
+    store: Store, notes: None
+) -> None:
+    async with store.unit_of_work() as uow:
+        rows = [{"id": f"{n}", "text": f"note {n}"} for n in range(3)]
+        await uow.session.execute(sa.insert(NOTES), rows)
+        stored = await uow.session.execute(sa.select(NOTES.c.id, NOTES.c.text).order_by("id"))
+        assert [(row["id"], row["text"]) for row in rows] == [tuple(row) for row in stored]
+        stream = await uow.session.stream_scalars(sa.select(NOTES.c.id).order_by("id"))
+        assert [one async for one in stream.yield_per(2)] == ["0", "1", "2"]
+
+
 async def test_what_the_database_refuses_of_the_session_spends_the_unit(
     store: Store, notes: None
 ) -> None:
@@ -813,6 +825,46 @@ async def test_a_savepoint_undoes_what_the_session_did_in_it(store: Store, notes
                 raise Failure
         found = await uow.session.execute(sa.select(sa.func.count()).select_from(NOTES))
         assert found.scalar_one() == 0
+
+
+async def test_a_flush_that_fails_in_a_savepoint_undoes_only_that(
+    store: Store, notes: None
+) -> None:
+    async with store.unit_of_work() as uow:
+        await uow.initiatives.create(name="before")
+        with pytest.raises(IntegrityError):
+            async with uow.savepoint():
+                await uow.initiatives.create(name="lost")
+                uow.session.add(Note(id="n", initiative_id="nowhere", text=""))
+                await uow.session.flush()
+        await uow.initiatives.create(name="after")
+    assert await names(store) == ["before", "after"]
+
+
+async def test_what_was_added_in_a_savepoint_is_refused_at_its_end(
+    store: Store, notes: None
+) -> None:
+    async with store.unit_of_work() as uow:
+        await uow.initiatives.create(name="before")
+        with pytest.raises(StoreError):
+            async with uow.savepoint():
+                await uow.initiatives.create(name="lost")
+                uow.session.add(Note(id="n", initiative_id="nowhere", text=""))
+        await uow.initiatives.create(name="after")
+    assert await names(store) == ["before", "after"]
+
+
+async def test_after_a_flush_that_failed_others_can_write_at_once(
+    store: Store, notes: None
+) -> None:
+    with pytest.raises(UnitOfWorkError, match="rolled back"):
+        async with store.unit_of_work() as uow:
+            uow.session.add(Note(id="n", initiative_id="nowhere", text=""))
+            with pytest.raises(IntegrityError):
+                await uow.session.flush()
+            async with asyncio.timeout(10):
+                await add_initiative(store, name="of another")
+    assert await names(store) == ["of another"]
 
 
 async def test_a_stream_left_open_holds_nothing_after_the_end(store: Store) -> None:

@@ -365,7 +365,11 @@ class _Unit:
 
     async def release_savepoint(self, savepoint: _Savepoint) -> None:
         if self._session is not None and self._spent_by is None:
-            await self._flush(self._session)
+            try:
+                await self._flush(self._session)
+            except BaseException:
+                await self.undo_savepoint(savepoint)
+                raise
         spent_by = self._spent_by
         if spent_by is not None:
             await self.undo_savepoint(savepoint)
@@ -387,7 +391,12 @@ class _Unit:
         else:
             self._spent_by = None
         finally:
-            self._savepoints.remove(savepoint)
+            try:
+                if self._session is not None and not self._session.is_active:
+                    # A flush failed, and SQLAlchemy takes nothing until the session is told so.
+                    await finish(self._session.forget())
+            finally:
+                self._savepoints.remove(savepoint)
 
     async def end(self, *, failed: bool) -> None:
         """Commit or roll back, close the session, whatever happens meanwhile."""

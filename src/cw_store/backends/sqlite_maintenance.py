@@ -176,18 +176,18 @@ def _apply(pragmas: Sequence[str], cursor: sqlite3.Cursor) -> list[tuple[int, ..
 
 
 def _keep_house(work: Sequence[str], cursor: sqlite3.Cursor) -> bool:
-    """Do it in the writer's thread; tell whether the last of it, a checkpoint, copied the log.
+    """Do it in the writer's thread; False when its checkpoint could not copy the whole log.
 
     A snapshot or another process may be in the way, which is no reason to complain.
     """
     try:
         _apply([_busy_timeout(WAIT_FOR_READERS)], cursor)
-        [(blocked, *_)] = _apply(work, cursor)
+        rows = _apply(work, cursor)
     except sqlite3.Error:
         return False
     finally:
         _apply([_busy_timeout(PATIENCE)], cursor)
-    return not blocked
+    return not rows or rows[0][0] == 0
 
 
 def _busy_timeout(seconds: float) -> str:

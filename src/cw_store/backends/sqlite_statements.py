@@ -147,7 +147,10 @@ def _without_values(error: sqlite3.Error) -> sqlite3.Error | None:
 
     Those that SQLite gives have a code, and name columns, not values.
     """
-    return error if hasattr(error, "sqlite_errorcode") else None
+    is_pythons = isinstance(error, sqlite3.OperationalError) and not hasattr(
+        error, "sqlite_errorcode"
+    )
+    return None if is_pythons else error
 
 
 def _named_columns(table: Table, error: sqlite3.Error) -> list[str]:

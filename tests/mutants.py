@@ -1,0 +1,65 @@
+"""`make mutants`: mutmut changes the code a little, again and again; does a test notice?
+
+Started here: one PostgreSQL server for all mutants. Counted here: mutants by file, which mutmut
+itself does not tell.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from postgres_server import EXTERNAL_URL, PostgresServer
+
+ROOT = Path(__file__).parents[1]
+MUTMUT = Path(sys.executable).with_name("mutmut")
+ENOUGH = 85.0
+"""Percent of the mutants that have to be killed."""
+
+# A mutant that ends the tests with a crash or never ends them is noticed as well.
+KILLED = ("killed", "timeout", "segfault")
+RESULT = re.compile(r" +([\w.]+)\.(x[_ǁ]\S+): (.+)")
+
+
+def main(files: list[str]) -> int:
+    """Run the mutants of these files, or all of them from the beginning."""
+    modules = [".".join(Path(file).with_suffix("").parts).removeprefix("src.") for file in files]
+    if not modules:
+        shutil.rmtree(ROOT / "mutants", ignore_errors=True)
+    with PostgresServer() as server:
+        subprocess.run(
+            [MUTMUT, "run", "--max-children=1", *(f"{module}.x*" for module in modules)],
+            cwd=ROOT,
+            env={**os.environ, EXTERNAL_URL: server.url("postgres")},
+            check=True,
+        )
+    return report(modules)
+
+
+def report(modules: list[str]) -> int:
+    """Print the survivors and a table; 1 when too many survived."""
+    command = [MUTMUT, "results", "--all=true"]
+    results = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    killed, total = Counter[str](), Counter[str]()
+    for module, mutant, status in RESULT.findall(results):
+        if modules and module not in modules:
+            continue
+        total[module] += 1
+        killed[module] += status in KILLED
+        if status not in KILLED:
+            print(f"{status}: {module}.{mutant}")
+    print(f"\n{'':36}mutants  killed  survived  percent")
+    for module in (*sorted(total), None):
+        name = module or "all"
+        count = total[module] if module else total.total()
+        dead = killed[module] if module else killed.total()
+        print(f"{name:36}{count:7}{dead:8}{count - dead:10}{100 * dead / count:9.1f}")
+    print(f"\n{MUTMUT.relative_to(ROOT)} show NAME tells what a mutant is.")
+    return killed.total() / total.total() * 100 < ENOUGH
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

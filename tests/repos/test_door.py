@@ -1,0 +1,100 @@
+"""The door: what a statement becomes for one database, and what its rows become."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import asyncpg
+from sqlalchemy.dialects.sqlite import pysqlite
+
+from cw_store import Initiative, InvalidValueError, schema
+from cw_store.repos.sql.door import NEW_VALUE, Query
+from cw_store.types import ValueRules, use_rules
+
+TABLE = schema.initiatives
+SQLITE = pysqlite.dialect(paramstyle="qmark")
+POSTGRES = asyncpg.dialect()
+for dialect in (SQLITE, POSTGRES):
+    use_rules(dialect, ValueRules())
+
+FIND = (
+    sa.select(TABLE)
+    .where(TABLE.c.status == "active", TABLE.c.name == sa.bindparam("name"))
+    .where(TABLE.c.branch == "main", TABLE.c.id == sa.bindparam("id"))
+)
+CHANGE = (
+    sa.update(TABLE)
+    .values(branch=sa.bindparam(f"{NEW_VALUE}branch"), name=sa.bindparam(f"{NEW_VALUE}name"))
+    .where(TABLE.c.id == sa.bindparam("id"))
+)
+ADD = sa.insert(TABLE).values(id=sa.bindparam("id"), branch=sa.bindparam("branch"))
+
+
+@pytest.mark.parametrize("dialect", [SQLITE, POSTGRES], ids=["sqlite", "postgresql"])
+def test_parameters_and_constants_keep_their_places(dialect: sa.Dialect) -> None:
+    prepared = Query(Initiative, FIND, TABLE).prepare(dialect)
+    assert prepared.bind({"id": "i", "name": "n"}) == ["active", "n", "main", "i"]
+    assert prepared.names() == ["", "name", "", "id"]
+    assert prepared.width == len(TABLE.columns)
+    assert not prepared.fallible
+    changed = Query(Initiative, CHANGE, TABLE).prepare(dialect)
+    assert sorted(changed.names()[:2]) == ["branch", "name"] and changed.names()[2] == "id"
+
+
+def test_only_what_is_not_read_writes() -> None:
+    assert not Query(Initiative, FIND, TABLE).writes
+    for statement in (CHANGE, ADD, sa.delete(TABLE)):
+        assert Query(Initiative, statement, TABLE).writes
+
+
+def test_only_rows_that_hold_credentials_can_fail_to_load() -> None:
+    accounts = schema.accounts
+    every, name = sa.select(accounts), sa.select(accounts.c.email)
+    assert Query(str, every, accounts).prepare(SQLITE).fallible
+    assert not Query(str, name, accounts).prepare(SQLITE).fallible
+
+
+def test_none_is_a_new_value_and_no_argument() -> None:
+    change = Query(Initiative, CHANGE, TABLE).prepare(SQLITE)
+    new: dict[str, Any] = {f"{NEW_VALUE}branch": None, f"{NEW_VALUE}name": "n"}
+    assert None in change.bind({**new, "id": "i"})
+    add = Query(Initiative, ADD, TABLE).prepare(SQLITE)
+    assert add.bind({"id": "i", "branch": None})[:2] == ["i", None]
+    find = Query(Initiative, FIND, TABLE).prepare(SQLITE)
+    for prepared, values in ((change, {**new, "id": None}), (find, {"id": None, "name": "n"})):
+        with pytest.raises(InvalidValueError) as raised:
+            prepared.bind(values)
+        error = raised.value
+        assert (error.table, error.column, error.value) == ("initiatives", "id", None)
+        assert error.reason == "must not be None"
+
+
+def test_a_refused_value_is_told_with_its_column() -> None:
+    change = Query(Initiative, CHANGE, TABLE).prepare(SQLITE)
+    with pytest.raises(InvalidValueError) as raised:
+        change.bind({f"{NEW_VALUE}branch": None, f"{NEW_VALUE}name": 5, "id": "i"})
+    error = raised.value
+    assert (error.table, error.column, error.value) == ("initiatives", "name", 5)
+    assert error.reason
+
+
+def test_rows_become_records_or_the_values_of_their_only_column() -> None:
+    row = ("i", "n", "active", None, 0, 1_000_000)
+    expected = Initiative(
+        id="i",
+        name="n",
+        status="active",
+        branch=None,
+        created_at=datetime(1970, 1, 1, tzinfo=UTC),
+        updated_at=datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC),
+    )
+    load = Query(Initiative, FIND, TABLE).prepare(SQLITE).load
+    for count in (0, 1, 2, 3):
+        records = load([row] * count)
+        assert records == [expected] * count
+        assert all(type(record) is Initiative for record in records)
+    moment = Query(datetime, sa.select(TABLE.c.updated_at), TABLE).prepare(SQLITE)
+    assert moment.load([(0,), (1_000_000,)]) == [expected.created_at, expected.updated_at]
+    text = Query(str, sa.select(TABLE.c.name), TABLE).prepare(SQLITE)
+    assert text.load([("a",), ("b",)]) == ["a", "b"]
