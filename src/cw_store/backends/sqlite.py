@@ -282,11 +282,15 @@ class Group:
         """Run in the writer's thread."""
         cursor = self._backend.writer.cursor_of_visits
         raw = self._backend.writer.raw
-        alone = len(self._calls) == 1 and not self._calls[0].compound
-        if not (alone or begin_immediate(cursor)):
+        alone = self._calls[0] if len(self._calls) == 1 else None
+        if alone is not None and not alone.compound:
+            self._committed = alone.run_alone(cursor)
             return
-        if alone:
-            self._committed = self._calls[0].run_alone(cursor)
+        if not begin_immediate(cursor):
+            return
+        if alone is not None:
+            _run_to_commit(alone, cursor, raw)
+            self._committed = True
             return
         for call in self._calls:
             _run_in_group(call, cursor, raw)
@@ -361,6 +365,14 @@ def _run_in_group(call: Call, cursor: sqlite3.Cursor, raw: sqlite3.Connection) -
 def _run_in_transaction(call: Call, cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> None:
     try:
         cursor.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error as error:
+        call.error = plain_failure(error)
+    else:
+        _run_to_commit(call, cursor, raw)
+
+
+def _run_to_commit(call: Call, cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> None:
+    try:
         call.run(cursor)
         cursor.execute("COMMIT")
     except Exception as error:

@@ -166,6 +166,8 @@ class Rows(Generic[R]):
             raise TypeError(_unknown(self.table.name, changes.keys() - self._changeable))
 
     def _refuse_none(self, row: Mapping[str, Any]) -> None:
+        if None not in row.values():
+            return
         for name in self._not_null:
             if name in row and row[name] is None:
                 raise none_refused(self.table, name)
