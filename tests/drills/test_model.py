@@ -499,7 +499,8 @@ class Machine(RuleBasedStateMachine):
             return await result
 
         result = self.run(called())
-        if result != []:  # which an empty batch gives without asking
+        # An empty batch is answered without asking the database.
+        if result != [] or method not in ("create_many", "insert_chunks"):
             self.touched = True
         return result
 
