@@ -528,6 +528,27 @@ async def test_a_savepoint_and_a_session_in_use_do_not_wait_for_each_other(
     assert await names(store) == ["kept"]
 
 
+async def test_who_waits_for_a_savepoint_that_outlives_the_unit_is_told(store: Store) -> None:
+    set_it, may_end = asyncio.Event(), asyncio.Event()
+
+    async def linger() -> None:
+        async with uow.savepoint():
+            set_it.set()
+            await may_end.wait()
+
+    async with store.unit_of_work() as uow:
+        lingering = asyncio.create_task(linger())
+        await set_it.wait()
+        waiting = asyncio.create_task(uow.initiatives.create(name="late"))
+        await until_idle()
+    may_end.set()
+    async with asyncio.timeout(10):
+        await asyncio.wait([lingering, waiting])
+    assert isinstance(lingering.exception(), UnitOfWorkError)
+    assert isinstance(waiting.exception(), UnitOfWorkError)
+    assert await names(store) == []
+
+
 async def test_commit_and_rollback_wait_for_the_end_of_savepoints(store: Store) -> None:
     async with store.unit_of_work() as uow:
         async with uow.savepoint():

@@ -41,7 +41,8 @@ VERSION_TABLE = "cw_store_version"
 """Where the revision is kept; Alembic's own name is left to the application's migrations."""
 
 _ADVISORY_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('cw_store.migrate', 0))")
-_READ_VERSION = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608 -- a constant
+# A table's name cannot be a parameter, and this one is the constant above.
+_READ_VERSION = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608
 
 
 async def ensure_schema(url: str | Path | None = None, *, busy_timeout: float = 30.0) -> None:
@@ -246,7 +247,7 @@ def _begin_immediate(
                     f"another program held the lock on {path.name} for {timeout:g} s; "
                     "the schema was not brought up to date"
                 ) from error
-            time.sleep(BUSY_PAUSE)
+            time.sleep(BUSY_PAUSE)  # in a thread: the lock is another process's, and tells nobody
         else:
             return
 

@@ -120,7 +120,7 @@ class UnitOfWork(Repositories):
             await self._unit.release_savepoint(savepoint)
         finally:
             _savepoints_around.set(outside)
-            savepoint.ended.set()
+            self._unit.leave_savepoint(savepoint)
 
 
 _NEW = "new"
@@ -379,7 +379,6 @@ class _Unit:
             ) from spent_by
         async with self._lock:
             await self.run(self.transaction.release, savepoint.name)
-        self._savepoints.remove(savepoint)
 
     async def undo_savepoint(self, savepoint: _Savepoint) -> None:
         if self.state is not _OPEN:
@@ -391,12 +390,14 @@ class _Unit:
         else:
             self._spent_by = None
         finally:
-            try:
-                if self._session is not None and not self._session.is_active:
-                    # A flush failed, and SQLAlchemy takes nothing until the session is told so.
-                    await finish(self._session.forget())
-            finally:
-                self._savepoints.remove(savepoint)
+            if self._session is not None and not self._session.is_active:
+                # A flush failed, and SQLAlchemy takes nothing until the session is told so.
+                await finish(self._session.forget())
+
+    def leave_savepoint(self, savepoint: _Savepoint) -> None:
+        """Let those go on who wait for its end, however it ended and even if the unit has."""
+        self._savepoints.remove(savepoint)
+        savepoint.ended.set()
 
     async def end(self, *, failed: bool) -> None:
         """Commit or roll back, close the session, whatever happens meanwhile."""

@@ -201,7 +201,7 @@ async def test_a_writer_who_finds_the_lock_taken_queues_up(tmp_path: Path, path:
         lock.execute("BEGIN IMMEDIATE")
         task = asyncio.create_task(_in_a_unit(store))
         async with asyncio.timeout(10):
-            while other.nobody_waits():  # noqa: ASYNC110
+            while other.nobody_waits():  # noqa: ASYNC110 -- a file tells of no event
                 await asyncio.sleep(0)
         late = other.join()
         assert late is not None and not late.is_first()

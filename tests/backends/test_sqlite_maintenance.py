@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +23,6 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_maintenance, "WAIT_FOR_READERS", 0.001)
     monkeypatch.setattr(sqlite_maintenance, "SHORT_LOG", 64 * KILOBYTE)
     monkeypatch.setattr(sqlite_maintenance, "CHANGES_BEFORE_STATISTICS", 100)
-
-
-@pytest.fixture
-def path(migrated_file: Path, tmp_path: Path) -> Path:
-    path = tmp_path / "cw.db"
-    path.write_bytes(migrated_file.read_bytes())
-    return path
-
-
-@pytest.fixture
-async def store(path: Path) -> AsyncIterator[Store]:
-    async with Store(path) as store:
-        yield store
-        assert store.connections_in_use == 0
 
 
 def length(path: Path) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,6 @@ from cw_store import Store, StoreBusyError, UnitOfWorkError, schema
 from programs import run_program
 
 Write = Callable[[Store], Coroutine[Any, Any, object]]
-
-
-@pytest.fixture
-def path(migrated_file: Path, tmp_path: Path) -> Path:
-    path = tmp_path / "cw.db"
-    path.write_bytes(migrated_file.read_bytes())
-    return path
-
-
-@pytest.fixture
-async def store(path: Path) -> AsyncIterator[Store]:
-    async with Store(path) as store:
-        yield store
-        assert store.connections_in_use == 0
 
 
 async def until_idle() -> None:

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
 
@@ -156,7 +157,7 @@ class Caller:
             case 0 | 1 | 2 | 3 | 4:
                 await self.note(ids[0], "add", (one, other), add_or_find)
             case 5 | 6 | 7:
-                gone = lambda: self.alone_or_in_a_unit(remove)  # noqa: E731
+                gone = partial(self.alone_or_in_a_unit, remove)
                 await self.note(ids[0], "remove", (one, other), gone)
             case _:
                 await self.note(ids[0], "look", (one,), look)
@@ -186,14 +187,14 @@ class Caller:
 
         match self.random.randrange(8):
             case 0:
-                back = lambda: self.alone_or_in_a_unit(reset)  # noqa: E731
+                back = partial(self.alone_or_in_a_unit, reset)
                 await self.note(ids[0], "reset", pair[:1], back)
             case 1 | 2:
                 await self.note(ids[0], "snapshot", (), snapshot)
             case 3:
                 await self.note(ids[0], "increment two", pair, increment_two)
             case _:
-                up = lambda: self.alone_or_in_a_unit(increment)  # noqa: E731
+                up = partial(self.alone_or_in_a_unit, increment)
                 await self.note(ids[0], "increment", pair[:1], up)
 
     # --- root pages ---------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
@@ -76,7 +77,7 @@ async def until(true: Callable[[], bool], seconds: float, what: str) -> float:
     began = time.monotonic()
     while not true():
         assert time.monotonic() - began < seconds, f"after {seconds:g} s: {what}"
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # threads and other processes do it, and tell nobody
     return time.monotonic() - began
 
 
@@ -190,7 +191,7 @@ class Stepped(Awaitable[T]):
     def __await__(self) -> Generator[Any, Any, T]:
         steps = self._work.__await__()
         number = 0
-        resume: Callable[[], Any] = lambda: next(steps)  # noqa: E731
+        resume: Callable[[], Any] = partial(next, steps)
         while True:
             try:
                 awaited = resume()

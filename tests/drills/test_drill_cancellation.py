@@ -144,12 +144,12 @@ async def a_crowd(store: Store) -> AsyncGenerator[None]:
         async with store.unit_of_work(label=f"crowd {number}") as uow:
             await uow.initiatives.find_all()
             begun.set()
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.002)  # the turn is held for this long
 
     async def read() -> None:
         async with store.unit_of_work(read_only=True) as uow:
             await uow.initiatives.find_all()
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.002)  # the connection is held for this long
 
     crowd = [asyncio.ensure_future(write(number)) for number in range(2)]
     crowd += [asyncio.ensure_future(read()) for _ in range(4)]
@@ -271,7 +271,7 @@ async def test_a_cancellation_at_any_await_leaves_nothing_behind(url: str, drill
 
 
 async def _holdings() -> tuple[int, int]:
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.02)  # a thread that was told to stop needs a moment to be gone
     return threads(), open_descriptors()
 
 

@@ -66,7 +66,7 @@ down_revision = {head!r}
 
 def upgrade():
     op.create_table("slow_steps", sa.Column("done", sa.Integer))
-    time.sleep({seconds})
+    time.sleep({seconds})  # a long migration is what the others have to wait for
     op.execute("INSERT INTO slow_steps VALUES (1)")
 '''
 

@@ -5,13 +5,12 @@ the others. Here those who found the lock taken put a ticket, the time they bega
 into a small file beside the database, and everyone lets the oldest ticket go first: the
 idea of L. Lamport, "A New Solution of Dijkstra's Concurrent Programming Problem" (1974).
 The lock itself stays SQLite's, so a lost or stale ticket costs fairness for a moment and
-never correctness. A writer whom nobody waits for pays one look at the file.
+never correctness. A writer whom nobody waits for pays one read of the file.
 """
 
 from __future__ import annotations
 
 import fcntl
-import mmap
 import os
 import struct
 import time
@@ -30,10 +29,6 @@ class Neighbours:
         self._descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         if os.fstat(self._descriptor).st_size < len(_EMPTY):
             os.pwrite(self._descriptor, _EMPTY, 0)
-        # Every write asks whether somebody waits, and reading memory takes no system call.
-        self._map: mmap.mmap | None = mmap.mmap(
-            self._descriptor, len(_EMPTY), access=mmap.ACCESS_READ
-        )
 
     def nobody_waits(self) -> bool:
         """Whether a newcomer may try the lock at once."""
@@ -67,13 +62,13 @@ class Neighbours:
     def close(self) -> None:
         """Let go of the file; who still waits finds the queue empty."""
         descriptor, self._descriptor = self._descriptor, -1
-        mapped, self._map = self._map, None
-        if mapped is not None:
-            mapped.close()
         os.close(descriptor)
 
     def _read(self) -> bytes:
-        return _EMPTY if self._map is None else self._map[:]
+        # The number of a closed descriptor may already be that of another file.
+        if self._descriptor < 0:
+            return _EMPTY
+        return os.pread(self._descriptor, len(_EMPTY), 0)
 
     def write(self, slot: int, ticket: int, alive: int) -> None:
         """Fill one slot."""

@@ -246,7 +246,7 @@ def connect_patiently(
                 raise StoreBusyError(
                     f"another program kept {path.name} locked for {timeout:g} s"
                 ) from error
-            time.sleep(BUSY_PAUSE)
+            time.sleep(BUSY_PAUSE)  # in a thread: the lock is another process's, and tells nobody
 
 
 def use_wal(raw: sqlite3.Connection) -> None:

@@ -1,0 +1,24 @@
+"""What the tests of a backend share: a store on a SQLite file, and the file."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cw_store import Store
+
+
+@pytest.fixture
+def path(migrated_file: Path, tmp_path: Path) -> Path:
+    """A SQLite file of the test's own, empty and at the newest schema."""
+    path = tmp_path / "cw.db"
+    path.write_bytes(migrated_file.read_bytes())
+    return path
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[Store]:
+    """An open store on it, which has to have all of its connections back when the test ends."""
+    async with Store(path) as store:
+        yield store
+        assert store.connections_in_use == 0
