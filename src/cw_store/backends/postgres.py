@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.schema import ColumnCollectionConstraint
 
 from cw_store.backends.cancellation import finish
+from cw_store.backends.postgres_session import StandIn
 from cw_store.backends.session import SessionOwner, Sessions, UnitSession
 from cw_store.errors import (
     AlreadyExistsError,
@@ -250,6 +251,8 @@ class PostgresBackend:
         try:
             return await run(connection, prepared, parameters)
         except DRIVER_ERRORS as error:
+            if _is_lost(error):
+                _drop(connection)
             if prepared.query.writes and _is_lost(error):
                 raise StoreError(
                     "the connection to the server was lost during a write; "
@@ -295,6 +298,8 @@ class PostgresTransaction:
                 await connection.execute(self._begin)
             except DRIVER_ERRORS as error:
                 self._connection = None
+                if _is_lost(error):
+                    _drop(connection)
                 await finish(self._backend.release(connection))
                 if not _is_lost(error) or self._backend.is_closed:
                     raise self._backend.failure(None, error) from error
@@ -383,8 +388,7 @@ class PostgresTransaction:
             try:
                 status = await connection.execute(sql)
             except DRIVER_ERRORS as error:
-                with suppress(*DRIVER_ERRORS):
-                    connection.terminate()
+                _drop(connection)
                 if sql == "COMMIT":
                     raise _not_committed(error) from error
             else:
@@ -395,120 +399,6 @@ class PostgresTransaction:
                     )
             finally:
                 await self._backend.release(connection)
-
-
-class StandIn:
-    """Stands in for an asyncpg connection in front of SQLAlchemy's adapter."""
-
-    def __init__(self, transaction: PostgresTransaction, owner: SessionOwner) -> None:
-        self._transaction = transaction
-        self._owner = owner
-
-    async def run(self, work: Callable[[Any], Awaitable[T]], *, sql: str | None = None) -> T:
-        """Run in the unit's turn, on the connection of its transaction."""
-
-        async def attempt() -> T:
-            connection = await self._transaction.begun()
-            try:
-                return await work(connection)
-            except _driver.ReadOnlySQLTransactionError as error:
-                raise ReadOnlyError("this unit of work only reads") from error
-            except TimeoutError as error:
-                raise self._transaction.failure(error) from error
-
-        recovers = sql is not None and sql.startswith("ROLLBACK TO")
-        return await self._owner.in_turn(attempt, recovers=recovers)
-
-    def transaction(self, **_settings: Any) -> StandInTransaction:
-        """Return what SQLAlchemy takes for its transaction: the unit's own."""
-        return StandInTransaction(self._owner)
-
-    async def prepare(self, sql: str, *, name: str | None = None) -> StandInStatement:
-        """Prepare a statement."""
-        statement = await self.run(lambda connection: connection.prepare(sql, name=name), sql=sql)
-        return StandInStatement(self, statement, sql)
-
-    async def executemany(self, sql: str, batch: Sequence[Any]) -> None:
-        """Run one statement for each entry."""
-        await self.run(lambda connection: connection.executemany(sql, batch))
-
-    async def set_type_codec(self, name: str, **_settings: Any) -> None:
-        """Leave the codecs as `prepare_connection` made them."""
-
-    async def reload_schema_state(self) -> None:
-        """Forget what was known of types, after DDL."""
-        await self.run(lambda connection: connection.reload_schema_state())
-
-    def is_closed(self) -> bool:
-        """Tell SQLAlchemy that the connection is there; the unit of work knows better."""
-        return False
-
-    async def close(self, timeout: float | None = None) -> None:
-        """Leave the connection to the unit of work."""
-
-    def terminate(self) -> None:
-        """Leave the connection to the unit of work."""
-
-
-class StandInTransaction:
-    """Stands in for asyncpg's transaction: the unit of work's."""
-
-    def __init__(self, owner: SessionOwner) -> None:
-        self._owner = owner
-
-    async def start(self) -> None:
-        """Leave the beginning to the first statement."""
-
-    async def commit(self) -> None:
-        """Commit the unit of work."""
-        await self._owner.commit_from_session()
-
-    async def rollback(self) -> None:
-        """Roll the unit of work back."""
-        await self._owner.rollback_from_session()
-
-
-class StandInStatement:
-    """Stands in for asyncpg's prepared statement."""
-
-    def __init__(self, connection: StandIn, statement: Any, sql: str) -> None:
-        self._connection = connection
-        self._statement = statement
-        self._sql = sql
-
-    def get_attributes(self) -> Any:
-        """Return the columns of the statement's rows."""
-        return self._statement.get_attributes()
-
-    def get_statusmsg(self) -> str:
-        """Return what the server said at the end."""
-        return self._statement.get_statusmsg()
-
-    async def fetch(self, *parameters: Any) -> Any:
-        """Run the statement and return its rows."""
-        return await self._connection.run(
-            lambda _: self._statement.fetch(*parameters), sql=self._sql
-        )
-
-    async def cursor(self, *parameters: Any) -> StandInCursor:
-        """Run the statement and return a cursor on the server."""
-
-        async def declare(_connection: Any) -> Any:
-            return await self._statement.cursor(*parameters)
-
-        return StandInCursor(self._connection, await self._connection.run(declare))
-
-
-class StandInCursor:
-    """Stands in for asyncpg's cursor."""
-
-    def __init__(self, connection: StandIn, cursor: Any) -> None:
-        self._connection = connection
-        self._cursor = cursor
-
-    async def fetch(self, size: int) -> Any:
-        """Return the next rows."""
-        return await self._connection.run(lambda _: self._cursor.fetch(size))
 
 
 async def _nothing(_connection: Any) -> None:
@@ -544,7 +434,15 @@ def _is_lost(error: BaseException) -> bool:
         return state.startswith("08") or state in ("57P01", "57P02", "57P03")
     if isinstance(error, TimeoutError):
         return False
-    return isinstance(error, (OSError, _driver.InterfaceError))
+    # asyncpg's confusion about the state of a connection is what a server that goes away in
+    # the wrong moment looks like.
+    return isinstance(error, (OSError, _driver.InterfaceError, _driver.InternalClientError))
+
+
+def _drop(connection: Any) -> None:
+    """Close a connection that is good for nothing, so that the pool forgets it."""
+    with suppress(*DRIVER_ERRORS):
+        connection.terminate()
 
 
 def _not_committed(error: Exception) -> StoreError:

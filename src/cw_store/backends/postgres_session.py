@@ -1,0 +1,132 @@
+"""What stands in for asyncpg in front of SQLAlchemy: the connection of a unit of work."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
+
+from cw_store.backends.session import SessionOwner
+from cw_store.errors import ReadOnlyError
+
+if TYPE_CHECKING:
+    from cw_store.backends.postgres import PostgresTransaction
+
+T = TypeVar("T")
+
+_driver: Any = asyncpg
+
+
+class StandIn:
+    """Stands in for an asyncpg connection in front of SQLAlchemy's adapter."""
+
+    def __init__(self, transaction: PostgresTransaction, owner: SessionOwner) -> None:
+        self._transaction = transaction
+        self._owner = owner
+
+    async def run(self, work: Callable[[Any], Awaitable[T]], *, sql: str | None = None) -> T:
+        """Run in the unit's turn, on the connection of its transaction."""
+
+        async def attempt() -> T:
+            connection = await self._transaction.begun()
+            try:
+                return await work(connection)
+            except _driver.ReadOnlySQLTransactionError as error:
+                raise ReadOnlyError("this unit of work only reads") from error
+            except TimeoutError as error:
+                raise self._transaction.failure(error) from error
+
+        recovers = sql is not None and sql.startswith("ROLLBACK TO")
+        return await self._owner.in_turn(attempt, recovers=recovers)
+
+    def transaction(self, **_settings: Any) -> StandInTransaction:
+        """Return what SQLAlchemy takes for its transaction: the unit's own."""
+        return StandInTransaction(self._owner)
+
+    async def prepare(self, sql: str, *, name: str | None = None) -> StandInStatement:
+        """Prepare a statement."""
+        statement = await self.run(lambda connection: connection.prepare(sql, name=name), sql=sql)
+        return StandInStatement(self, statement, sql)
+
+    async def executemany(self, sql: str, batch: Sequence[Any]) -> None:
+        """Run one statement for each entry."""
+        await self.run(lambda connection: connection.executemany(sql, batch))
+
+    async def set_type_codec(self, name: str, **_settings: Any) -> None:
+        """Leave the codecs as `prepare_connection` made them."""
+
+    async def reload_schema_state(self) -> None:
+        """Forget what was known of types, after DDL."""
+        await self.run(lambda connection: connection.reload_schema_state())
+
+    def is_closed(self) -> bool:
+        """Tell SQLAlchemy that the connection is there; the unit of work knows better."""
+        return False
+
+    async def close(self, timeout: float | None = None) -> None:
+        """Leave the connection to the unit of work."""
+
+    def terminate(self) -> None:
+        """Leave the connection to the unit of work."""
+
+
+class StandInTransaction:
+    """Stands in for asyncpg's transaction: the unit of work's."""
+
+    def __init__(self, owner: SessionOwner) -> None:
+        self._owner = owner
+
+    async def start(self) -> None:
+        """Leave the beginning to the first statement."""
+
+    async def commit(self) -> None:
+        """Commit the unit of work."""
+        await self._owner.commit_from_session()
+
+    async def rollback(self) -> None:
+        """Roll the unit of work back."""
+        await self._owner.rollback_from_session()
+
+
+class StandInStatement:
+    """Stands in for asyncpg's prepared statement."""
+
+    def __init__(self, connection: StandIn, statement: Any, sql: str) -> None:
+        self._connection = connection
+        self._statement = statement
+        self._sql = sql
+
+    def get_attributes(self) -> Any:
+        """Return the columns of the statement's rows."""
+        return self._statement.get_attributes()
+
+    def get_statusmsg(self) -> str:
+        """Return what the server said at the end."""
+        return self._statement.get_statusmsg()
+
+    async def fetch(self, *parameters: Any) -> Any:
+        """Run the statement and return its rows."""
+        return await self._connection.run(
+            lambda _: self._statement.fetch(*parameters), sql=self._sql
+        )
+
+    async def cursor(self, *parameters: Any) -> StandInCursor:
+        """Run the statement and return a cursor on the server."""
+
+        async def declare(_connection: Any) -> Any:
+            return await self._statement.cursor(*parameters)
+
+        return StandInCursor(self._connection, await self._connection.run(declare))
+
+
+class StandInCursor:
+    """Stands in for asyncpg's cursor."""
+
+    def __init__(self, connection: StandIn, cursor: Any) -> None:
+        self._connection = connection
+        self._cursor = cursor
+
+    async def fetch(self, size: int) -> Any:
+        """Return the next rows."""
+        return await self._connection.run(lambda _: self._cursor.fetch(size))

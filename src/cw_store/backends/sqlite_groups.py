@@ -1,0 +1,209 @@
+"""Writes that are a transaction by themselves; those that wait together share one commit."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from cw_store.backends.gate import Turn
+from cw_store.backends.sqlite_connection import Visit
+from cw_store.backends.sqlite_lock import lock_line
+from cw_store.backends.sqlite_readers import closed_meanwhile
+from cw_store.backends.sqlite_statements import begin_immediate, plain_failure
+from cw_store.errors import StoreBusyError, StoreError
+
+if TYPE_CHECKING:
+    from cw_store.backends.sqlite import SqliteBackend
+
+GROUP_LIMIT = 256
+"""Most single-statement writes that share one commit."""
+
+
+class Call(Turn):
+    """A write that is a transaction by itself; those that wait together are committed together."""
+
+    __slots__ = ("_arguments", "_backend", "_ran", "_work", "compound")
+
+    def __init__(
+        self,
+        backend: SqliteBackend,
+        loop: asyncio.AbstractEventLoop,
+        timeout: float,
+        work: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        compound: bool,
+    ) -> None:
+        super().__init__(loop, None, timeout)
+        self._backend = backend
+        self._work = work
+        self._arguments = arguments
+        self._ran = False
+        self.compound = compound
+
+    def granted(self) -> None:
+        """Run, together with those that wait right behind."""
+        rest = self._backend.gate.take_while(Call, GROUP_LIMIT - 1)
+        if rest or self.compound or not self._backend.nobody_waits():
+            Group(self._backend, self, [self, *rest]).start()
+        else:
+            self._backend.writer.post(self)
+
+    def __call__(self) -> None:
+        """Run without BEGIN, since a statement is a transaction by itself; in the thread."""
+        self.run_alone(self._backend.writer.cursor_of_visits)
+        try:
+            self._loop.call_soon_threadsafe(self._return)
+        except RuntimeError:
+            pass  # the loop is closed, so nobody waits
+
+    def _return(self) -> None:
+        if self._ran:
+            self._backend.pass_turn_on(self)
+            self.settle()
+        else:
+            Group(self._backend, self, [self]).wait_inlock_line()
+
+    def run_alone(self, cursor: sqlite3.Cursor) -> bool:
+        """Do the work as a transaction by itself; False when another process has the lock."""
+        try:
+            self.run(cursor)
+        except StoreBusyError:
+            return False
+        except Exception as error:
+            self.error = error
+        self._ran = True
+        return True
+
+    def run(self, cursor: sqlite3.Cursor) -> None:
+        """Do the work; runs in the writer's thread."""
+        self.value = self._work(*self._arguments, cursor)
+
+    def cancel(self, msg: object = None) -> bool:
+        """Leave the queue, or let the work be done without anybody waiting for it."""
+        self.give_up()
+        return super().cancel(msg)
+
+
+class Group:
+    """Calls that share one commit; each is answered after it, a failing one undoes only itself."""
+
+    def __init__(self, backend: SqliteBackend, turn: Turn, calls: list[Call]) -> None:
+        self._backend = backend
+        self._turn = turn
+        self._calls = calls
+        self._committed: bool | None = None
+        self._retry: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Visit the writer, unless another process waits for its turn."""
+        if self._backend.nobody_waits():
+            self._visit()
+        else:
+            self.wait_inlock_line()
+
+    def _visit(self) -> Visit[None]:
+        return self._backend.writer.visit(self._run, then=self._after_visit)
+
+    def _run(self) -> None:
+        """Run in the writer's thread."""
+        cursor = self._backend.writer.cursor_of_visits
+        raw = self._backend.writer.raw
+        alone = self._calls[0] if len(self._calls) == 1 else None
+        if alone is not None and not alone.compound:
+            self._committed = alone.run_alone(cursor)
+            return
+        if not begin_immediate(cursor):
+            return
+        if alone is not None:
+            _run_to_commit(alone, cursor, raw)
+            self._committed = True
+            return
+        for call in self._calls:
+            _run_in_group(call, cursor, raw)
+            if not raw.in_transaction:
+                break
+        else:
+            try:
+                cursor.execute("COMMIT")
+            except sqlite3.Error:
+                if raw.in_transaction:
+                    cursor.execute("ROLLBACK")
+            else:
+                self._committed = True
+                return
+        # The database undid the whole group (the disk is full, say): each has to try alone.
+        for call in self._calls:
+            call.error = None
+            _run_in_transaction(call, cursor, raw)
+        self._committed = True
+
+    def _after_visit(self) -> None:
+        if self._committed:
+            self._settle()
+        else:
+            self.wait_inlock_line()
+
+    def _settle(self) -> None:
+        self._backend.pass_turn_on(self._turn)
+        for call in self._calls:
+            call.settle()
+
+    def wait_inlock_line(self) -> None:
+        """Try again when the lock may be free."""
+        if self._retry is None:
+            self._retry = asyncio.ensure_future(self._take_turns())
+
+    async def _take_turns(self) -> None:
+        try:
+            async with lock_line(self._backend, self._calls[0].deadline) as line:
+                while not self._committed:
+                    await line.next()
+                    # The task is the group's own and nobody cancels it but a closing loop.
+                    visit = self._backend.writer.visit(self._run)
+                    await visit.finished()
+        except BaseException as error:
+            for call in self._calls:
+                call.error = error if isinstance(error, StoreError) else closed_meanwhile()
+            if not isinstance(error, (StoreError, asyncio.CancelledError)):
+                raise
+        finally:
+            self._settle()
+
+
+def _run_in_group(call: Call, cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> None:
+    if not call.compound:
+        try:
+            call.run(cursor)
+        except Exception as error:
+            call.error = error
+        return
+    cursor.execute("SAVEPOINT call")
+    try:
+        call.run(cursor)
+    except Exception as error:
+        call.error = error
+        if raw.in_transaction:
+            cursor.execute("ROLLBACK TO call")
+    if raw.in_transaction:
+        cursor.execute("RELEASE call")
+
+
+def _run_in_transaction(call: Call, cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> None:
+    try:
+        cursor.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error as error:
+        call.error = plain_failure(error)
+    else:
+        _run_to_commit(call, cursor, raw)
+
+
+def _run_to_commit(call: Call, cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> None:
+    try:
+        call.run(cursor)
+        cursor.execute("COMMIT")
+    except Exception as error:
+        call.error = error if isinstance(error, StoreError) else plain_failure(error)
+        if raw.in_transaction:
+            cursor.execute("ROLLBACK")

@@ -1,0 +1,60 @@
+"""The wait for SQLite's write lock while another process has it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from cw_store.backends.neighbours import Ticket
+from cw_store.backends.sqlite_connection import BUSY_PAUSE
+from cw_store.backends.sqlite_readers import closed_meanwhile
+from cw_store.errors import StoreBusyError
+
+if TYPE_CHECKING:
+    from cw_store.backends.sqlite import SqliteBackend
+
+
+class LockLine:
+    """The wait for a lock that another process holds, out of the way of the loop."""
+
+    def __init__(self, backend: SqliteBackend, deadline: float) -> None:
+        self._backend = backend
+        self._deadline = deadline
+        self._loop = asyncio.get_running_loop()
+        self._ticket: Ticket | None = None
+        self._tried = False
+
+    async def next(self) -> None:
+        """Return when the lock is worth a try; raises StoreBusyError past the deadline."""
+        while True:
+            if self._backend.gate.is_closed:
+                raise closed_meanwhile()
+            if self._loop.time() > self._deadline:
+                raise StoreBusyError(
+                    f"another program held the lock on {self._backend.path.name} "
+                    "for too long; nothing was written"
+                )
+            if self._ticket is None and self._backend.neighbours is not None:
+                self._ticket = self._backend.neighbours.join()
+            if self._tried:
+                await asyncio.sleep(BUSY_PAUSE)
+            self._tried = True
+            if self._ticket is None or self._ticket.is_first():
+                return
+
+    def leave(self) -> None:
+        """Leave the queue of processes."""
+        if self._ticket is not None and self._backend.neighbours is not None:
+            self._ticket.leave()
+
+
+@asynccontextmanager
+async def lock_line(backend: SqliteBackend, deadline: float) -> AsyncGenerator[LockLine]:
+    """Give the wait, and leave the queue of processes when the block ends."""
+    line = LockLine(backend, deadline)
+    try:
+        yield line
+    finally:
+        line.leave()
