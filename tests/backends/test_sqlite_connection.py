@@ -214,6 +214,45 @@ def test_an_abandoned_connection_ends_its_thread_and_gives_up_the_lock(tmp_path:
     other.close()
 
 
+def test_an_abandoned_connection_may_end_after_the_running_loop(tmp_path: Path) -> None:
+    """An error in the thread would be a warning here, and warnings are errors."""
+    held = threading.Event()
+
+    async def begin() -> tuple[Connection, threading.Thread]:
+        connection = await opened(tmp_path / "cw.db")
+        thread = await connection.visit(threading.current_thread)
+        connection.visit(held.wait)
+        connection.abandon()
+        return connection, thread
+
+    _, thread = asyncio.run(begin())
+    held.set()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_a_connection_whose_loop_was_closed_while_it_opened_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "cw.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("CREATE TABLE t (x)")
+    other.execute("BEGIN EXCLUSIVE")
+    before = set(threading.enumerate())
+
+    async def cancelled() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await opened(path)
+
+    asyncio.run(cancelled())
+    other.execute("COMMIT")
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        assert not thread.is_alive()
+    other.execute("PRAGMA journal_mode = DELETE")  # refused while anybody else is connected
+    assert value(other, "PRAGMA journal_mode") == "delete"
+    other.close()
+
+
 def test_a_file_that_is_just_being_converted_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "cw.db"
     other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)

@@ -20,7 +20,6 @@ from typing import Any, TypeVar, cast
 
 import aiosqlite
 
-from cw_store.backends.cancellation import finish
 from cw_store.backends.waiting import Waiting
 from cw_store.errors import StoreBusyError, StoreClosedError, StoreError
 
@@ -77,8 +76,8 @@ class Visit(Waiting[T]):
 class Connection(aiosqlite.Connection):
     """An aiosqlite connection that takes visits.
 
-    The uses of what aiosqlite keeps to itself are all in this class: `_tx`, `_thread`
-    and `_connection`, checked against aiosqlite 0.22.1.
+    The uses of what aiosqlite keeps to itself are all in this class: `_tx`, `_thread`,
+    `_connection` and `_connector`, checked against aiosqlite 0.22.1.
     """
 
     raw: sqlite3.Connection
@@ -90,13 +89,7 @@ class Connection(aiosqlite.Connection):
         connector: Callable[[], sqlite3.Connection],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self._made: sqlite3.Connection | None = None
-
-        def connect_and_remember() -> sqlite3.Connection:
-            self._made = connector()
-            return self._made
-
-        super().__init__(connect_and_remember, iter_chunk_size=64)
+        super().__init__(connector, iter_chunk_size=64)
         self._file = str(path.resolve())
         self._owner = loop
         self._queue: SimpleQueue[tuple[None, Callable[[], Any]]] = cast(Any, self)._tx
@@ -106,26 +99,29 @@ class Connection(aiosqlite.Connection):
 
     async def opened(self) -> Connection:
         """Start the thread and connect."""
-        await self
-        self.raw = self._conn
+        self._thread.start()
+        try:
+            await self.visit(self._connect_here)
+        except BaseException:
+            self.abandon()
+            raise
+        return self
+
+    def _connect_here(self) -> None:
+        """Connect, in the thread: whoever waits may be gone, but `_let_go` finds what to close."""
+        self.raw = self._connection = self._connector()
         _opened.add((self._file, id(self)))
         # One cursor for all visits: a statement is always run to its end within one, so
         # none is left open to hold a lock or a snapshot.
         self.cursor_of_visits = self.raw.cursor()
-        return self
 
-    def stop(self) -> Any:
-        """Stop the thread; aiosqlite calls this too, when the opening is cancelled.
+    def stop(self) -> None:
+        """Close and end the thread once it has done what is queued.
 
-        It has not been given the connection then, which is perhaps just being made.
+        The thread is told by itself: aiosqlite would have it answer to the event loop of
+        whoever calls, which may be closed before the answer comes.
         """
-        if self._connection is None:
-            self._queue.put_nowait((None, self._close_made))
-        return cast(Any, super()).stop()
-
-    def _close_made(self) -> None:
-        if self._made is not None:
-            self._made.close()
+        self._queue.put_nowait((None, cast(Any, super()).stop))
 
     def visit(
         self,
@@ -149,15 +145,13 @@ class Connection(aiosqlite.Connection):
         self._queue.put_nowait((None, job))
 
     async def closed(self) -> None:
-        """Roll back what is open and stop the thread, even when cancelled."""
+        """Roll back what is open, close and end the thread, even when cancelled."""
         if self._stopped:
             return
-        self.visit(self._let_go)
+        end = self.visit(self._let_go)
         self._stopped = True
-        await finish(self._stop())
-
-    async def _stop(self) -> None:
-        await self.stop()
+        self.stop()
+        await end.finished()
 
     def abandon(self) -> None:
         """Close without an event loop; returns before the thread has ended."""
@@ -167,9 +161,12 @@ class Connection(aiosqlite.Connection):
             self.stop()
 
     def _let_go(self) -> None:
+        if self._connection is None:
+            return  # it could not be opened
         self.cursor_of_visits.close()
         if self.raw.in_transaction:
             self.raw.execute("ROLLBACK")
+        self.raw.close()
         _opened.discard((self._file, id(self)))
 
 
