@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -78,18 +79,36 @@ async def test_a_short_log_is_left_alone_and_nobody_looks_any_more(
     assert 0 < length(path) <= 64 * KILOBYTE
 
 
-async def test_a_long_log_is_begun_anew_while_others_write(
+async def test_a_log_of_long_writes_is_begun_anew_while_others_write(
     store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_maintenance, "LONG_LOG", 512 * KILOBYTE)
     monkeypatch.setattr(sqlite_maintenance, "QUIET_LOOKS", 1_000_000)
     maintenance = housework(store)
-    maintenance._long_from = 512 * KILOBYTE
+    lengths: list[int] = []
     for _ in range(60):
+        await write(store, 1024)
+        seen = maintenance._turns
+        await until(lambda: maintenance._turns_seen == seen or maintenance._turns < seen)
+        lengths.append(length(path))
+    kept = 16 * 1024 * KILOBYTE
+    assert kept < max(lengths) <= kept + sqlite_maintenance.LONG_LOG + 1024 * KILOBYTE * 2
+    assert sum(after < before for before, after in pairwise(lengths)) > 1
+
+
+async def test_a_log_that_is_written_over_many_times_stays_as_long_as_it_is(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_maintenance, "MANY_TURNS", 5)
+    monkeypatch.setattr(sqlite_maintenance, "QUIET_LOOKS", 1_000_000)
+    maintenance = housework(store)
+    lengths: list[int] = []
+    for _ in range(100):
         await write(store)
-        await until(lambda: not maintenance._written)
-    assert length(path) < 2 * 1024 * KILOBYTE
-    await until(lambda: maintenance._long_from == 512 * KILOBYTE)
+        await until(lambda: maintenance._turns == maintenance._turns_seen)
+        await until(lambda: maintenance._turn is None)
+        lengths.append(length(path))
+    assert lengths == sorted(lengths)  # never cut
+    assert lengths[-1] < 1024 * KILOBYTE  # and most of 10,000 kilobytes written over others
 
 
 async def test_a_snapshot_that_needs_the_log_is_not_asked_again_at_every_look(
@@ -112,7 +131,7 @@ async def test_a_snapshot_that_needs_the_log_is_not_asked_again_at_every_look(
     monkeypatch.setattr(sqlite_maintenance, "QUIET_LOOKS", 3)
     await until(lambda: length(path) == 0)
     await write(store, 1)  # the log that was in the way is gone
-    await until(lambda: maintenance._long_from == 512 * KILOBYTE)
+    await until(lambda: maintenance._long_from < 1024 * KILOBYTE)
 
 
 async def test_statistics_are_made_when_there_is_something_to_count(

@@ -53,10 +53,7 @@ class Call(Turn):
     def __call__(self) -> None:
         """Run without BEGIN, since a statement is a transaction by itself; in the thread."""
         self.run_alone(self._backend.writer.cursor_of_visits)
-        try:
-            self._loop.call_soon_threadsafe(self._return)
-        except RuntimeError:
-            pass  # the loop is closed, so nobody waits
+        self._backend.writer.completions.add(self._return)
 
     def _return(self) -> None:
         if self._ran:

@@ -1,9 +1,10 @@
 """What a SQLite file needs now and then, done in turns of its own so that no caller pays for it.
 
 Left to itself SQLite runs a checkpoint within the COMMIT of whoever fills the write-ahead log's
-thousandth page. Here the writing connection never does. While there are writes, the length of
-the log is looked at from the event loop, and a log that has grown asks for the writer's turn like
-any other writer. The checkpoint then holds SQLite's write lock (its modes RESTART and TRUNCATE), so
+thousandth page. Here the writing connection never does. While there are writes, the log is looked
+at from the event loop, and one that was written to a lot asks for the writer's turn like any other
+writer. The file keeps its length when the log is begun anew, so its growth tells only of a log that
+has become longer than ever; the turns taken tell of the rest. The checkpoint then holds SQLite's write lock (its modes RESTART and TRUNCATE), so
 that no other process writes meanwhile: SQLite 3.7.0 to 3.51.2 can lose pages when one connection
 begins the log anew while another copies it ("Write-Ahead Logging", on the WAL-reset bug).
 """
@@ -26,7 +27,10 @@ QUIET_LOOKS = 10
 """After so many looks in a row without a write, nobody is in the way of some housework."""
 
 LONG_LOG = 8 * 1024 * 1024
-"""Bytes of log that are worth a turn although others wait; also how much more after a failure."""
+"""Bytes by which the log has grown that are worth a turn although others wait."""
+
+MANY_TURNS = 500
+"""So many turns of writers are worth one as well."""
 
 SHORT_LOG = 1024 * 1024
 """Bytes of log that are left alone while nobody writes."""
@@ -60,7 +64,8 @@ class Maintenance:
         self._loop = asyncio.get_running_loop()
         self._writer: Connection | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._written = False
+        self._turns = 0  # since the last checkpoint
+        self._turns_seen = 0
         self._quiet_looks = 0
         self._turn: MaintenanceTurn | None = None
         self._long_from = LONG_LOG
@@ -85,14 +90,14 @@ class Maintenance:
 
     def note_write(self) -> None:
         """Begin to look, unless that has begun already."""
-        self._written = True
+        self._turns += 1
         if self._timer is None and self._writer is not None:
             self._timer = self._loop.call_later(LOOK_EVERY, self._look, self._writer)
 
     def _look(self, writer: Connection) -> None:
         self._timer = None
-        self._quiet_looks = 0 if self._written else self._quiet_looks + 1
-        self._written = False
+        self._quiet_looks = 0 if self._turns != self._turns_seen else self._quiet_looks + 1
+        self._turns_seen = self._turns
         is_quiet = self._quiet_looks >= QUIET_LOOKS and self._gate.is_free
         if self._turn is None:
             work = self._due(writer, is_quiet)
@@ -104,14 +109,13 @@ class Maintenance:
 
     def _due(self, writer: Connection, is_quiet: bool) -> list[str]:
         length = self._length()
-        if length < self._long_from - LONG_LOG:
-            self._long_from = LONG_LOG  # what was in the way is gone, and the log was begun anew
+        self._long_from = min(self._long_from, length + LONG_LOG)
+        is_long = length >= self._long_from or self._turns >= MANY_TURNS
         work: list[str] = []
-        if is_quiet and length > SHORT_LOG:
-            work.append(CHECKPOINT_AND_TRUNCATE)
-        elif length >= self._long_from:
+        if length > SHORT_LOG and (is_quiet or is_long):
+            work.append(CHECKPOINT_AND_TRUNCATE if is_quiet else CHECKPOINT)
             self._long_from = length + LONG_LOG
-            work.append(CHECKPOINT)
+            self._turns = self._turns_seen = 0
         changes = writer.raw.total_changes
         if (is_quiet or work) and changes >= self._statistics_from:
             self._statistics_from = 2 * changes
@@ -125,11 +129,9 @@ class Maintenance:
         except FileNotFoundError:
             return 0
 
-    def ended(self, turn: MaintenanceTurn, *, copied: bool | None) -> None:
+    def ended(self, turn: MaintenanceTurn) -> None:
         """Pass the turn on, if it came; what was not done is due again some later time."""
         self._turn = None
-        if copied:
-            self._long_from = LONG_LOG
         self._gate.release(turn)
 
 
@@ -155,39 +157,35 @@ class MaintenanceTurn(Turn):
     def granted(self) -> None:
         """Do the housework."""
         self.is_granted = True
-        visit = self._writer.visit(
+        self._writer.visit(
             _keep_house,
             self._work,
             self._writer.cursor_of_visits,
-            then=lambda: self._maintenance.ended(self, copied=visit.value),
+            then=lambda: self._maintenance.ended(self),
         )
 
     def refused(self, error: Exception) -> None:
         """Leave it for another time."""
-        self._maintenance.ended(self, copied=False)
+        self._maintenance.ended(self)
 
 
-def _apply(pragmas: Sequence[str], cursor: sqlite3.Cursor) -> list[tuple[int, ...]]:
-    """Run them in the writer's thread; return the rows of the last."""
-    rows: list[tuple[int, ...]] = []
+def _apply(pragmas: Sequence[str], cursor: sqlite3.Cursor) -> None:
+    """Run them in the writer's thread."""
     for pragma in pragmas:
-        rows = cursor.execute(pragma).fetchall()
-    return rows
+        cursor.execute(pragma).fetchall()
 
 
-def _keep_house(work: Sequence[str], cursor: sqlite3.Cursor) -> bool:
-    """Do it in the writer's thread; False when its checkpoint could not copy the whole log.
+def _keep_house(work: Sequence[str], cursor: sqlite3.Cursor) -> None:
+    """Do it in the writer's thread.
 
     A snapshot or another process may be in the way, which is no reason to complain.
     """
     try:
-        _apply([_busy_timeout(WAIT_FOR_READERS)], cursor)
-        rows = _apply(work, cursor)
+        _apply([_busy_timeout(WAIT_FOR_READERS), *work], cursor)
     except sqlite3.Error:
-        return False
+        pass
     finally:
         _apply([_busy_timeout(PATIENCE)], cursor)
-    return not rows or rows[0][0] == 0
 
 
 def _busy_timeout(seconds: float) -> str:

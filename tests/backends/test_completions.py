@@ -1,0 +1,119 @@
+"""What comes back from a thread to the event loop."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from cw_store.backends.completions import Completions
+
+
+def in_a_thread(work: Callable[[], object]) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def open_files() -> int:
+    return len(os.listdir("/dev/fd"))
+
+
+async def test_what_is_added_runs_on_the_loop_in_order() -> None:
+    completions = Completions(asyncio.get_running_loop())
+    ran: list[tuple[int, bool]] = []
+    ended = asyncio.Event()
+
+    def add_all() -> None:
+        for number in range(10):
+            completions.add(
+                lambda n=number: ran.append(
+                    (n, threading.current_thread() is threading.main_thread())
+                )
+            )
+        completions.add(ended.set)
+
+    in_a_thread(add_all)
+    await ended.wait()
+    assert ran == [(number, True) for number in range(10)]
+    completions.stop()
+
+
+async def test_more_than_the_pipe_holds_is_run_all_the_same() -> None:
+    completions = Completions(asyncio.get_running_loop())
+    ran: list[int] = []
+    ended = asyncio.Event()
+    count = 100_000  # bytes; a pipe on Linux holds 65,536
+
+    def add_all() -> None:
+        for number in range(count):
+            completions.add(lambda n=number: ran.append(n))
+        completions.add(ended.set)
+
+    in_a_thread(add_all)
+    await ended.wait()
+    assert ran == list(range(count))
+    completions.stop()
+
+
+async def test_what_is_added_while_the_loop_runs_others_is_not_left_behind() -> None:
+    completions = Completions(asyncio.get_running_loop())
+    ended = asyncio.Event()
+    left = 2_000
+
+    def one_more() -> None:
+        nonlocal left
+        left -= 1
+        # The thread's byte is in the pipe before the loop reads it.
+        in_a_thread(lambda: completions.add(one_more if left else ended.set))
+
+    completions.add(one_more)
+    await asyncio.wait_for(ended.wait(), 30)
+    completions.stop()
+
+
+async def test_one_that_raises_does_not_keep_the_rest_waiting() -> None:
+    completions = Completions(asyncio.get_running_loop())
+    loop = asyncio.get_running_loop()
+    told: list[object] = []
+    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+    ended = asyncio.Event()
+    error = ValueError("raised")
+
+    def fail() -> None:
+        raise error
+
+    def add_all() -> None:
+        completions.add(fail)
+        completions.add(ended.set)
+
+    in_a_thread(add_all)
+    await asyncio.wait_for(ended.wait(), 5)
+    assert told == [error]
+    completions.stop()
+
+
+async def test_nothing_is_run_after_the_stop() -> None:
+    completions = Completions(asyncio.get_running_loop())
+    completions.stop()
+    ran: list[int] = []
+    in_a_thread(lambda: completions.add(lambda: ran.append(1)))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert ran == []
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_closed_loop_is_told_nothing_and_no_file_stays_open(stopped: bool) -> None:
+    async def make() -> Completions:
+        completions = Completions(asyncio.get_running_loop())
+        if stopped:
+            completions.stop()
+        return completions
+
+    before = open_files()
+    completions = asyncio.run(make())
+    in_a_thread(lambda: completions.add(lambda: None))
+    del completions
+    assert open_files() == before
