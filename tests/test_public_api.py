@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -55,6 +56,10 @@ NewTask Task TaskCategory TaskChanges TaskDependency TaskPriority TaskRepository
 """
 
 
+def is_port(member: object) -> bool:
+    return inspect.isclass(member) and member.__name__.endswith("Repository")
+
+
 def test_these_names_are_public() -> None:
     assert sorted(cw_store.__all__) == sorted(PUBLIC.split())
 
@@ -66,8 +71,16 @@ def test_every_public_name_is_there(name: str) -> None:
 
 @pytest.mark.parametrize("kind", [cw_store.Store, cw_store.UnitOfWork])
 def test_every_repository_is_on_stores_and_units_of_work(kind: type) -> None:
-    named = [name for base in kind.__mro__ for name in inspect.get_annotations(base)]
+    ports = {port for port in vars(cw_store).values() if is_port(port)}
+    named = [
+        name
+        for base in kind.__mro__
+        for name, member in vars(base).items()
+        if isinstance(member, property)
+        and inspect.signature(cast(Any, member.fget), eval_str=True).return_annotation in ports
+    ]
     assert named == REPOSITORIES
+    assert len(ports) == len(REPOSITORIES)
 
 
 def test_public_classes_and_functions_have_a_docstring() -> None:

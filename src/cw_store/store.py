@@ -101,8 +101,7 @@ class Store(Repositories):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
         self._folder: Path | None = None
-        self._door = Door(_OneCall(self), self.clock)
-        super().__init__(self._door)
+        super().__init__(Door(_OneCall(self), self.clock))
 
     @classmethod
     async def open(cls, url: str | Path | None = None, **settings: Unpack[StoreSettings]) -> Self:

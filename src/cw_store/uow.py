@@ -200,18 +200,32 @@ class _Unit:
     async def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> list[R]:
         if self._session is not None:
             await self._flush(self._session)
-        await self._acquire(self._lock)
+        if self._lock.locked() or self._savepoints:
+            await self._acquire(self._lock)
+        else:
+            await self._lock.acquire()
         try:
-            return await self.run(self.transaction.rows, prepared, parameters)
+            self._check()
+            return await self.transaction.rows(prepared, parameters)
+        except BaseException as error:
+            self._note(error)
+            raise
         finally:
             self._lock.release()
 
     async def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> int:
         if self._session is not None:
             await self._flush(self._session)
-        await self._acquire(self._lock)
+        if self._lock.locked() or self._savepoints:
+            await self._acquire(self._lock)
+        else:
+            await self._lock.acquire()
         try:
-            return await self.run(self.transaction.count, prepared, parameters)
+            self._check()
+            return await self.transaction.count(prepared, parameters)
+        except BaseException as error:
+            self._note(error)
+            raise
         finally:
             self._lock.release()
 
@@ -267,9 +281,12 @@ class _Unit:
         try:
             return await work(*arguments)
         except BaseException as error:
-            if self.transaction.active:
-                self._spent_by = error
+            self._note(error)
             raise
+
+    def _note(self, error: BaseException) -> None:
+        if self.transaction.active and self._spent_by is None:
+            self._spent_by = error
 
     def _check(self) -> None:
         if self.state is not _OPEN:

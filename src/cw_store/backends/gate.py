@@ -32,6 +32,7 @@ class Turn(Waiting[Any]):
 
     def granted(self) -> None:
         """Wake the task that waits: the turn is its own until the gate is released."""
+        self.value = None
         self.settle()
 
     def refused(self, error: Exception) -> None:
@@ -85,6 +86,13 @@ class WriteGate:
         else:
             self._queue.append(turn)
             turn.timer = self._loop.call_at(turn.deadline, self._expire, turn)
+
+    def free_turn(self, label: str | None) -> Turn | None:
+        """Return the turn if nobody has it."""
+        if self._holder is not None or self._closed:
+            return None
+        self._holder = Turn(self._loop, label, self._timeout)
+        return self._holder
 
     async def turn(self, label: str | None) -> Turn:
         """Wait for the turn; raises StoreBusyError when it does not come in time."""

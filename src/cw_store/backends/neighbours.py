@@ -14,6 +14,7 @@ import fcntl
 import os
 import struct
 import time
+from contextlib import suppress
 from pathlib import Path
 
 _SLOT = struct.Struct("<qq")  # ticket, last sign of life: nanoseconds of the monotonic clock
@@ -31,7 +32,7 @@ class Neighbours:
             os.pwrite(self._descriptor, _EMPTY, 0)
 
     def nobody_waits(self) -> bool:
-        """Whether a newcomer may try the lock at once."""
+        """Whether a newcomer may try the lock at once; also from a connection's thread."""
         if self._read() == _EMPTY:
             return True
         if self.oldest() is not None:
@@ -68,13 +69,17 @@ class Neighbours:
         # The number of a closed descriptor may already be that of another file.
         if self._descriptor < 0:
             return _EMPTY
-        return os.pread(self._descriptor, len(_EMPTY), 0)
+        try:
+            return os.pread(self._descriptor, len(_EMPTY), 0)
+        except OSError:
+            return _EMPTY  # closed meanwhile by the loop: an abandoned thread comes too late
 
     def write(self, slot: int, ticket: int, alive: int) -> None:
         """Fill one slot."""
         if self._descriptor < 0:
             return
-        os.pwrite(self._descriptor, _SLOT.pack(ticket, alive), slot * _SLOT.size)
+        with suppress(OSError):  # as above
+            os.pwrite(self._descriptor, _SLOT.pack(ticket, alive), slot * _SLOT.size)
 
     def _clear_dead(self) -> None:
         """Empty the slots of processes that were killed while they waited."""

@@ -20,7 +20,7 @@ from typing import Any, TypeVar, cast
 
 import aiosqlite
 
-from cw_store.backends.completions import Completions
+from cw_store.backends.handover import Completions, Jobs
 from cw_store.backends.waiting import Waiting
 from cw_store.errors import StoreBusyError, StoreClosedError, StoreError
 
@@ -77,7 +77,7 @@ class Visit(Waiting[T]):
 
 
 class Connection(aiosqlite.Connection):
-    """An aiosqlite connection that takes visits.
+    """An aiosqlite connection that takes visits, and nothing else: they have its thread.
 
     `completions` is where a job that was posted tells its end.
 
@@ -98,7 +98,9 @@ class Connection(aiosqlite.Connection):
         self._file = str(path.resolve())
         self._owner = loop
         self.completions = Completions(loop)
+        self._jobs = Jobs()
         self._queue: SimpleQueue[tuple[None, Callable[[], Any]]] = cast(Any, self)._tx
+        self._queue.put_nowait((None, self._jobs.serve))
         self._stopped = False
         # A store that nobody closed must not keep the interpreter from ending.
         self._thread.daemon = True
@@ -127,6 +129,7 @@ class Connection(aiosqlite.Connection):
         The thread is told by itself: aiosqlite would have it answer to the event loop of
         whoever calls, which may be closed before the answer comes.
         """
+        self._jobs.end()
         self._queue.put_nowait((None, cast(Any, super()).stop))
 
     def visit(
@@ -143,12 +146,12 @@ class Connection(aiosqlite.Connection):
             if then is not None:
                 self._owner.call_soon(then)
         else:
-            self._queue.put_nowait((None, visit))
+            self._jobs.add(visit)
         return visit
 
     def post(self, job: Callable[[], None]) -> None:
         """Queue a job that tells its end by itself; not for a connection that is closed."""
-        self._queue.put_nowait((None, job))
+        self._jobs.add(job)
 
     async def closed(self) -> None:
         """Roll back what is open, close and end the thread, even when cancelled."""

@@ -45,27 +45,34 @@ class Call(Turn):
     def granted(self) -> None:
         """Run, together with those that wait right behind."""
         rest = self._backend.gate.take_while(Call, GROUP_LIMIT - 1)
-        if rest or self.compound or not self._backend.nobody_waits():
+        if rest:
             Group(self._backend, self, [self, *rest]).start()
         else:
             self._backend.writer.post(self)
 
     def __call__(self) -> None:
-        """Run without BEGIN, since a statement is a transaction by itself; in the thread."""
-        self.run_alone(self._backend.writer.cursor_of_visits)
-        self._backend.writer.completions.add(self._return)
+        """Run unless another process waits for its turn; in the thread."""
+        writer = self._backend.writer
+        if self._backend.nobody_waits():
+            self.run_alone(writer.cursor_of_visits, writer.raw)
+        writer.completions.add(self._return)
 
     def _return(self) -> None:
         if self._ran:
             self._backend.pass_turn_on(self)
             self.settle()
         else:
-            Group(self._backend, self, [self]).wait_inlock_line()
+            Group(self._backend, self, [self]).wait_in_lock_line()
 
-    def run_alone(self, cursor: sqlite3.Cursor) -> bool:
+    def run_alone(self, cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> bool:
         """Do the work as a transaction by itself; False when another process has the lock."""
         try:
-            self.run(cursor)
+            if not self.compound:
+                self.run(cursor)  # without BEGIN: a statement is a transaction by itself
+            elif begin_immediate(cursor):
+                _run_to_commit(self, cursor, raw)
+            else:
+                return False
         except StoreBusyError:
             return False
         except Exception as error:
@@ -98,7 +105,7 @@ class Group:
         if self._backend.nobody_waits():
             self._visit()
         else:
-            self.wait_inlock_line()
+            self.wait_in_lock_line()
 
     def _visit(self) -> Visit[None]:
         return self._backend.writer.visit(self._run, then=self._after_visit)
@@ -107,15 +114,10 @@ class Group:
         """Run in the writer's thread."""
         cursor = self._backend.writer.cursor_of_visits
         raw = self._backend.writer.raw
-        alone = self._calls[0] if len(self._calls) == 1 else None
-        if alone is not None and not alone.compound:
-            self._committed = alone.run_alone(cursor)
+        if len(self._calls) == 1:
+            self._committed = self._calls[0].run_alone(cursor, raw)
             return
         if not begin_immediate(cursor):
-            return
-        if alone is not None:
-            _run_to_commit(alone, cursor, raw)
-            self._committed = True
             return
         for call in self._calls:
             _run_in_group(call, cursor, raw)
@@ -140,14 +142,14 @@ class Group:
         if self._committed:
             self._settle()
         else:
-            self.wait_inlock_line()
+            self.wait_in_lock_line()
 
     def _settle(self) -> None:
         self._backend.pass_turn_on(self._turn)
         for call in self._calls:
             call.settle()
 
-    def wait_inlock_line(self) -> None:
+    def wait_in_lock_line(self) -> None:
         """Try again when the lock may be free."""
         if self._retry is None:
             self._retry = asyncio.ensure_future(self._take_turns())

@@ -4,9 +4,10 @@ Left to itself SQLite runs a checkpoint within the COMMIT of whoever fills the w
 thousandth page. Here the writing connection never does. While there are writes, the log is looked
 at from the event loop, and one that was written to a lot asks for the writer's turn like any other
 writer. The file keeps its length when the log is begun anew, so its growth tells only of a log that
-has become longer than ever; the turns taken tell of the rest. The checkpoint then holds SQLite's write lock (its modes RESTART and TRUNCATE), so
-that no other process writes meanwhile: SQLite 3.7.0 to 3.51.2 can lose pages when one connection
-begins the log anew while another copies it ("Write-Ahead Logging", on the WAL-reset bug).
+has become longer than ever; the turns taken and the rows changed tell of the rest. The checkpoint
+then holds SQLite's write lock (its modes RESTART and TRUNCATE), so that no other process writes
+meanwhile: SQLite 3.7.0 to 3.51.2 can lose pages when one connection begins the log anew while
+another copies it ("Write-Ahead Logging", on the WAL-reset bug).
 """
 
 from __future__ import annotations
@@ -29,8 +30,11 @@ QUIET_LOOKS = 10
 LONG_LOG = 8 * 1024 * 1024
 """Bytes by which the log has grown that are worth a turn although others wait."""
 
-MANY_TURNS = 500
-"""So many turns of writers are worth one as well."""
+MANY_TURNS = 250
+"""So many turns of writers are worth one as well; a short log stays in the processor's cache."""
+
+MANY_CHANGES = 1000
+"""So many rows changed are, too."""
 
 SHORT_LOG = 1024 * 1024
 """Bytes of log that are left alone while nobody writes."""
@@ -66,6 +70,7 @@ class Maintenance:
         self._timer: asyncio.TimerHandle | None = None
         self._turns = 0  # since the last checkpoint
         self._turns_seen = 0
+        self._changes = 0  # of rows, by this connection, until the last checkpoint
         self._quiet_looks = 0
         self._turn: MaintenanceTurn | None = None
         self._long_from = LONG_LOG
@@ -91,36 +96,48 @@ class Maintenance:
     def note_write(self) -> None:
         """Begin to look, unless that has begun already."""
         self._turns += 1
-        if self._timer is None and self._writer is not None:
+        if self._writer is None:
+            return
+        if self._timer is None:
             self._timer = self._loop.call_later(LOOK_EVERY, self._look, self._writer)
+        if self._is_long(self._writer):
+            self._ask_if_due(self._writer, False)
 
     def _look(self, writer: Connection) -> None:
         self._timer = None
         self._quiet_looks = 0 if self._turns != self._turns_seen else self._quiet_looks + 1
         self._turns_seen = self._turns
         is_quiet = self._quiet_looks >= QUIET_LOOKS and self._gate.is_free
+        self._ask_if_due(writer, is_quiet)
+        if not is_quiet:
+            self._timer = self._loop.call_later(LOOK_EVERY, self._look, writer)
+
+    def _ask_if_due(self, writer: Connection, is_quiet: bool) -> None:
         if self._turn is None:
             work = self._due(writer, is_quiet)
             if work:
                 self._turn = MaintenanceTurn(self, self._loop, self._timeout, writer, work)
                 self._gate.ask(self._turn)
-        if not is_quiet:
-            self._timer = self._loop.call_later(LOOK_EVERY, self._look, writer)
 
     def _due(self, writer: Connection, is_quiet: bool) -> list[str]:
         length = self._length()
         self._long_from = min(self._long_from, length + LONG_LOG)
-        is_long = length >= self._long_from or self._turns >= MANY_TURNS
+        is_long = length >= self._long_from or self._is_long(writer)
         work: list[str] = []
         if length > SHORT_LOG and (is_quiet or is_long):
             work.append(CHECKPOINT_AND_TRUNCATE if is_quiet else CHECKPOINT)
             self._long_from = length + LONG_LOG
             self._turns = self._turns_seen = 0
+            self._changes = writer.raw.total_changes
         changes = writer.raw.total_changes
         if (is_quiet or work) and changes >= self._statistics_from:
             self._statistics_from = 2 * changes
             work.insert(0, MAKE_STATISTICS)
         return work
+
+    def _is_long(self, writer: Connection) -> bool:
+        changes = writer.raw.total_changes - self._changes
+        return self._turns >= MANY_TURNS or changes >= MANY_CHANGES
 
     def _length(self) -> int:
         """Return the bytes of the log, which SQLite cuts to `WAL_LIMIT` when it begins it anew."""

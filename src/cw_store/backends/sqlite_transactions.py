@@ -145,34 +145,49 @@ class WriteTransaction(SqliteTransaction):
     async def _begin_with(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         number = self._number
         if self._turn is None:
-            turn = await self._backend.gate.turn(self._label)
-            if number != self._number:
-                self._backend.gate.release(turn)
-                raise _ended_meanwhile()
+            turn = self._backend.gate.free_turn(self._label)
+            if turn is None:
+                turn = await self._backend.gate.turn(self._label)
+                if number != self._number:
+                    self._backend.gate.release(turn)
+                    raise _ended_meanwhile()
             self._turn = turn
-        if self._backend.nobody_waits():
-            outcome = await self._try(work, arguments)
-            if not isinstance(outcome, _Busy):
-                return outcome
+        self._visited = True
+        outcome = await self._backend.writer.visit(
+            self._begin_if_nobody_waits, number, work, arguments
+        )
+        if isinstance(outcome, _Busy):
+            return await self._begin_in_line(number, work, arguments)
+        return outcome
+
+    async def _begin_in_line(
+        self, number: int, work: Callable[..., T], arguments: tuple[Any, ...]
+    ) -> T:
+        if number == self._number:
+            self._visited = False
         async with lock_line(self._backend, self._deadline()) as line:
             while number == self._number:
                 await line.next()
+                if number != self._number:
+                    break
+                self._visited = True
+                outcome = await self._backend.writer.visit(self._begin, number, work, arguments)
+                if not isinstance(outcome, _Busy):
+                    return outcome
                 if number == self._number:
-                    outcome = await self._try(work, arguments)
-                    if not isinstance(outcome, _Busy):
-                        return outcome
+                    self._visited = False
         raise _ended_meanwhile()
 
     def _deadline(self) -> float:
         return 0.0 if self._turn is None else self._turn.deadline
 
-    async def _try(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T | _Busy:
-        self._visited = True
-        number = self._number
-        outcome = await self._backend.writer.visit(self._begin, number, work, arguments)
-        if isinstance(outcome, _Busy) and number == self._number:
-            self._visited = False
-        return outcome
+    def _begin_if_nobody_waits(
+        self, number: int, work: Callable[..., T], arguments: tuple[Any, ...]
+    ) -> T | _Busy:
+        """Let other processes go first that wait for their turn; in the writer's thread."""
+        if self._backend.nobody_waits():
+            return self._begin(number, work, arguments)
+        return _BUSY
 
     def _begin(self, number: int, work: Callable[..., T], arguments: tuple[Any, ...]) -> T | _Busy:
         """Begin and do the first work in one visit; runs in the writer's thread."""

@@ -14,13 +14,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from contextvars import Context
-from typing import Any, Generic, TypeVar, cast
+from types import coroutine
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class Waiting(Generic[T]):
-    """A result that one task can wait for, more than once if it is cancelled meanwhile."""
+    """A result that one task can wait for, more than once if it is cancelled meanwhile.
+
+    Whoever ends the wait sets `value` or `error` first.
+    """
 
     __slots__ = (
         "_asyncio_future_blocking",
@@ -39,7 +43,7 @@ class Waiting(Generic[T]):
         self._loop = loop
         self._wake: Callable[[Any], None] | None = None
         self._context: Context | None = None
-        self.value: T | None = None
+        self.value: T
         self.error: BaseException | None = None
         self.done = False
 
@@ -55,7 +59,7 @@ class Waiting(Generic[T]):
                 raise error
             finally:
                 del error  # its traceback leads here: a cycle
-        return cast(T, self.value)
+        return self.value
 
     async def finished(self) -> T:
         """Wait for the end however often the caller is cancelled, and only then say so."""
@@ -70,10 +74,11 @@ class Waiting(Generic[T]):
             raise cancelled
         return await self
 
-    async def _end(self) -> None:
+    @coroutine
+    def _end(self) -> Generator[Any, None, None]:
         self._cancelled = False
         self._asyncio_future_blocking = True
-        await _Yield(self)
+        yield self
 
     def settle(self) -> None:
         """End the wait and run the task that waits.
@@ -118,15 +123,3 @@ class Waiting(Generic[T]):
         """Tell the task, when it wakes, whether it was cancelled."""
         if self._cancelled:
             raise asyncio.CancelledError
-
-
-class _Yield:
-    """Hands a wait to the task without taking its result."""
-
-    __slots__ = ("_waiting",)
-
-    def __init__(self, waiting: Waiting[Any]) -> None:
-        self._waiting = waiting
-
-    def __await__(self) -> Generator[Any, None, None]:
-        yield self._waiting

@@ -36,37 +36,85 @@ from cw_store.repos.tasks import TaskRepository
 
 
 class Repositories:
-    """Every repository, as its port; a unit of work and a store are both this."""
+    """Every repository, as its port; a unit of work and a store are both this.
 
-    initiatives: InitiativeRepository
-    phases: PhaseRepository
-    tasks: TaskRepository
-    agents: AgentRepository
-    messages: MessageRepository
-    pages: PageRepository
-    projects: ProjectRepository
-    accounts: AccountRepository
-    proposals: ProposalRepository
-    log_chunks: LogChunkRepository
-    conversations: ConversationRepository
-    chat_sessions: ChatSessionRepository
-    review_comments: ReviewCommentRepository
-    errands: ErrandRepository
-    change_sets: ChangeSetRepository
+    Each is made when it is asked for, since a unit of work seldom needs more than a few.
+    """
 
     def __init__(self, door: Door) -> None:
-        self.initiatives = Initiatives(door)
-        self.phases = Phases(door)
-        self.tasks = Tasks(door)
-        self.agents = Agents(door)
-        self.messages = Messages(door)
-        self.pages = Pages(door)
-        self.projects = Projects(door)
-        self.accounts = Accounts(door)
-        self.proposals = Proposals(door)
-        self.log_chunks = LogChunks(door)
-        self.conversations = Conversations(door)
-        self.chat_sessions = ChatSessions(door)
-        self.review_comments = ReviewComments(door)
-        self.errands = Errands(door)
-        self.change_sets = ChangeSets(door)
+        self._door = door
+
+    @property
+    def initiatives(self) -> InitiativeRepository:
+        """The initiatives."""
+        return Initiatives(self._door)
+
+    @property
+    def phases(self) -> PhaseRepository:
+        """The phases and their dependencies."""
+        return Phases(self._door)
+
+    @property
+    def tasks(self) -> TaskRepository:
+        """The tasks and their dependencies."""
+        return Tasks(self._door)
+
+    @property
+    def agents(self) -> AgentRepository:
+        """The agents."""
+        return Agents(self._door)
+
+    @property
+    def messages(self) -> MessageRepository:
+        """The messages."""
+        return Messages(self._door)
+
+    @property
+    def pages(self) -> PageRepository:
+        """The pages."""
+        return Pages(self._door)
+
+    @property
+    def projects(self) -> ProjectRepository:
+        """The projects."""
+        return Projects(self._door)
+
+    @property
+    def accounts(self) -> AccountRepository:
+        """The accounts and their rotation."""
+        return Accounts(self._door)
+
+    @property
+    def proposals(self) -> ProposalRepository:
+        """The proposals."""
+        return Proposals(self._door)
+
+    @property
+    def log_chunks(self) -> LogChunkRepository:
+        """The agents' log."""
+        return LogChunks(self._door)
+
+    @property
+    def conversations(self) -> ConversationRepository:
+        """The agents' questions to each other."""
+        return Conversations(self._door)
+
+    @property
+    def chat_sessions(self) -> ChatSessionRepository:
+        """The chat sessions and their messages."""
+        return ChatSessions(self._door)
+
+    @property
+    def review_comments(self) -> ReviewCommentRepository:
+        """The review comments."""
+        return ReviewComments(self._door)
+
+    @property
+    def errands(self) -> ErrandRepository:
+        """The errands."""
+        return Errands(self._door)
+
+    @property
+    def change_sets(self) -> ChangeSetRepository:
+        """The change sets and their entries."""
+        return ChangeSets(self._door)

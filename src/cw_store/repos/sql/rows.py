@@ -39,12 +39,9 @@ class Rows(Generic[R]):
         self._changeable: frozenset[str] = (
             frozenset() if changes is None else changes.__optional_keys__
         )
-        self._blank: dict[str, Any] = {name: None for name in self._allowed}
-        self._filled_in: dict[str, Any] = {}
+        self._blank: dict[str, Any] = {}
         for column in table.columns:
-            value = None if column.default is None else column.default.arg  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType] -- every default of the schema is a scalar
-            target = self._blank if column.name in self._allowed else self._filled_in
-            target[column.name] = value
+            self._blank[column.name] = None if column.default is None else column.default.arg  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType] -- every default of the schema is a scalar
         self._not_null = frozenset(c.name for c in table.columns if not c.nullable)
         self._stamped = [c.name for c in table.columns if c.name in ("created_at", "updated_at")]
         self._insert = Query(record, insert(table), table)
@@ -65,15 +62,9 @@ class Rows(Generic[R]):
         `known` are columns that the repository fills in itself. Raises TypeError for an
         unknown or missing key, InvalidValueError for a None that the column does not take.
         """
-        row: dict[str, Any] = {**self._blank, **values}
-        if len(row) > len(self._blank):
-            raise TypeError(_unknown(self.table.name, values.keys() - self._allowed))
-        for name in self._required:
-            if name not in values:
-                missing = ", ".join(sorted(self._required - values.keys()))
-                raise TypeError(f"a new row of {self.table.name} needs {missing}")
-        row |= self._filled_in
-        row |= known
+        if not self._required <= values.keys() <= self._allowed:
+            raise TypeError(self._unfit(values))
+        row: dict[str, Any] = {**self._blank, **values, **known}
         if "id" not in values:
             row["id"] = new_id()
         stamp = door.clock.stamp()
@@ -164,6 +155,13 @@ class Rows(Generic[R]):
         """Raise TypeError for a key that an update does not take."""
         if not changes.keys() <= self._changeable:
             raise TypeError(_unknown(self.table.name, changes.keys() - self._changeable))
+
+    def _unfit(self, values: Mapping[str, Any]) -> str:
+        unknown = values.keys() - self._allowed
+        if unknown:
+            return _unknown(self.table.name, unknown)
+        missing = ", ".join(sorted(self._required - values.keys()))
+        return f"a new row of {self.table.name} needs {missing}"
 
     def _refuse_none(self, row: Mapping[str, Any]) -> None:
         if None not in row.values():

@@ -1,13 +1,15 @@
-"""What comes back from a thread to the event loop."""
+"""What goes to a thread, and what comes back from it to the event loop."""
 
 import asyncio
 import os
 import threading
+import weakref
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-from cw_store.backends.completions import Completions
+from cw_store.backends.handover import Completions, Jobs
 
 
 def in_a_thread(work: Callable[[], object]) -> None:
@@ -18,6 +20,51 @@ def in_a_thread(work: Callable[[], object]) -> None:
 
 def open_files() -> int:
     return len(os.listdir("/dev/fd"))
+
+
+def test_jobs_are_done_in_order_in_the_thread_that_serves() -> None:
+    jobs = Jobs()
+    done: list[tuple[int, threading.Thread]] = []
+    for number in range(5):
+        jobs.add(lambda n=number: done.append((n, threading.current_thread())))
+    thread = threading.Thread(target=jobs.serve)
+    thread.start()
+    for number in range(5, 10):
+        jobs.add(lambda n=number: done.append((n, threading.current_thread())))
+    jobs.end()
+    thread.join(5)
+    assert done == [(number, thread) for number in range(10)]
+
+
+def test_more_jobs_than_the_pipe_holds_neither_block_nor_get_lost() -> None:
+    jobs = Jobs()
+    done: list[int] = []
+    count = 100_000  # bytes; a pipe on Linux holds 65,536
+    for number in range(count):
+        jobs.add(lambda n=number: done.append(n))
+    jobs.end()
+    jobs.serve()
+    assert done == list(range(count))
+
+
+def test_a_job_that_is_done_is_not_kept_until_the_next_one_comes() -> None:
+    class Job:
+        def __call__(self) -> None:
+            pass
+
+    jobs = Jobs()
+    job = Job()
+    gone = weakref.ref(job)
+    served = threading.Event()
+    thread = threading.Thread(target=jobs.serve)
+    jobs.add(job)
+    jobs.add(served.set)
+    del job
+    thread.start()
+    assert served.wait(5)
+    assert gone() is None
+    jobs.end()
+    thread.join(5)
 
 
 async def test_what_is_added_runs_on_the_loop_in_order() -> None:
@@ -113,7 +160,7 @@ def test_a_closed_loop_is_told_nothing_and_no_file_stays_open(stopped: bool) -> 
         return completions
 
     before = open_files()
-    completions = asyncio.run(make())
-    in_a_thread(lambda: completions.add(lambda: None))
-    del completions
+    add = asyncio.run(make()).add
+    in_a_thread(partial(add, lambda: None))
+    del add
     assert open_files() == before
