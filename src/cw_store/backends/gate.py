@@ -9,42 +9,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from cw_store.backends.waiting import Waiting
+from cw_store.backends.patience import Patience, Patient
 from cw_store.errors import StoreBusyError, StoreClosedError, TurnHolder
 
 
-class Turn(Waiting[Any]):
+class Turn(Patient):
     """A place in the queue, later the right to write; what waits for it is told what then."""
 
-    __slots__ = ("deadline", "given_up", "label", "since", "task_name", "timer")
+    __slots__ = ("label", "since", "task_name")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, label: str | None, timeout: float) -> None:
-        super().__init__(loop)
+        super().__init__(loop, timeout)
         self.label = label
         self.since = loop.time()
-        self.deadline = self.since + timeout
-        task = asyncio.current_task()
+        task = asyncio.current_task(loop)
         self.task_name = task.get_name() if task else None
-        self.given_up = False
-        self.timer: asyncio.TimerHandle | None = None
 
     def granted(self) -> None:
         """Wake the task that waits: the turn is its own until the gate is released."""
         self.value = None
         self.settle()
-
-    def refused(self, error: Exception) -> None:
-        """End the wait with an error."""
-        self.error = error
-        self.settle()
-
-    def give_up(self) -> None:
-        """Leave the queue; the gate passes over a turn that was given up."""
-        self.given_up = True
-        if self.timer is not None:
-            self.timer.cancel()
 
 
 T = TypeVar("T", bound=Turn)
@@ -57,6 +43,7 @@ class WriteGate:
         self._loop = loop
         self._timeout = timeout
         self._queue: deque[Turn] = deque()
+        self._patience = Patience(loop, self._queue, self._too_late)
         self._holder: Turn | None = None
         self._closed = False
 
@@ -82,10 +69,10 @@ class WriteGate:
         if self._closed:
             turn.refused(StoreClosedError("the store is closed"))
         elif self._holder is None:
-            self._grant(turn)
+            self._holder = turn
+            turn.granted()
         else:
-            self._queue.append(turn)
-            turn.timer = self._loop.call_at(turn.deadline, self._expire, turn)
+            self._patience.queue_up(turn)
 
     def free_turn(self, label: str | None) -> Turn | None:
         """Return the turn if nobody has it."""
@@ -104,7 +91,7 @@ class WriteGate:
             if self._holder is turn:
                 self.release(turn)  # granted in the very moment of the cancellation
             else:
-                turn.give_up()
+                turn.given_up = True
             raise
         return turn
 
@@ -116,7 +103,9 @@ class WriteGate:
         while self._queue:
             following = self._queue.popleft()
             if not following.given_up:
-                self._grant(following)
+                following.since = self._loop.time()
+                self._holder = following
+                following.granted()
                 return
 
     def take_while(self, kind: type[T], limit: int) -> list[T]:
@@ -128,7 +117,6 @@ class WriteGate:
                 self._queue.popleft()
             elif isinstance(turn, kind):
                 self._queue.popleft()
-                turn.give_up()
                 taken.append(turn)
             else:
                 break
@@ -137,25 +125,11 @@ class WriteGate:
     def close(self) -> None:
         """Refuse everybody who waits, and whoever comes later."""
         self._closed = True
-        while self._queue:
-            turn = self._queue.popleft()
-            if not turn.given_up:
-                turn.give_up()
-                turn.refused(StoreClosedError("the store was closed while this waited"))
+        self._patience.refuse_all(
+            lambda: StoreClosedError("the store was closed while this waited")
+        )
 
-    def _grant(self, turn: Turn) -> None:
-        if turn.timer is not None:
-            turn.timer.cancel()
-        self._holder = turn
-        if turn.timer is not None:
-            turn.since = self._loop.time()
-        turn.granted()
-
-    def _expire(self, turn: Turn) -> None:
-        if not turn.given_up:
-            turn.give_up()
-            turn.refused(
-                StoreBusyError(
-                    f"the writer's turn did not come within {self._timeout:g} s", self.holder()
-                )
-            )
+    def _too_late(self) -> StoreBusyError:
+        return StoreBusyError(
+            f"the writer's turn did not come within {self._timeout:g} s", self.holder()
+        )

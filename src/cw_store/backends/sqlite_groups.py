@@ -86,7 +86,7 @@ class Call(Turn):
 
     def cancel(self, msg: object = None) -> bool:
         """Leave the queue, or let the work be done without anybody waiting for it."""
-        self.give_up()
+        self.given_up = True
         return super().cancel(msg)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
+from cw_store.backends.patience import Patience, Patient
 from cw_store.backends.sqlite_connection import Connection
-from cw_store.backends.waiting import Waiting
 from cw_store.errors import StoreBusyError, StoreClosedError, StoreError
 
 T = TypeVar("T")
@@ -19,21 +19,21 @@ GROUP_LIMIT = 256
 """Most reads that share one visit."""
 
 
-class ReadCall(Waiting[Any]):
+class ReadCall(Patient):
     """A read that is a transaction by itself and waits for a connection."""
 
-    __slots__ = ("_arguments", "_work", "given_up")
+    __slots__ = ("_arguments", "_work")
 
     def __init__(
         self,
+        loop: asyncio.AbstractEventLoop,
+        timeout: float,
         work: Callable[..., Any],
         arguments: tuple[Any, ...],
-        loop: asyncio.AbstractEventLoop,
     ) -> None:
-        super().__init__(loop)
+        super().__init__(loop, timeout)
         self._work = work
         self._arguments = arguments
-        self.given_up = False
 
     def run(self, cursor: sqlite3.Cursor) -> None:
         """Do the work; runs in the connection's thread."""
@@ -47,10 +47,11 @@ class ReadCall(Waiting[Any]):
         self.given_up = True
         return super().cancel(msg)
 
-    def refuse(self, error: Exception) -> None:
-        """End the wait with an error."""
-        self.error = error
-        self.settle()
+
+class Claim(Patient):
+    """The wait for a connection of one's own."""
+
+    __slots__ = ()
 
 
 class ReaderPool:
@@ -70,7 +71,8 @@ class ReaderPool:
         self._all: list[Connection] = []
         self._idle: list[Connection] = []
         self._opening = 0
-        self._waiting: deque[ReadCall | asyncio.Future[Connection]] = deque()
+        self._waiting: deque[ReadCall | Claim] = deque()
+        self._patience = Patience(self._loop, self._waiting, self._too_late)
         self._closed = False
         self._replacement: asyncio.Future[None] | None = None
 
@@ -93,9 +95,9 @@ class ReaderPool:
             self.give(await self._open())
             return await self.read(work, *arguments)
         self._refuse_closed()
-        call = ReadCall(work, arguments, self._loop)
-        self._waiting.append(call)
-        return await self._in_time(call)
+        call = ReadCall(self._loop, self._timeout, work, arguments)
+        self._patience.queue_up(call)
+        return await call
 
     def idle(self) -> Connection | None:
         """Return a connection for the caller alone if one is free at once."""
@@ -106,13 +108,14 @@ class ReaderPool:
         if self._may_open():
             return await self._open()
         self._refuse_closed()
-        waiter: asyncio.Future[Connection] = self._loop.create_future()
-        self._waiting.append(waiter)
+        claim = Claim(self._loop, self._timeout)
+        self._patience.queue_up(claim)
         try:
-            return await self._in_time(waiter)
-        except BaseException:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.give(waiter.result())  # handed over in the moment of the cancellation
+            return await claim
+        except asyncio.CancelledError:
+            claim.given_up = True
+            if claim.done and claim.error is None:
+                self.give(claim.value)  # handed over in the moment of the cancellation
             raise
 
     def give(self, reader: Connection) -> None:
@@ -120,17 +123,18 @@ class ReaderPool:
         calls: list[ReadCall] = []
         while self._waiting and len(calls) < GROUP_LIMIT:
             waiting = self._waiting[0]
-            if isinstance(waiting, ReadCall):
+            if waiting.given_up:
                 self._waiting.popleft()
-                if not waiting.given_up:
-                    calls.append(waiting)
+            elif isinstance(waiting, ReadCall):
+                self._waiting.popleft()
+                calls.append(waiting)
             elif calls:
                 break
             else:
                 self._waiting.popleft()
-                if not waiting.done():
-                    waiting.set_result(reader)
-                    return
+                waiting.value = reader
+                waiting.settle()
+                return
         if calls:
             reader.visit(
                 _read_all,
@@ -149,12 +153,7 @@ class ReaderPool:
     async def close(self) -> None:
         """Close every connection and refuse those who wait."""
         self._closed = True
-        while self._waiting:
-            waiting = self._waiting.popleft()
-            if isinstance(waiting, ReadCall):
-                waiting.refuse(closed_meanwhile())
-            elif not waiting.done():
-                waiting.set_exception(closed_meanwhile())
+        self._patience.refuse_all(closed_meanwhile)
         self._idle.clear()
         while self._all:
             await self._all.pop().closed()
@@ -190,27 +189,21 @@ class ReaderPool:
         try:
             self.give(await self._open())
         except StoreError as error:
-            waiting = self._waiting.popleft() if self._waiting else None
-            if isinstance(waiting, ReadCall):
-                waiting.refuse(error)
-            elif waiting is not None and not waiting.done():
-                waiting.set_exception(error)
+            while self._waiting:
+                waiting = self._waiting.popleft()
+                if not waiting.given_up:
+                    waiting.refused(error)
+                    break
 
     def _refuse_closed(self) -> None:
         if self._closed:
             raise StoreClosedError("the store is closed")
 
-    async def _in_time(self, waiter: Awaitable[T]) -> T:
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await waiter
-        except TimeoutError as error:
-            if isinstance(error, StoreError):
-                raise
-            raise StoreBusyError(
-                f"none of the {self._limit} reading connections was free within "
-                f"{self._timeout:g} s; long units of work hold them"
-            ) from error
+    def _too_late(self) -> StoreBusyError:
+        return StoreBusyError(
+            f"none of the {self._limit} reading connections was free within "
+            f"{self._timeout:g} s; long units of work hold them"
+        )
 
 
 def closed_meanwhile() -> StoreClosedError:
