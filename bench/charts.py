@@ -170,7 +170,7 @@ def footer_of(machine: dict[str, Any], database: str) -> str:
     product = {"sqlite": "SQLite", "postgres": "PostgreSQL"}[database]
     facts = (
         machine["date"],
-        f"{machine['cpu']}, {machine['cores']} cores",
+        f"{machine['cpu']}, each process on one core",
         f"Python {machine['python']}",
         f"{product} {machine[database]}",
     )

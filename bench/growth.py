@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
-from bench.measure import time_calls
+from bench.measure import keep_to_one_core, time_calls
 from bench.memory import Memory, measure_memory
 from bench.seed import PROVIDER, Seed, make_seed, plant
 from bench.work import LONG_LINE, Call
@@ -59,6 +59,7 @@ def measure_growth(
     folder: Path, sizes: Sequence[int], rounds: int, seconds: float, tell: Callable[[str], None]
 ) -> Growth:
     """Build a database of each size and let them take turns."""
+    keep_to_one_core()
     seed = make_seed(phases=1, agents=4)
     template = folder / "template.db"
 

@@ -15,7 +15,7 @@ from typing import Any, Self, TypedDict
 
 from bench.answers import answers_of
 from bench.contenders import load
-from bench.measure import count_passes, time_calls
+from bench.measure import count_passes, keep_to_one_core, time_calls
 from bench.seed import make_seed
 from bench.work import Work
 
@@ -104,4 +104,5 @@ async def _serve(assignment: Assignment) -> None:
 
 
 if __name__ == "__main__":
+    keep_to_one_core()
     asyncio.run(_serve(json.loads(sys.argv[1])))
