@@ -26,7 +26,8 @@ class StrictClock:
 
     def now(self) -> datetime:
         """Return the clock's reading, in UTC."""
-        return self._reading().astimezone(UTC)
+        reading = self._reading()
+        return reading if reading.tzinfo is UTC else reading.astimezone(UTC)
 
     def stamp(self) -> datetime:
         """Return the reading, or a microsecond after the last stamp if that is later."""

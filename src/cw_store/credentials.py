@@ -16,7 +16,8 @@ from cw_store.types import ValueRules
 KEYS_VARIABLE = "CW_STORE_KEYS"
 _log = logging.getLogger("cw_store")
 _MARK = "cw-store:"
-_SEALED = _MARK + "fernet:"
+SEALED = _MARK + "fernet:"
+"""Begins every text that is encrypted."""
 _PLAIN = _MARK + "plain:"
 
 
@@ -42,13 +43,13 @@ def rules_for(keys: Sequence[str | bytes], max_text_bytes: int) -> ValueRules:
         raise ValueError("encryption_keys are Fernet keys: 32 bytes in url-safe base64") from error
 
     def seal(text: str) -> str:
-        return _SEALED + fernet.encrypt(text.encode()).decode()
+        return SEALED + fernet.encrypt(text.encode()).decode()
 
     def unseal(text: str) -> str:
-        if not text.startswith(_SEALED):
+        if not text.startswith(SEALED):
             return _unseal_plain(text)
         try:
-            return fernet.decrypt(text.removeprefix(_SEALED)).decode()
+            return fernet.decrypt(text.removeprefix(SEALED)).decode()
         except InvalidToken as error:
             raise StoreError(
                 "stored credentials are encrypted with a key that is not among encryption_keys"
@@ -74,7 +75,7 @@ class _PlainSeal:
 
 
 def _unseal_plain(text: str) -> str:
-    if text.startswith(_SEALED):
+    if text.startswith(SEALED):
         raise StoreError(
             "stored credentials are encrypted and this store has no encryption_keys; "
             f"pass them or set ${KEYS_VARIABLE}"

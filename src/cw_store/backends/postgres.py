@@ -32,6 +32,7 @@ from cw_store.errors import (
     StoreError,
     UnitOfWorkError,
 )
+from cw_store.repos.sql.accounts import ANY_SEALED
 from cw_store.repos.sql.door import Executor, Prepared, Query
 from cw_store.schema import metadata
 from cw_store.types import ValueRules, read_json, use_rules
@@ -108,6 +109,8 @@ class PostgresBackend:
         self.sessions = Sessions("postgresql+asyncpg", lambda: connect(server, busy_timeout))
         self.dialect: Dialect = self.sessions.dialect
         use_rules(self.dialect, rules)
+        self._may_be_sealed = True
+        self._has_keys = rules.seals
         self._pool: Any = None
         self._closed = False
         # asyncpg's own queue lets a task that gives a connection back overtake those who wait.
@@ -131,6 +134,9 @@ class PostgresBackend:
                 command_timeout=self.timeout + 5.0,
                 server_settings=server_settings(self.timeout),
             )
+        any_sealed = self.prepare(ANY_SEALED)
+        found = await self.rows(any_sealed, any_sealed.bind({}))
+        self._may_be_sealed = self._has_keys or bool(found)
 
     async def close(self) -> None:
         """Close every connection; what has not committed is rolled back."""
@@ -214,7 +220,7 @@ class PostgresBackend:
 
     async def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> list[R]:
         """Run one statement by itself and return its rows as records."""
-        if prepared.fallible and prepared.query.writes:
+        if prepared.fallible and prepared.query.writes and self._may_be_sealed:
             async with self._atomic() as transaction:  # a row that cannot be read undoes it
                 return await transaction.rows(prepared, parameters)
         return await self._alone(prepared, _rows, parameters)

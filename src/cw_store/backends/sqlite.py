@@ -20,6 +20,7 @@ from cw_store.backends.sqlite_maintenance import Maintenance
 from cw_store.backends.sqlite_readers import ReaderPool
 from cw_store.backends.sqlite_statements import count_changes, fetch_rows, run_many
 from cw_store.backends.sqlite_transactions import ReadTransaction, WriteTransaction
+from cw_store.repos.sql.accounts import ANY_SEALED
 from cw_store.repos.sql.door import Executor, Prepared, Query
 from cw_store.types import ValueRules, use_rules
 
@@ -47,6 +48,8 @@ class SqliteBackend:
         self.sessions = Sessions("sqlite+aiosqlite")
         self.dialect: Dialect = self.sessions.dialect
         use_rules(self.dialect, rules)
+        self._may_be_sealed = True
+        self._has_keys = rules.seals
         self._open = partial(open_connection, path, synchronous=synchronous, timeout=busy_timeout)
         self.gate = WriteGate(self._loop, busy_timeout)
         self.readers = ReaderPool(partial(self._open, read_only=True), readers, busy_timeout)
@@ -58,6 +61,11 @@ class SqliteBackend:
         """Open the writing connection."""
         self._writer = await self._open(read_only=False)
         await self.maintenance.start(self._writer)
+        any_sealed = self.prepare(ANY_SEALED)
+        found = await self._writer.visit(
+            fetch_rows, any_sealed, any_sealed.bind({}), self._writer.cursor_of_visits
+        )
+        self._may_be_sealed = self._has_keys or bool(found)
         self.neighbours = Neighbours(self.path.with_name(self.path.name + "-turns"))
 
     async def close(self) -> None:
@@ -125,7 +133,9 @@ class SqliteBackend:
     def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> Awaitable[list[R]]:
         """Run one statement by itself and return its rows as records."""
         if prepared.query.writes:
-            return self._write(fetch_rows, prepared, parameters, compound=prepared.fallible)
+            # A row that cannot be read, for want of its key, undoes the write.
+            compound = prepared.fallible and self._may_be_sealed
+            return self._write(fetch_rows, prepared, parameters, compound=compound)
         return self.readers.read(fetch_rows, prepared, parameters)
 
     def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> Awaitable[int]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Unpack
 
-from sqlalchemy import bindparam, false, func, select, true, update
+from sqlalchemy import Text, bindparam, false, func, select, true, type_coerce, update
 
+from cw_store.credentials import SEALED
 from cw_store.repos.accounts import Account, AccountChanges, NewAccount
 from cw_store.repos.sql.door import NEW_VALUE, Door, Query
 from cw_store.repos.sql.expressions import PRESENT, Later, MicrosecondAfter
@@ -102,6 +103,19 @@ LOCKED_SECRETS = Query(
     .order_by(accounts.c.id)
     .limit(bindparam("limit", type_=WholeNumber()))
     .with_for_update(),
+    accounts,
+)
+
+
+ANY_SEALED = Query(
+    int,
+    select(PRESENT)
+    .select_from(accounts)
+    .where(
+        type_coerce(accounts.c.credentials, Text).startswith(SEALED)
+        | type_coerce(accounts.c.config_json, Text).startswith(SEALED)
+    )
+    .limit(1),
     accounts,
 )
 
