@@ -22,7 +22,7 @@ ENOUGH = 85.0
 """Percent of the mutants that have to be killed."""
 
 MOST_TESTS = 60
-"""So many tests a mutant has to get past: those of its own file, then the fastest of others."""
+"""So many tests a mutant has to get past: of its own file, then of its folder, then the fastest."""
 
 FEW = "cw_store.backends.sqlite_statements.x_undo_to*"
 """Mutants that few tests reach: run first, because mutmut finds out only then who reaches what."""
@@ -59,8 +59,9 @@ def choose_tests() -> None:
     seconds: dict[str, float] = statistics["duration_by_test"]
     reached_by: dict[str, list[str]] = statistics["tests_by_mangled_function_name"]
     for function, tests in reached_by.items():
-        module = function.split(".")[-2]
-        tests.sort(key=lambda test: (f"/test_{module}.py" not in test, seconds[test]))
+        *_, folder, module, _ = function.split(".")
+        own, near = f"/test_{module}.py", f"tests/{folder}/"
+        tests.sort(key=lambda test: (own not in test, near not in test, seconds[test]))
         del tests[MOST_TESTS:]
     STATISTICS.write_text(json.dumps(statistics))
 

@@ -105,10 +105,13 @@ async def test_without_the_right_key_reading_is_an_error_that_gives_nothing_away
 
 
 @pytest.mark.parametrize("database", ["file", "postgres"], indirect=True)
-async def test_a_write_whose_answer_cannot_be_read_changes_nothing(database: str) -> None:
+@pytest.mark.parametrize("keys", [(OTHER,), ()])
+async def test_a_write_whose_answer_cannot_be_read_changes_nothing(
+    database: str, keys: tuple[str, ...]
+) -> None:
     async with Store(database, encryption_keys=[KEY]) as store:
         account = await add_account(store, credentials=SECRET)
-    async with Store(database, encryption_keys=[OTHER]) as store:
+    async with Store(database, encryption_keys=keys) as store:
         with pytest.raises(StoreError):
             await store.accounts.update(account.id, sort_order=1)
         with pytest.raises(StoreError):
