@@ -31,6 +31,8 @@ MICROSECOND = timedelta(microseconds=1)
 # accounts stamps a microsecond after the latest use.
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 TOO_LATE = datetime(9999, 12, 31, tzinfo=UTC)
+EARLIEST_DAY = (EARLIEST - EPOCH).days
+TOO_LATE_DAY = (TOO_LATE - EPOCH).days
 OUT_OF_RANGE = "is not from 0001-01-02 to 9999-12-30 in UTC"
 MAX_TEXT_BYTES = 16 * 1024 * 1024
 MAX_JSON_DEPTH = 100
@@ -189,12 +191,17 @@ class Id(PlainText):
 
     def bind_processor(self, dialect: Dialect) -> Callable[..., str | None]:
         """Refuse an empty id."""
-        check_as_text = super().bind_processor(dialect)
+        max_bytes = _rules_of(dialect).max_text_bytes
 
         def check(value: Any) -> str | None:
+            if value is None:
+                return None
+            if type(value) is str and value.isascii() and 0 < len(value) <= max_bytes:
+                if "\0" not in value:
+                    return value
             if value == "":
                 raise Refused("must not be empty")
-            return check_as_text(value)
+            return check_text(value, max_bytes)
 
         return check
 
@@ -284,7 +291,14 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None if value is None else _in_utc(value)
 
         def to_microseconds(value: Any) -> int | None:
-            return None if value is None else _microseconds(_in_utc(value))
+            if value is None:
+                return None
+            if type(value) is not datetime or value.tzinfo is not UTC:
+                value = _in_utc(value)
+            since = value - EPOCH
+            if not EARLIEST_DAY <= since.days < TOO_LATE_DAY:
+                raise Refused(OUT_OF_RANGE)
+            return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
 
         return to_utc if dialect.name == "postgresql" else to_microseconds
 
@@ -306,11 +320,6 @@ def _in_utc(value: object) -> datetime:
     if not EARLIEST <= value < TOO_LATE:
         raise Refused(OUT_OF_RANGE)
     return value
-
-
-def _microseconds(moment: datetime) -> int:
-    since = moment - EPOCH
-    return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 # The same rows are read again and again, and most rows have the same time twice.

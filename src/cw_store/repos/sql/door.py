@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields, is_dataclass, make_dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Dialect, Table
@@ -115,6 +116,21 @@ class Prepared(Generic[R]):
         for position, constant in self.constants:
             bound.insert(position, constant)
         return bound
+
+    def bind_all(self, batch: Iterable[Mapping[str, Any]]) -> list[Sequence[Any]]:
+        """Do what `bind` does for each entry; of many it is the quicker way."""
+        entries = list(batch)
+        if self.constants:
+            return [self.bind(values) for values in entries]
+        try:
+            columns = [
+                map(process, map(itemgetter(name), entries)) for name, process in self.parameters
+            ]
+            return list(zip(*columns, strict=True))
+        except Refused:
+            for values in entries:
+                self._refuse(values)
+            raise
 
     def _refuse(self, values: Mapping[str, Any]) -> None:
         for name, process in self.parameters:
@@ -246,7 +262,7 @@ class Door:
     async def many(self, query: Query[Any], batch: Iterable[Mapping[str, Any]]) -> None:
         """Run the statement once for each entry, all or nothing, in one visit."""
         prepared = self._executor.prepare(query)
-        bound = [prepared.bind(values) for values in batch]
+        bound = prepared.bind_all(batch)
         if bound:
             await self._executor.many(prepared, bound)
 
@@ -268,7 +284,7 @@ class Door:
         The statement is an INSERT of every column, so its parameters are the stored row.
         """
         prepared = self._executor.prepare(query)
-        bound = [prepared.bind(values) for values in batch]
+        bound = prepared.bind_all(batch)
         if bound:
             await self._executor.many(prepared, bound)
         return prepared.load(bound)
@@ -276,8 +292,7 @@ class Door:
     def check(self, query: Query[Any], batch: Iterable[Mapping[str, Any]]) -> None:
         """Raise InvalidValueError for what `insert_all` would refuse, and write nothing."""
         prepared = self._executor.prepare(query)
-        for values in batch:
-            prepared.bind(values)
+        prepared.bind_all(batch)
 
     async def serialize(self, name: str) -> None:
         """Let only one transaction at a time past this point for `name`, until it ends."""
