@@ -1055,3 +1055,23 @@ async def test_a_claim_in_a_unit_that_only_reads_is_refused_at_once(store: Store
                 with pytest.raises(ReadOnlyError):
                     await uow.tasks.create_dependency("a", "b")
             assert await uow.accounts.find_all() == []
+
+
+async def test_a_second_call_does_not_slip_into_a_savepoint_that_was_waiting_for_the_first(
+    store: Store,
+) -> None:
+    async with store.unit_of_work() as uow:
+
+        async def two() -> None:
+            await uow.initiatives.create(name="first")
+            await uow.initiatives.create(name="second")
+
+        async def undone() -> None:
+            with pytest.raises(ZeroDivisionError):
+                async with uow.savepoint():
+                    await uow.initiatives.create(name="undone")
+                    raise ZeroDivisionError
+
+        await asyncio.gather(two(), undone())
+    names = [initiative.name for initiative in await store.initiatives.find_all()]
+    assert names == ["first", "second"]

@@ -200,10 +200,9 @@ class _Unit:
     async def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> list[R]:
         if self._session is not None:
             await self._flush(self._session)
-        if self._lock.locked() or self._savepoints:
-            await self._acquire(self._lock)
-        else:
-            await self._lock.acquire()
+        await self._lock.acquire()
+        if self._savepoints:
+            await self._stand_back(self._lock)
         try:
             self._check()
             return await self.transaction.rows(prepared, parameters)
@@ -216,10 +215,9 @@ class _Unit:
     async def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> int:
         if self._session is not None:
             await self._flush(self._session)
-        if self._lock.locked() or self._savepoints:
-            await self._acquire(self._lock)
-        else:
-            await self._lock.acquire()
+        await self._lock.acquire()
+        if self._savepoints:
+            await self._stand_back(self._lock)
         try:
             self._check()
             return await self.transaction.count(prepared, parameters)
@@ -256,11 +254,15 @@ class _Unit:
             yield _Uninterrupted(self)
 
     async def _acquire(self, lock: asyncio.Lock) -> None:
-        """Take the lock when no savepoint is open that others have set.
+        await lock.acquire()
+        if self._savepoints:
+            await self._stand_back(lock)
+
+    async def _stand_back(self, lock: asyncio.Lock) -> None:
+        """Give the lock up, and return with it when no savepoint is open that others have set.
 
         What is done while one is open would be undone with it.
         """
-        await lock.acquire()
         while self._savepoints and self._savepoints[-1] not in _savepoints_around.get():
             open_savepoint = self._savepoints[-1]
             lock.release()

@@ -68,5 +68,5 @@ class Patience(Generic[T]):
             patient = queue.popleft()
             if not patient.given_up:
                 patient.refused(self._why())
-        if queue:
+        if queue and self._timer is None:  # whoever was refused may be back already
             self._timer = self._loop.call_at(queue[0].deadline, self._look)
