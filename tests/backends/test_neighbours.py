@@ -106,6 +106,73 @@ def test_a_file_that_was_cut_short_is_mended(path: Path) -> None:
     neighbours.close()
 
 
+def test_a_ticket_that_leaves_leaves_nothing(one: Neighbours, path: Path) -> None:
+    ticket = one.join()
+    assert ticket is not None
+    ticket.leave()
+    assert path.read_bytes() == bytes(16 * 64)
+
+
+def test_who_comes_later_keeps_the_tickets_in_the_file(one: Neighbours, path: Path) -> None:
+    assert one.join() is not None
+    late = Neighbours(path)
+    assert not late.nobody_waits()
+    late.close()
+
+
+STALE = 250_000_000
+AGES = {  # nanoseconds since a sign of life: does it wait, is its slot free
+    0: (True, False),
+    STALE: (True, False),
+    STALE + 1: (False, False),
+    4 * STALE: (False, False),
+    4 * STALE + 1: (False, True),
+}
+
+
+@pytest.mark.parametrize("age", AGES)
+def test_the_age_of_the_last_sign_of_life_decides_what_a_ticket_is_worth(
+    one: Neighbours, path: Path, monkeypatch: pytest.MonkeyPatch, age: int
+) -> None:
+    waits, is_free = AGES[age]
+    now = 10**12
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now)
+    tickets = struct.pack("<qq", 1, now - age) * 64
+    path.write_bytes(tickets)
+    assert one.nobody_waits() is not waits
+    assert path.read_bytes() == (bytes(16 * 64) if is_free else tickets)
+    path.write_bytes(tickets)
+    assert (one.join() is not None) is is_free
+
+
+def test_what_comes_after_the_end_goes_into_no_file(
+    path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    neighbours = Neighbours(path)
+    ticket = neighbours.join()
+    assert ticket is not None
+    neighbours.close()
+    held = path.read_bytes()
+    ticket.leave()
+    assert neighbours.join() is None
+    assert neighbours.nobody_waits()
+    assert path.read_bytes() == held
+    assert capfd.readouterr().out == ""
+
+
+def test_a_process_without_a_standard_input_queues_up_too(path: Path) -> None:
+    kept = os.dup(0)
+    os.close(0)
+    try:
+        neighbours = Neighbours(path)  # the file has the lowest free number: 0
+        assert neighbours.join() is not None
+        assert not neighbours.nobody_waits()
+        neighbours.close()
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+
+
 # Two processes.
 
 WAITER = """
