@@ -1,7 +1,8 @@
 """What only PostgreSQL has: schemas, SQLSTATEs, and connections that others can end."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
@@ -21,6 +22,10 @@ from cw_store import (
     UnitOfWorkError,
     ensure_schema,
 )
+from cw_store.backends import postgres
+from cw_store.backends.postgres import PostgresBackend, PostgresTransaction
+from cw_store.repos.sql.initiatives import BY_STATUS
+from cw_store.types import ValueRules
 from postgres_server import PostgresServer
 
 OTHER_SCHEMA = "&options=-csearch_path%3Dother"
@@ -255,3 +260,340 @@ async def test_what_the_server_refuses_at_commit_is_told_apart_too(refusing: Sto
                 await uow.initiatives.create(name=state)
         assert type(raised.value) is kind, state
         assert uow.committed is False
+
+
+# What an error means, also of those that no server gives at will.
+
+
+def server_error(state: str | None, **fields: str) -> Exception:
+    """Return the driver's error for what a server says; without a state it knows none."""
+    if state is None:
+        return cast(Any, asyncpg).PostgresError("refused")
+    said = {"S": "ERROR", "V": "ERROR", "M": "refused", "C": state, **fields}
+    return cast(Any, asyncpg).PostgresError.new(said)
+
+
+MEANINGS: list[tuple[BaseException, type[StoreError], str]] = [
+    (server_error("57014"), StoreBusyError, "gave the statement up"),
+    (server_error("28000"), StoreError, "refused the connection"),
+    (server_error("28P01"), StoreError, "refused the connection"),
+    (server_error("3D000"), StoreError, "refused the connection"),
+    (TimeoutError(), StoreBusyError, "did not answer in time"),
+    (OSError("unplugged"), StoreBusyError, "not there .* unplugged"),
+    (server_error(None), StoreError, "failed with PostgresError: refused"),
+]
+
+
+@pytest.mark.parametrize(("error", "kind", "message"), MEANINGS)
+def test_an_error_tells_what_it_means(
+    error: BaseException, kind: type[StoreError], message: str
+) -> None:
+    with pytest.raises(StoreError, match=message) as raised, postgres.refusals():
+        raise error
+    assert type(raised.value) is kind
+    assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    ("fields", "column"),
+    [
+        ({"c": "title"}, "title"),
+        ({"c": "title", "n": "pk_phase_dependencies"}, "title"),
+        ({"n": "pk_phase_dependencies"}, "phase_id, depends_on_phase_id"),
+        ({}, "?"),
+    ],
+)
+def test_a_value_that_the_schema_does_not_allow_is_told_with_its_column(
+    fields: dict[str, str], column: str
+) -> None:
+    with pytest.raises(InvalidValueError) as raised, postgres.refusals():
+        raise server_error("23502", **fields)
+    error = raised.value
+    assert (error.table, error.column, error.value) == ("?", column, None)
+    assert error.reason == "is not allowed by the schema"
+
+
+async def test_an_error_in_a_unit_names_the_table(refusing: Store) -> None:
+    error = await refusal_in_a_unit(refusing, name="23505")
+    assert isinstance(error, AlreadyExistsError) and error.table == "initiatives"
+
+
+# Connecting.
+
+
+def test_the_driver_is_given_its_own_scheme_and_the_password() -> None:
+    url = sa.make_url("postgresql+asyncpg://me:secret@there:1/it")
+    assert postgres.driver_url(url) == "postgresql://me:secret@there:1/it"
+
+
+def test_a_connection_waits_for_a_lock_for_the_busy_timeout_and_never_for_ever() -> None:
+    settings = {"application_name": "cw_store", "lock_timeout": "2500"}
+    assert postgres.server_settings(2.5) == settings
+    assert postgres.server_settings(0)["lock_timeout"] == "1", "0 would be without an end"
+
+
+async def test_a_connection_beside_the_pool_has_the_same_settings(migrated_server: str) -> None:
+    connection = await postgres.connect(sa.make_url(migrated_server), 2.5)
+    assert await connection.fetchval("SHOW application_name") == "cw_store"
+    assert await connection.fetchval("SHOW lock_timeout") == "2500ms"
+    await connection.close()
+
+
+@pytest.fixture
+def silent_server() -> Iterator[sa.URL]:
+    """The URL of a server that lets everybody in and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        yield sa.make_url(f"postgresql://nobody:@127.0.0.1:{port}/nothing?ssl=disable")
+
+
+async def test_nobody_waits_for_ever_for_a_server_that_says_nothing(silent_server: sa.URL) -> None:
+    async with asyncio.timeout(5):
+        with pytest.raises(StoreBusyError, match="did not answer"), postgres.refusals():
+            await postgres.connect(silent_server, 0.02)
+        with pytest.raises(StoreBusyError, match="did not answer"):
+            await new_backend(silent_server, busy_timeout=0.02).open()
+
+
+# The pool and its connections.
+
+
+def new_backend(url: str | sa.URL, pool_size: int = 1, busy_timeout: float = 5.0) -> Any:
+    return PostgresBackend(
+        sa.make_url(url), pool_size=pool_size, busy_timeout=busy_timeout, rules=ValueRules()
+    )
+
+
+@pytest.fixture
+async def backend(migrated_server: str) -> AsyncIterator[PostgresBackend]:
+    """A backend with one connection, which has to be there for the next when a test ends."""
+    backend = new_backend(migrated_server)
+    async with asyncio.timeout(5):
+        await backend.open()
+        yield backend
+        assert backend.connections_in_use == 0
+        await pid_of_the_next_connection(backend)
+        await backend.close()
+
+
+async def pid_of_the_next_connection(backend: PostgresBackend) -> int:
+    connection = await backend.acquire()
+    pid = await connection.fetchval("SELECT pg_backend_pid()")
+    await backend.release(connection)
+    return pid
+
+
+async def last_statement(server: str, pid: int) -> str | None:
+    """Return what a connection ran last, as others see it."""
+    connection = await cast(Any, asyncpg).connect(server)
+    query = "SELECT query FROM pg_stat_activity WHERE pid = $1"
+    statement = await connection.fetchval(query, pid)
+    await connection.close()
+    return statement
+
+
+async def test_a_backend_that_was_never_opened_can_be_closed() -> None:
+    backend = new_backend("postgresql://nobody@/nowhere")
+    assert backend.is_closed is False
+    await backend.close()
+    assert backend.is_closed is True
+
+
+async def test_an_abandoned_backend_gives_no_connections(migrated_server: str) -> None:
+    backend = new_backend(migrated_server)
+    backend.abandon()
+    assert backend.is_closed is True
+    with pytest.raises(StoreClosedError):
+        await backend.acquire()
+
+
+async def test_a_query_is_compiled_once(backend: PostgresBackend) -> None:
+    assert backend.prepare(BY_STATUS) is backend.prepare(BY_STATUS)
+
+
+async def test_a_pool_is_as_large_as_was_asked_for(migrated_server: str) -> None:
+    backend = new_backend(migrated_server, pool_size=11, busy_timeout=2)
+    await backend.open()
+    held = [await backend.acquire() for _ in range(11)]
+    assert backend.connections_in_use == 11
+    for connection in held:
+        await backend.release(connection)
+    assert backend.connections_in_use == 0
+    await backend.close()
+
+
+async def test_a_connection_that_the_server_refuses_says_why(
+    postgres_server: PostgresServer,
+) -> None:
+    url = postgres_server.create_database()
+    backend = new_backend(url, pool_size=2)
+    await backend.open()
+    held = await backend.acquire()
+    postgres_server.drop_database(url)
+    with pytest.raises(StoreError, match="refused the connection") as raised:
+        await backend.acquire()
+    assert getattr(raised.value.__cause__, "sqlstate", None) == "3D000"
+    await backend.release(held)
+    await backend.close()
+
+
+async def test_a_connection_is_closed_when_nobody_needed_it_for_long(
+    migrated_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "IDLE_SECONDS", 0.01)
+    backend = new_backend(migrated_server, pool_size=2)
+    await backend.open()
+    held = [await backend.acquire() for _ in range(2)]  # the last one stays, however idle
+    pids = [await connection.fetchval("SELECT pg_backend_pid()") for connection in held]
+    for connection in held:
+        await backend.release(connection)
+    async with asyncio.timeout(5):
+        while None not in [await last_statement(migrated_server, pid) for pid in pids]:
+            pass
+    await backend.close()
+
+
+async def test_a_call_by_itself_is_one_visit_to_the_server(migrated_server: str) -> None:
+    async with Store(migrated_server, pool_size=1) as store:
+        async with store.unit_of_work() as uow:
+            pid = await uow.session.scalar(sa.text("SELECT pg_backend_pid()"))
+        assert await last_statement(migrated_server, pid) == "COMMIT"
+        assert await store.accounts.find_all() == []
+        statement = await last_statement(migrated_server, pid)
+        assert statement is not None and statement.startswith("SELECT accounts.")
+
+
+async def test_json_is_read_as_its_value(migrated_server: str) -> None:
+    async with Store(migrated_server) as store:
+        initiative = await store.initiatives.create(name="a")
+        phase = await store.phases.create(
+            initiative_id=initiative.id, name="p", content={"large": 1e300}
+        )
+        assert await store.phases.find_by_id(phase.id) == phase
+        await store.phases.delete(phase.id)
+
+
+async def test_a_call_that_loses_its_connection_does_not_leave_it_to_the_next(
+    refusing: Store,
+) -> None:
+    async def pid() -> int:
+        async with refusing.unit_of_work() as uow:
+            return await uow.session.scalar(sa.text("SELECT pg_backend_pid()"))
+
+    before = await pid()
+    await refusal_of_a_call(refusing, name="22012")
+    assert await pid() == before
+    await refusal_of_a_call(refusing, name="08006")
+    assert await pid() != before
+
+
+# A transaction.
+
+
+async def test_a_unit_that_reads_has_one_snapshot_and_a_writer_sees_what_others_commit(
+    migrated_server: str,
+) -> None:
+    show = sa.text(
+        "SELECT current_setting('transaction_isolation'), current_setting('transaction_read_only')"
+    )
+    async with Store(migrated_server) as store:
+        for read_only, expected in (
+            (True, ("repeatable read", "on")),
+            (False, ("read committed", "off")),
+        ):
+            async with store.unit_of_work(read_only=read_only) as uow:
+                assert (await uow.session.execute(show)).one() == expected
+
+
+async def test_a_connection_that_is_lost_at_the_beginning_is_replaced(
+    backend: PostgresBackend,
+) -> None:
+    lost = await pid_of_the_next_connection(backend)
+    transaction = PostgresTransaction(
+        backend,
+        f"DO $$ BEGIN IF pg_backend_pid() = {lost} THEN"
+        " RAISE EXCEPTION 'lost' USING ERRCODE = '08006'; END IF; END $$; BEGIN",
+    )
+    connection = await transaction.begun()
+    assert await connection.fetchval("SELECT pg_backend_pid()") != lost
+    await transaction.rollback()
+
+
+async def test_a_beginning_that_the_server_refuses_is_not_tried_again(
+    backend: PostgresBackend,
+) -> None:
+    transaction = PostgresTransaction(backend, "SELECT 1 / 0")
+    with pytest.raises(StoreError, match="22012: division by zero"):
+        await transaction.begun()
+    assert not transaction.active
+
+
+End = Callable[[PostgresTransaction], Coroutine[Any, Any, None]]
+COMMIT, ROLLBACK = PostgresTransaction.commit, PostgresTransaction.rollback
+
+
+@pytest.mark.parametrize(
+    ("before", "meanwhile"),
+    [((COMMIT,), (COMMIT,)), ((ROLLBACK,), (ROLLBACK,)), ((), (COMMIT, ROLLBACK))],
+)
+async def test_a_unit_that_ended_takes_no_connection_any_more(
+    backend: PostgresBackend, before: tuple[End, ...], meanwhile: tuple[End, ...]
+) -> None:
+    held = await backend.acquire()
+    transaction = backend.transaction(read_only=False, label=None)
+    for end in before:
+        await end(transaction)
+    waiting = asyncio.ensure_future(transaction.begun())
+    await asyncio.sleep(0)
+    for end in meanwhile:
+        await end(transaction)
+    await backend.release(held)
+    with pytest.raises(UnitOfWorkError, match="ended while this waited"):
+        await waiting
+
+
+async def test_a_rollback_keeps_the_connection(backend: PostgresBackend) -> None:
+    transaction = backend.transaction(read_only=False, label=None)
+    connection = await transaction.begun()
+    pid = await connection.fetchval("SELECT pg_backend_pid()")
+    await transaction.rollback()
+    assert await pid_of_the_next_connection(backend) == pid
+
+
+async def test_what_the_server_refuses_of_a_savepoint_is_told(backend: PostgresBackend) -> None:
+    transaction = backend.transaction(read_only=False, label=None)
+    with pytest.raises(StoreError, match="3B001"):
+        await transaction.release("nowhere")
+    await transaction.rollback()
+
+
+async def test_a_commit_that_the_server_turns_into_a_rollback_is_an_error(
+    backend: PostgresBackend,
+) -> None:
+    transaction = backend.transaction(read_only=False, label=None)
+    connection = await transaction.begun()
+    with pytest.raises(cast(Any, asyncpg).PostgresError):
+        await connection.execute("SELECT 1 / 0")
+    with pytest.raises(UnitOfWorkError, match="rolled this unit of work back"):
+        await transaction.commit()
+    assert transaction.committed is False
+
+
+@pytest.mark.parametrize("end", [COMMIT, ROLLBACK])
+async def test_a_transaction_whose_end_is_lost_has_not_committed(
+    backend: PostgresBackend, end: End
+) -> None:
+    transaction = backend.transaction(read_only=False, label=None)
+    (await transaction.begun()).terminate()
+    if end is COMMIT:
+        with pytest.raises(UnitOfWorkError, match="not known"):
+            await end(transaction)
+    else:
+        await end(transaction)
+    assert transaction.committed is False
+
+
+async def test_a_transaction_is_its_own_atomic_executor(backend: PostgresBackend) -> None:
+    transaction = backend.transaction(read_only=False, label=None)
+    async with transaction.atomic() as executor:
+        assert executor is transaction
