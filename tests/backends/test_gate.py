@@ -130,9 +130,9 @@ async def test_closing_refuses_those_who_wait_and_those_who_come() -> None:
     tasks[0].cancel()
     await until_idle()
     busy.close()
-    with pytest.raises(StoreClosedError, match="while this waited"):
+    with pytest.raises(StoreClosedError, match=r"^the store was closed while this waited$"):
         await tasks[1]
-    with pytest.raises(StoreClosedError):
+    with pytest.raises(StoreClosedError, match=r"^the store is closed$"):
         await busy.turn("newcomer")
     busy.release(turn)
 
@@ -203,3 +203,30 @@ async def test_a_shared_turn_that_waits_too_long_is_refused() -> None:
     assert late.answer == "refused"
     busy.release(turn)
     assert busy.is_free
+
+
+async def test_the_time_that_a_holder_waited_is_not_counted() -> None:
+    busy = gate()
+    turn = await busy.turn("first")
+    second = Shared()
+    busy.ask(second)
+    second.since -= 100
+    busy.release(turn)
+    holder = busy.holder()
+    assert holder is not None and holder.seconds < 50
+    busy.release(second)
+
+
+async def test_a_turn_asked_for_outside_of_a_task_has_no_tasks_name() -> None:
+    free = gate()
+    asked = asyncio.Event()
+
+    def ask() -> None:
+        free.ask(Shared())
+        asked.set()
+
+    asyncio.get_running_loop().call_soon(ask)
+    async with asyncio.timeout(10):
+        await asked.wait()
+    holder = free.holder()
+    assert holder is not None and holder.task_name is None

@@ -5,9 +5,9 @@ import gc
 import inspect
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -16,17 +16,18 @@ from typing import Any
 import aiosqlite
 import pytest
 
-from cw_store import StoreBusyError, StoreError
+from cw_store import StoreBusyError, StoreClosedError, StoreError
 from cw_store.backends.sqlite_connection import (
     Connection,
     connect_patiently,
     create_private_file,
     open_connection,
 )
+from programs import run_program
 
 
-async def opened(path: Path, *, read_only: bool = False) -> Connection:
-    return await open_connection(path, read_only=read_only, synchronous="NORMAL", timeout=5)
+async def opened(path: Path, *, read_only: bool = False, synchronous: str = "NORMAL") -> Connection:
+    return await open_connection(path, read_only=read_only, synchronous=synchronous, timeout=5)
 
 
 @pytest.fixture
@@ -139,19 +140,28 @@ async def test_every_connection_has_its_settings(tmp_path: Path) -> None:
         connection = await opened(tmp_path / "cw.db", read_only=read_only)
         settings = {
             name: await connection.visit(partial(value, connection.raw, f"PRAGMA {name}"))
-            for name in ("journal_mode", "foreign_keys", "synchronous", "query_only")
+            for name in (
+                "journal_mode",
+                "foreign_keys",
+                "synchronous",
+                "query_only",
+                "temp_store",
+                "busy_timeout",
+            )
         }
         assert settings == {
             "journal_mode": "wal",
             "foreign_keys": 1,
             "synchronous": 1,
             "query_only": int(read_only),
+            "temp_store": 2,
+            "busy_timeout": 5000 if read_only else 5,
         }
         assert connection.raw.isolation_level is None
         await connection.closed()
-    full = connect_patiently(tmp_path / "cw.db", read_only=False, synchronous="FULL", timeout=1)
-    assert value(full, "PRAGMA synchronous") == 2
-    full.close()
+    full = await opened(tmp_path / "cw.db", synchronous="FULL")
+    assert await full.visit(partial(value, full.raw, "PRAGMA synchronous")) == 2
+    await full.closed()
 
 
 async def test_closing_rolls_back_and_ends_the_thread(tmp_path: Path) -> None:
@@ -168,6 +178,24 @@ async def test_closing_rolls_back_and_ends_the_thread(tmp_path: Path) -> None:
         other.execute("BEGIN IMMEDIATE")
         assert value(other, "SELECT count(*) FROM kept") == 0
     other.close()
+
+
+@pytest.mark.parametrize("how", ["closed", "abandoned"])
+async def test_a_visit_that_comes_too_late_is_refused_and_reports_its_end(
+    tmp_path: Path, how: str
+) -> None:
+    connection = await opened(tmp_path / "cw.db")
+    if how == "closed":
+        await connection.closed()
+    else:
+        connection.abandon()
+    ended = asyncio.Event()
+    async with asyncio.timeout(5):
+        with pytest.raises(StoreClosedError, match=r"^the store was closed meanwhile$"):
+            await connection.visit(threading.current_thread, then=ended.set)
+        await ended.wait()
+        with pytest.raises(StoreClosedError):
+            await connection.visit(threading.current_thread)
 
 
 async def test_closing_is_finished_even_when_it_is_cancelled(tmp_path: Path) -> None:
@@ -252,19 +280,21 @@ def test_a_connection_whose_loop_was_closed_while_it_opened_is_closed(tmp_path: 
     other.close()
 
 
-def test_a_file_that_is_just_being_converted_is_waited_for(tmp_path: Path) -> None:
+def test_a_file_that_is_just_being_converted_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "cw.db"
-    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other = sqlite3.connect(path, isolation_level=None)
     other.execute("CREATE TABLE t (x)")
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(StoreBusyError):
         connect_patiently(path, read_only=False, synchronous="NORMAL", timeout=0.05)
-    with ThreadPoolExecutor(1) as executor:
-        waiting = executor.submit(
-            connect_patiently, path, read_only=False, synchronous="NORMAL", timeout=10
-        )
+
+    def pause(_: float) -> None:  # the other is done when this one pauses for the first time
         other.execute("COMMIT")
-        waiting.result().close()
+
+    monkeypatch.setattr(time, "sleep", pause)
+    connect_patiently(path, read_only=False, synchronous="NORMAL", timeout=10).close()
     other.close()
 
 
@@ -274,5 +304,48 @@ def test_a_private_file_is_created_once_and_never_opened_again(tmp_path: Path) -
     path.write_text("kept")
     create_private_file(path)
     assert path.read_text() == "kept"
+    assert path.stat().st_mode & 0o777 == 0o600
+    link = tmp_path / "link.db"
+    link.symlink_to(tmp_path / "elsewhere.db")
+    create_private_file(link)
+    assert not link.exists()  # it was not followed
     with pytest.raises(StoreError, match="cannot create"):
         create_private_file(tmp_path / "nowhere" / "cw.db")
+
+
+FORKED = """
+import asyncio, os, sys
+from pathlib import Path
+from cw_store import StoreClosedError
+from cw_store.backends.sqlite_connection import connect_patiently, open_connection
+
+SETTINGS = {"read_only": False, "synchronous": "NORMAL", "timeout": 1}
+folder = Path(sys.argv[1])
+
+async def connect():
+    closed = await open_connection(folder / "closed.db", **SETTINGS)
+    open_twice = [await open_connection(folder / "open.db", **SETTINGS) for _ in range(2)]
+    await closed.closed()
+    await open_twice[0].closed()
+    return open_twice[1]
+
+kept = asyncio.new_event_loop().run_until_complete(connect())
+child = os.fork()
+if child:
+    os.waitpid(child, 0)
+    sys.exit()
+for name in ("closed.db", "open.db"):
+    try:
+        connect_patiently(folder / name, **SETTINGS).close()
+        print(name, "opened", flush=True)
+    except StoreClosedError as error:
+        print(error, flush=True)
+os._exit(0)
+"""
+
+
+def test_a_forked_child_may_open_what_was_closed_before(tmp_path: Path) -> None:
+    done = run_program(FORKED, tmp_path, cwd=tmp_path, timeout=10)
+    told = done.stdout.splitlines()
+    assert told[0] == "closed.db opened", done.stderr
+    assert told[1].startswith("open.db was open when this process was forked"), done.stderr

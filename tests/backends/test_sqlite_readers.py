@@ -1,6 +1,7 @@
 """The connections that read: who gets the next one, and what happens when one cannot be opened."""
 
 import asyncio
+import gc
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -171,3 +172,142 @@ async def test_closing_refuses_those_who_wait_and_those_who_come(open_reader: Op
         with pytest.raises(StoreClosedError):
             await wait()
     assert held.visit(lambda: None).error is not None
+
+
+async def test_a_connection_handed_over_to_a_cancelled_taker_comes_back(pool: ReaderPool) -> None:
+    held = [await pool.take(), await pool.take()]
+    taker = asyncio.create_task(pool.take())
+    await until_idle()
+    pool.give(held[0])
+    taker.cancel()
+    await asyncio.wait([taker])
+    assert pool.idle() is held[0]
+    for reader in held:
+        pool.give(reader)
+
+
+async def test_reads_and_takers_have_a_connection_in_the_order_in_which_they_came(
+    open_reader: Open,
+) -> None:
+    pool = ReaderPool(open_reader, 1, 5.0)
+    held = await pool.take()
+    reads = [asyncio.ensure_future(pool.read(one)) for _ in range(2)]
+    await until_idle()
+    taker = asyncio.create_task(pool.take())
+    await until_idle()
+    pool.give(held)
+    assert await asyncio.gather(*reads) == [1, 1]
+    assert await taker is held
+    pool.give(held)
+    assert pool.idle() is held
+    pool.give(held)
+    assert await pool.read(one) == 1
+    await pool.close()
+
+
+class Steered:
+    """Opens connections when the test says so, and fails when it says that."""
+
+    def __init__(self, open_reader: Open) -> None:
+        self._open = open_reader
+        self.attempts: list[asyncio.Future[None]] = []
+
+    async def __call__(self) -> Connection:
+        attempt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.attempts.append(attempt)
+        await attempt
+        return await self._open()
+
+    async def fail(self, number: int) -> None:
+        self.attempts[number].set_exception(StoreError(f"attempt {number}"))
+        await until_idle()
+
+
+async def test_connections_that_are_being_opened_count(open_reader: Open) -> None:
+    steered = Steered(open_reader)
+    pool = ReaderPool(steered, 2, 5.0)
+    takers = [asyncio.create_task(pool.take()) for _ in range(4)]
+    await until_idle()
+    assert len(steered.attempts) == 2
+    for attempt in steered.attempts:
+        attempt.set_result(None)
+    held = [await takers[0], await takers[1]]
+    for reader in held:
+        pool.give(reader)
+    assert {await takers[2], await takers[3]} == set(held)
+    for reader in held:
+        pool.give(reader)
+    await pool.close()
+
+
+async def test_an_opening_that_failed_leaves_the_limit_as_it_is(open_reader: Open) -> None:
+    steered = Steered(open_reader)
+    pool = ReaderPool(steered, 1, 5.0)
+    first = asyncio.create_task(pool.take())
+    await until_idle()
+    await steered.fail(0)
+    with pytest.raises(StoreError, match="attempt 0"):
+        await first
+    assert len(steered.attempts) == 1  # nobody waits, so nothing more is opened
+    takers = [asyncio.create_task(pool.take()) for _ in range(2)]
+    await until_idle()
+    assert len(steered.attempts) == 2
+    steered.attempts[1].set_result(None)
+    held = await takers[0]
+    await until_idle()
+    assert len(steered.attempts) == 2
+    pool.give(held)
+    assert await takers[1] is held
+    pool.give(held)
+    await pool.close()
+
+
+async def test_the_next_taker_is_told_when_its_connection_cannot_be_opened_either(
+    open_reader: Open,
+) -> None:
+    steered = Steered(open_reader)
+    pool = ReaderPool(steered, 1, 5.0)
+    takers = [asyncio.create_task(pool.take()) for _ in range(2)]
+    await until_idle()
+    for number, taker in enumerate(takers):
+        await steered.fail(number)
+        assert taker.done()
+        with pytest.raises(StoreError, match=f"attempt {number}"):
+            await taker
+    await pool.close()
+
+
+async def test_an_opening_may_fail_that_nobody_waits_for_any_more(
+    open_reader: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    steered = Steered(open_reader)
+    pool = ReaderPool(steered, 2, 5.0)
+    first = asyncio.create_task(pool.take())
+    await until_idle()
+    steered.attempts[0].set_result(None)
+    held = await first
+    second = asyncio.create_task(pool.take())
+    await until_idle()
+    waiting = asyncio.create_task(pool.take())
+    await until_idle()
+    await steered.fail(1)
+    assert len(steered.attempts) == 3  # in place of the second, for the one that waits
+    pool.give(held)
+    assert await waiting is held
+    await steered.fail(2)
+    with pytest.raises(StoreError, match="attempt 1"):
+        await second
+    pool.give(held)
+    await pool.close()
+    del pool
+    gc.collect()
+    assert caplog.records == []  # of a task that failed
+
+
+async def test_an_abandoned_pool_opens_nothing_any_more(open_reader: Open) -> None:
+    pool = ReaderPool(open_reader, 1, 5.0)
+    pool.give(await pool.take())
+    pool.abandon()
+    for wait in (pool.take, lambda: pool.read(one)):
+        with pytest.raises(StoreClosedError):
+            await wait()

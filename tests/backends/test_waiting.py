@@ -1,6 +1,7 @@
 """A wait as asyncio's tasks see it; fails when they come to expect more of a future."""
 
 import asyncio
+from contextvars import ContextVar
 
 import pytest
 
@@ -61,9 +62,12 @@ async def test_finished_outlives_cancellations_and_then_tells_of_them() -> None:
         task.cancel()
     await asyncio.sleep(0)
     assert not task.done()
+    one.value = "there"
+    one.error = ValueError("nobody was there to be told")
     one.settle()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert await one == "there"
 
 
 async def test_an_error_is_raised_where_it_is_waited_for() -> None:
@@ -72,3 +76,54 @@ async def test_an_error_is_raised_where_it_is_waited_for() -> None:
     one.settle()
     with pytest.raises(ValueError, match="broken"):
         await one
+
+
+async def test_asyncio_takes_a_wait_for_a_future() -> None:
+    one = waiting()
+    assert asyncio.isfuture(one)
+    assert asyncio.ensure_future(one) is one
+
+
+async def test_cancel_tells_whether_somebody_waited() -> None:
+    one = waiting()
+    assert not one.cancel()
+    task = asyncio.create_task(result_of(one))
+    await asyncio.sleep(0)
+    assert one.cancel()
+    assert not one.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_wait_may_end_before_anybody_waits(caplog: pytest.LogCaptureFixture) -> None:
+    one = waiting()
+    one.value = "there"
+    one.settle()
+    await asyncio.sleep(0)
+    assert await one == "there"
+    assert caplog.records == []  # of a callback that failed
+
+
+async def test_a_task_goes_on_in_its_own_context() -> None:
+    name = ContextVar("name", default="another's")
+    one = waiting()
+
+    async def wait() -> list[str]:
+        name.set("its own")
+        seen: list[str] = []
+        for _ in range(2):
+            try:
+                await one
+            except asyncio.CancelledError:
+                pass
+            seen.append(name.get())
+        return seen
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    one.value = "there"
+    one.settle()
+    assert await task == ["its own", "its own"]
