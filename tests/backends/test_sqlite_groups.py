@@ -1,0 +1,249 @@
+"""Calls that are a transaction each: alone, and those that wait together."""
+
+import asyncio
+import gc
+import sqlite3
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from cryptography.fernet import Fernet
+
+from builders import add_account, add_initiative
+from cw_store import (
+    AlreadyExistsError,
+    NewLogChunk,
+    Store,
+    StoreBusyError,
+    StoreClosedError,
+    StoreError,
+)
+from cw_store.backends import sqlite_groups
+from cw_store.backends.neighbours import Neighbours
+
+T = TypeVar("T")
+
+HUGE = "x" * 1_000_000
+
+
+async def until_idle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def turn_taken(store: Store) -> AsyncGenerator[None]:
+    """Hold the writer's turn, so that the calls made meanwhile gather behind it."""
+    async with store.unit_of_work() as uow:
+        await uow.initiatives.create(name="holder")
+        yield
+
+
+async def together(store: Store, *calls: Coroutine[Any, Any, T]) -> list[T | BaseException]:
+    async with turn_taken(store):
+        tasks = [asyncio.create_task(call) for call in calls]
+        await until_idle()
+    async with asyncio.timeout(10):
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def chunks(store: Store, *contents: str, same_id: str | None = None) -> Coroutine[Any, Any, Any]:
+    rows: list[NewLogChunk] = [
+        {"agent_id": "a", "agent_name": "a", "session_number": 1, "content": content}
+        for content in contents
+    ]
+    if same_id is not None:
+        for row in rows:
+            row["id"] = same_id
+    return store.log_chunks.insert_chunks(rows)
+
+
+async def stored(store: Store) -> list[str]:
+    return [chunk.content for chunk in await store.log_chunks.find_by_agent_id("a")]
+
+
+async def leave_pages(store: Store, pages: int) -> None:
+    """Let the disk be full when the file has grown by so many pages."""
+    backend: Any = store.backend
+
+    def limit() -> None:
+        (now,) = backend.writer.raw.execute("PRAGMA page_count").fetchone()
+        backend.writer.raw.execute(f"PRAGMA max_page_count = {now + pages}")
+
+    await backend.writer.visit(limit)
+
+
+async def test_calls_that_wait_together_share_a_commit_up_to_a_limit(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_groups, "GROUP_LIMIT", 3)
+    backend: Any = store.backend
+    seen: list[str] = []
+    async with turn_taken(store):
+        await backend.writer.visit(partial(backend.writer.raw.set_trace_callback, seen.append))
+        tasks = [asyncio.create_task(add_initiative(store)) for _ in range(6)]
+        await until_idle()
+    await asyncio.gather(*tasks)
+    assert seen.count("COMMIT") == 1 + 2  # of the holder, and of two groups
+
+
+async def test_when_the_database_undoes_a_group_each_call_is_tried_alone(store: Store) -> None:
+    await leave_pages(store, 40)
+    outcomes = await together(
+        store,
+        chunks(store, "one"),
+        chunks(store, "a", "pair"),
+        chunks(store, "lost", HUGE),
+        add_initiative(store, name="kept"),
+        add_initiative(store, name=HUGE),
+        chunks(store, "last"),
+    )
+    failed = [number for number, one in enumerate(outcomes) if isinstance(one, StoreError)]
+    assert failed == [2, 4]
+    for number in failed:
+        assert str(outcomes[number]).startswith("the disk is full")
+    assert await stored(store) == ["one", "a", "pair", "last"]
+    assert [one.name for one in await store.initiatives.find_all()] == ["holder", "kept"]
+
+
+async def test_a_commit_that_is_refused_loses_only_the_call_at_fault(
+    store: Store, path: Path
+) -> None:
+    other = sqlite3.connect(path)
+    other.executescript(
+        """
+        CREATE TABLE promises (kept REFERENCES initiatives (id) DEFERRABLE INITIALLY DEFERRED);
+        CREATE TRIGGER promise AFTER INSERT ON initiatives WHEN new.name = 'broken'
+        BEGIN INSERT INTO promises VALUES ('nowhere'); END;
+        """
+    )
+    other.close()
+    outcomes = await together(
+        store,
+        add_initiative(store, name="first"),
+        add_initiative(store, name="broken"),
+        add_initiative(store, name="last"),
+    )
+    assert type(outcomes[1]) is StoreError
+    assert "SQLITE_CONSTRAINT_FOREIGNKEY" in str(outcomes[1])
+    names = [one.name for one in await store.initiatives.find_all()]
+    assert names == ["holder", "first", "last"]
+
+
+async def test_a_group_that_is_undone_while_another_program_writes_is_told(
+    store: Store, path: Path
+) -> None:
+    await leave_pages(store, 40)
+    backend: Any = store.backend
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    begun: list[str] = []
+
+    def note(sql: str) -> None:
+        """Take the lock when the group, which has lost it, begins with the first call alone."""
+        if sql == "BEGIN IMMEDIATE":
+            begun.append(sql)
+            if len(begun) == 2:
+                other.execute("BEGIN IMMEDIATE")
+
+    async with turn_taken(store):
+        await backend.writer.visit(partial(backend.writer.raw.set_trace_callback, note))
+        tasks = [asyncio.create_task(chunks(store, text)) for text in ("one", HUGE)]
+        await until_idle()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    other.execute("ROLLBACK")
+    other.close()
+    assert [type(one) for one in outcomes] == [StoreBusyError, StoreBusyError]
+    assert await stored(store) == []
+
+
+async def test_a_compound_call_that_fails_leaves_nothing_of_itself(store: Store) -> None:
+    with pytest.raises(AlreadyExistsError):
+        await chunks(store, "first", "second", same_id="same")
+    assert await stored(store) == []
+    outcomes = await together(
+        store,
+        chunks(store, "before"),
+        chunks(store, "first", "second", same_id="same"),
+        chunks(store, "after"),
+    )
+    assert isinstance(outcomes[1], AlreadyExistsError)
+    assert await stored(store) == ["before", "after"]
+
+
+async def test_a_row_that_cannot_be_read_was_not_changed_either(path: Path) -> None:
+    keys = [Fernet.generate_key().decode() for _ in range(2)]
+    async with Store(path, encryption_keys=keys[:1]) as store:
+        await add_account(store, credentials="secret")
+    async with Store(path, encryption_keys=keys[1:]) as store:
+        with pytest.raises(StoreError):
+            await store.accounts.find_next_available()
+        outcomes = await together(store, *(store.accounts.find_next_available() for _ in range(2)))
+        assert all(isinstance(one, StoreError) for one in outcomes)
+    async with Store(path, encryption_keys=keys[:1]) as store:
+        (account,) = await store.accounts.find_all()
+        assert account.last_used_at is None
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+async def test_calls_let_another_process_go_first_that_waits(
+    store: Store, path: Path, calls: int
+) -> None:
+    neighbours = Neighbours(path.with_name("cw.db-turns"))
+    async with turn_taken(store):
+        tasks = [asyncio.create_task(add_initiative(store)) for _ in range(calls)]
+        await until_idle()
+        ticket = neighbours.join()
+        assert ticket is not None
+    for _ in range(50):
+        ticket.keep()
+        await store.initiatives.find_all()
+    assert not any(task.done() for task in tasks)
+    ticket.leave()
+    async with asyncio.timeout(10):
+        await asyncio.gather(*tasks)
+    neighbours.close()
+    assert len(await store.initiatives.find_all()) == 1 + calls
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+async def test_calls_that_wait_too_long_for_another_process_are_told_and_nobody_else(
+    path: Path, calls: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    neighbours = Neighbours(path.with_name("cw.db-turns"))
+    async with Store(path, busy_timeout=0.05) as store:
+        async with turn_taken(store):
+            tasks = [asyncio.create_task(add_initiative(store)) for _ in range(calls)]
+            await until_idle()
+            ticket = neighbours.join()
+            assert ticket is not None
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        ticket.leave()
+        assert [type(one) for one in outcomes] == [StoreBusyError] * calls
+        await add_initiative(store)
+    neighbours.close()
+    gc.collect()
+    assert caplog.records == []
+
+
+async def test_a_closing_loop_refuses_calls_that_wait_for_another_program(
+    store: Store, path: Path
+) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    before = asyncio.all_tasks()
+    call = asyncio.create_task(add_initiative(store))
+    async with asyncio.timeout(10):
+        while not (waiting := asyncio.all_tasks() - before - {call}):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    await until_idle()
+    for task in waiting:
+        task.cancel()  # as asyncio.run does at its end
+    async with asyncio.timeout(10):
+        with pytest.raises(StoreClosedError, match="while this waited"):
+            await call
+    other.execute("COMMIT")
+    other.close()
+    await add_initiative(store)
