@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -178,10 +179,85 @@ async def test_housework_does_not_begin_while_a_unit_writes(
     await until(lambda: length(path) == 0)
 
 
+async def test_statistics_are_made_before_the_log_is_cut(store: Store, path: Path) -> None:
+    rows: list[NewLogChunk] = [
+        {"agent_id": "a", "agent_name": "a", "session_number": 1, "content": "x" * KILOBYTE}
+        for _ in range(100)
+    ]
+    maintenance = housework(store)
+    await store.log_chunks.insert_chunks(rows)
+    assert length(path) > 64 * KILOBYTE
+    await until(lambda: statistics(path) != [])
+    await until(lambda: maintenance._turn is None)
+    assert length(path) == 0
+    assert 200 <= maintenance._statistics_from < 300
+
+
+async def test_housework_takes_its_turn_and_is_not_counted_as_a_callers(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_maintenance, "MANY_TURNS", 1)
+    monkeypatch.setattr(sqlite_maintenance, "LOOK_EVERY", 60)
+    backend: Any = store.backend
+    maintenance = housework(store)
+    begun, leave, go = asyncio.Event(), asyncio.Event(), threading.Event()
+
+    async def second() -> None:
+        async with store.unit_of_work() as uow:
+            await uow.log_chunks.insert_chunk("a", "a", 1, "y")
+            begun.set()
+            await leave.wait()
+            backend.writer.visit(go.wait)  # the commit, and the housework, stand behind it
+
+    async with store.unit_of_work() as uow:
+        await uow.log_chunks.insert_chunk("a", "a", 1, "x" * 100 * KILOBYTE)
+        task = asyncio.create_task(second())
+        for _ in range(20):
+            await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        await begun.wait()
+    assert not maintenance.has_the_turn
+    assert store.connections_in_use == 1
+    leave.set()
+    await until(lambda: maintenance.has_the_turn)
+    assert store.connections_in_use == 0
+    assert backend.gate.holder().label == "maintenance"
+    go.set()
+    await task
+    await until(lambda: backend.gate.is_free)
+
+
+async def test_housework_that_waits_too_long_is_asked_for_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_maintenance, "MANY_TURNS", 1)
+    async with Store(path, busy_timeout=0.02) as store:
+        maintenance = housework(store)
+
+        async def second() -> None:
+            async with store.unit_of_work() as uow:
+                await uow.log_chunks.insert_chunk("a", "a", 1, "y")
+                monkeypatch.setattr(sqlite_maintenance, "LOOK_EVERY", 60)
+                await until(lambda: maintenance._turn is None)
+
+        async with store.unit_of_work() as uow:
+            await uow.log_chunks.insert_chunk("a", "a", 1, "x" * 100 * KILOBYTE)
+            task = asyncio.create_task(second())
+            for _ in range(20):
+                await asyncio.sleep(0)
+        await task
+        assert length(path) > 0
+        monkeypatch.setattr(sqlite_maintenance, "LOOK_EVERY", 0.001)
+        await write(store)
+        await until(lambda: length(path) == 0)
+
+
 async def test_a_store_that_is_closed_looks_no_more(path: Path) -> None:
     store = await Store.open(path)
     await write(store)
     assert looks(store)
     maintenance = housework(store)
     await store.close()
+    assert maintenance._timer is None
+    maintenance.note_write()  # as the end of a unit does that is open when its store is closed
     assert maintenance._timer is None

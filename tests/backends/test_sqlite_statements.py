@@ -87,6 +87,7 @@ def test_what_the_schema_does_not_allow_is_an_invalid_value(
         count_changes(INITIATIVE, row, cursor)
     error = raised.value
     assert (error.table, error.column, error.value) == ("initiatives", column, None)
+    assert error.reason == "is not allowed by the schema"
 
 
 def test_of_several_references_the_broken_one_is_named(cursor: sqlite3.Cursor) -> None:
@@ -107,6 +108,7 @@ def test_of_several_references_the_broken_one_is_named(cursor: sqlite3.Cursor) -
         assert (raised.value.table, list(raised.value.columns)) == ("tasks", [column])
         with pytest.raises(BrokenReferenceError) as raised:
             fetch_rows(TASK, bad, cursor)
+        assert isinstance(raised.value.__cause__, sqlite3.IntegrityError)
         assert list(raised.value.columns) == [column]
         cursor.execute("DELETE FROM tasks")
 
@@ -141,7 +143,7 @@ def test_another_connections_lock_is_no_error_of_begin(
     other.execute("COMMIT")
     other.close()
     assert begin_immediate(cursor) is True
-    with pytest.raises(StoreError) as raised:
+    with pytest.raises(StoreError, match="within a transaction") as raised:
         begin_immediate(cursor)
     assert type(raised.value) is StoreError
     assert isinstance(raised.value.__cause__, sqlite3.OperationalError)
