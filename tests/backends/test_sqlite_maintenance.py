@@ -196,8 +196,9 @@ async def test_statistics_are_made_before_the_log_is_cut(store: Store, path: Pat
 async def test_housework_takes_its_turn_and_is_not_counted_as_a_callers(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_maintenance, "MANY_TURNS", 1)
     monkeypatch.setattr(sqlite_maintenance, "LOOK_EVERY", 60)
+    await write(store)
+    monkeypatch.setattr(sqlite_maintenance, "MANY_TURNS", 1)
     backend: Any = store.backend
     maintenance = housework(store)
     begun, leave, go = asyncio.Event(), asyncio.Event(), threading.Event()
@@ -210,13 +211,13 @@ async def test_housework_takes_its_turn_and_is_not_counted_as_a_callers(
             backend.writer.visit(go.wait)  # the commit, and the housework, stand behind it
 
     async with store.unit_of_work() as uow:
-        await uow.log_chunks.insert_chunk("a", "a", 1, "x" * 100 * KILOBYTE)
+        await uow.log_chunks.insert_chunk("a", "a", 1, "x")
         task = asyncio.create_task(second())
         for _ in range(20):
             await asyncio.sleep(0)
     async with asyncio.timeout(20):
         await begun.wait()
-    assert not maintenance.has_the_turn
+    assert maintenance._turn is not None and not maintenance.has_the_turn  # it waits
     assert store.connections_in_use == 1
     leave.set()
     await until(lambda: maintenance.has_the_turn)
@@ -230,9 +231,10 @@ async def test_housework_takes_its_turn_and_is_not_counted_as_a_callers(
 async def test_housework_that_waits_too_long_leaves_the_queue_and_may_come_again(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_maintenance, "MANY_TURNS", 1)
     monkeypatch.setattr(sqlite_maintenance, "LOOK_EVERY", 60)
     async with Store(path, busy_timeout=0.05) as store:
+        await write(store)
+        monkeypatch.setattr(sqlite_maintenance, "MANY_TURNS", 1)
         maintenance = housework(store)
         asked: list[bool] = []
 
@@ -243,14 +245,13 @@ async def test_housework_that_waits_too_long_leaves_the_queue_and_may_come_again
                 await until(lambda: maintenance._turn is None)
 
         async with store.unit_of_work() as uow:
-            await uow.log_chunks.insert_chunk("a", "a", 1, "x" * 100 * KILOBYTE)
+            await uow.log_chunks.insert_chunk("a", "a", 1, "x")
             task = asyncio.create_task(second())
             for _ in range(20):
                 await asyncio.sleep(0)
         await task
         assert asked == [True]
-        await write(store)
-        await until(lambda: maintenance._turn is None)
+        await until(lambda: store.connections_in_use == 0 and maintenance._turn is None)
 
 
 async def test_a_store_that_is_closed_looks_no_more(path: Path) -> None:
