@@ -426,6 +426,7 @@ async def test_a_connection_that_the_server_refuses_says_why(
     postgres_server: PostgresServer,
 ) -> None:
     url = postgres_server.create_database()
+    await ensure_schema(url)
     backend = new_backend(url, pool_size=2)
     await backend.open()
     held = await backend.acquire()
@@ -470,7 +471,7 @@ async def test_json_is_read_as_its_value(migrated_server: str) -> None:
             initiative_id=initiative.id, name="p", content={"large": 1e300}
         )
         assert await store.phases.find_by_id(phase.id) == phase
-        await store.phases.delete(phase.id)
+        await store.initiatives.delete(initiative.id)
 
 
 async def test_a_call_that_loses_its_connection_does_not_leave_it_to_the_next(
