@@ -247,3 +247,17 @@ async def test_a_closing_loop_refuses_calls_that_wait_for_another_program(
     other.execute("COMMIT")
     other.close()
     await add_initiative(store)
+
+
+async def test_a_compound_call_waits_for_another_programs_lock(store: Store, path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    call = asyncio.create_task(chunks(store, "first", "second"))
+    for _ in range(50):
+        assert await stored(store) == []
+    assert not call.done()
+    other.execute("COMMIT")
+    other.close()
+    async with asyncio.timeout(10):
+        await call
+    assert await stored(store) == ["first", "second"]
