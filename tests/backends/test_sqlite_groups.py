@@ -252,9 +252,13 @@ async def test_a_closing_loop_refuses_calls_that_wait_for_another_program(
 async def test_a_compound_call_waits_for_another_programs_lock(store: Store, path: Path) -> None:
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
+    backend: Any = store.backend
+    seen: list[str] = []
+    await backend.writer.visit(partial(backend.writer.raw.set_trace_callback, seen.append))
     call = asyncio.create_task(chunks(store, "first", "second"))
-    for _ in range(50):
-        assert await stored(store) == []
+    async with asyncio.timeout(10):
+        while seen.count("BEGIN IMMEDIATE") < 3:
+            assert await stored(store) == []
     assert not call.done()
     other.execute("COMMIT")
     other.close()

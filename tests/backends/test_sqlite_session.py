@@ -67,3 +67,5 @@ async def test_the_drivers_cursor_works_in_the_units_transaction(store: Store) -
         with pytest.raises(sqlite3.ProgrammingError, match=r"^the cursor is closed$"):
             await cursor.fetchall()
         await uow.rollback()  # since that spends the unit
+        await cursor.execute("SELECT 1")
+    await cursor.close()  # after the end of the transaction
