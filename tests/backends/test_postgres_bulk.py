@@ -13,24 +13,24 @@ from cw_store.backends.bulk import Row
 from cw_store.backends.postgres_bulk import PostgresBulk
 from cw_store.types import Json, PlainText
 
-# "window" is a word of PostgreSQL's, not of every database; the columns are in another order there.
-BOXES = sa.Table(
-    "boxes",
+# Its name is a word of PostgreSQL's, and the columns are in another order there.
+WINDOWS = sa.Table(
+    "window",
     sa.MetaData(),
-    sa.Column("window", PlainText),
+    sa.Column("name", PlainText),
     sa.Column("content", Json),
     sa.Column("id", sa.Integer, primary_key=True),
 )
-CREATE = 'CREATE TABLE boxes (id integer PRIMARY KEY, content jsonb, "window" text)'
+CREATE = 'CREATE TABLE "window" (id integer PRIMARY KEY, content jsonb, name text)'
 
 
 @pytest.fixture
 async def connection(migrated_server: str) -> AsyncIterator[Any]:
-    """A connection to a database with an empty table of boxes."""
+    """A connection to a database with an empty table of windows."""
     connection = await cast(Any, asyncpg).connect(migrated_server, command_timeout=10)
     await connection.execute(CREATE)
     yield connection
-    await connection.execute("DROP TABLE boxes")
+    await connection.execute('DROP TABLE "window"')
     await connection.close()
 
 
@@ -44,7 +44,7 @@ async def read(server: str) -> list[list[Row]]:
     bulk = new_bulk(server)
     try:
         await bulk.begin()
-        async with aclosing(bulk.read(BOXES, by_key=True)) as batches:
+        async with aclosing(bulk.read(WINDOWS, by_key=True)) as batches:
             return [batch async for batch in batches]
     finally:
         await bulk.close()
@@ -57,7 +57,7 @@ async def write(server: str, *rows: Row) -> None:
     bulk = new_bulk(server, writes=True)
     try:
         await bulk.begin()
-        await bulk.write(BOXES, batches())
+        await bulk.write(WINDOWS, batches())
         await bulk.commit()
     finally:
         await bulk.close()
@@ -87,8 +87,8 @@ async def test_json_is_text_as_the_store_writes_it(migrated_server: str, connect
 async def test_json_that_the_store_cannot_read_is_not_copied(
     migrated_server: str, connection: Any
 ) -> None:
-    await connection.execute("""INSERT INTO boxes (id, content) VALUES (1, '[1e400]')""")
-    with pytest.raises(StoreError, match="boxes cannot be copied: it holds JSON"):
+    await connection.execute("""INSERT INTO "window" (id, content) VALUES (1, '[1e400]')""")
+    with pytest.raises(StoreError, match="window cannot be copied: it holds JSON"):
         await read(migrated_server)
 
 
@@ -98,6 +98,6 @@ async def test_json_that_the_store_cannot_read_is_not_copied(
 async def test_a_row_that_the_server_refuses_is_told_by_its_state_alone(
     migrated_server: str, connection: Any, key: object, reason: str
 ) -> None:
-    with pytest.raises(StoreError, match=f"boxes cannot be copied: .* failed with {reason}$"):
+    with pytest.raises(StoreError, match=f"window cannot be copied: .* failed with {reason}$"):
         await write(migrated_server, ("secret", None, 1), ("secret", None, key))
-    assert await connection.fetchval("SELECT count(*) FROM boxes") == 0
+    assert await connection.fetchval('SELECT count(*) FROM "window"') == 0
