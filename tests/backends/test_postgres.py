@@ -368,12 +368,12 @@ def new_backend(url: str | sa.URL, pool_size: int = 1, busy_timeout: float = 5.0
 async def backend(migrated_server: str) -> AsyncIterator[PostgresBackend]:
     """A backend with one connection, which has to be there for the next when a test ends."""
     backend = new_backend(migrated_server)
+    await backend.open()
+    yield backend
+    assert backend.connections_in_use == 0
     async with asyncio.timeout(5):
-        await backend.open()
-        yield backend
-        assert backend.connections_in_use == 0
         await pid_of_the_next_connection(backend)
-        await backend.close()
+    await backend.close()
 
 
 async def pid_of_the_next_connection(backend: PostgresBackend) -> int:
@@ -515,7 +515,8 @@ async def test_a_connection_that_is_lost_at_the_beginning_is_replaced(
         f"DO $$ BEGIN IF pg_backend_pid() = {lost} THEN"
         " RAISE EXCEPTION 'lost' USING ERRCODE = '08006'; END IF; END $$; BEGIN",
     )
-    connection = await transaction.begun()
+    async with asyncio.timeout(5):
+        connection = await transaction.begun()
     assert await connection.fetchval("SELECT pg_backend_pid()") != lost
     await transaction.rollback()
 
@@ -524,8 +525,9 @@ async def test_a_beginning_that_the_server_refuses_is_not_tried_again(
     backend: PostgresBackend,
 ) -> None:
     transaction = PostgresTransaction(backend, "SELECT 1 / 0")
-    with pytest.raises(StoreError, match="22012: division by zero"):
-        await transaction.begun()
+    async with asyncio.timeout(5):
+        with pytest.raises(StoreError, match="22012: division by zero"):
+            await transaction.begun()
     assert not transaction.active
 
 
@@ -549,8 +551,9 @@ async def test_a_unit_that_ended_takes_no_connection_any_more(
     for end in meanwhile:
         await end(transaction)
     await backend.release(held)
-    with pytest.raises(UnitOfWorkError, match="ended while this waited"):
-        await waiting
+    async with asyncio.timeout(5):
+        with pytest.raises(UnitOfWorkError, match="ended while this waited"):
+            await waiting
 
 
 async def test_a_rollback_keeps_the_connection(backend: PostgresBackend) -> None:
