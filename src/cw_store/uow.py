@@ -42,7 +42,6 @@ class UnitOfWork(Repositories):
         self, store: Store | None = None, *, read_only: bool = False, label: str | None = None
     ) -> None:
         self._store = store
-        self._read_only = read_only
         self._label = label
         self._unit = _Unit(read_only)
         super().__init__(Door(self._unit, self._unit))

@@ -100,9 +100,10 @@ class Completions:
     def _run(self) -> None:
         # Whoever goes on now usually has more for the thread to do, which then need not sleep.
         self._run_finished()
-        self._pipe.clear()
-        # What came in between has no byte in the pipe any more.
-        self._run_finished()
+        try:
+            self._pipe.clear()
+        finally:  # what came in between has no byte in the pipe any more
+            self._run_finished()
 
     def _run_finished(self) -> None:
         finished = self._finished

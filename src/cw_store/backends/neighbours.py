@@ -72,13 +72,13 @@ class Neighbours:
         try:
             return os.pread(self._descriptor, len(_EMPTY), 0)
         except OSError:
-            return _EMPTY  # closed meanwhile by the loop: an abandoned thread comes too late
+            return _EMPTY  # a queue that cannot be read is not worth an error
 
     def write(self, slot: int, ticket: int, alive: int) -> None:
         """Fill one slot."""
         if self._descriptor < 0:
             return
-        with suppress(OSError):  # as above
+        with suppress(OSError):
             os.pwrite(self._descriptor, _SLOT.pack(ticket, alive), slot * _SLOT.size)
 
     def _clear_dead(self) -> None:

@@ -87,10 +87,10 @@ class SqliteBackend:
         """Let go of everything without an event loop, because the store's own is gone."""
         self.readers.abandon()
         if self._writer is not None:
+            if self.neighbours is not None:
+                # In the thread, which may be looking into the file right now.
+                self._writer.visit(self.neighbours.close)
             self._writer.abandon()
-        if self.neighbours is not None:
-            self.neighbours.close()
-            self.neighbours = None
 
     def prepare(self, query: Query[R]) -> Prepared[R]:
         """Return the query compiled for this database."""

@@ -246,7 +246,6 @@ class ReadTransaction(SqliteTransaction):
         super().__init__(backend)
         self._reader: Connection | None = None
         self._number = 0
-        self._begun = False
 
     @property
     def connection(self) -> Connection | None:
@@ -261,9 +260,7 @@ class ReadTransaction(SqliteTransaction):
     def visit(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
         """Do the work on the snapshot, which is taken with it when it has not been."""
         if self._reader is not None:
-            if self._begun:
-                return self._reader.visit(inside, self._reader, work, arguments)
-            return self._reader.visit(self._begin, self._reader, work, arguments)
+            return self._reader.visit(inside, self._reader, work, arguments)
         return self._begin_with(work, arguments)
 
     async def _begin_with(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
@@ -279,7 +276,6 @@ class ReadTransaction(SqliteTransaction):
 
     def _begin(self, reader: Connection, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         run_sql("BEGIN", reader.cursor_of_visits)
-        self._begun = True
         return work(*arguments, reader.cursor_of_visits)
 
     async def commit(self) -> None:
@@ -295,7 +291,6 @@ class ReadTransaction(SqliteTransaction):
     def _end(self) -> None:
         """Queue the end and do not wait: whoever is next on the connection stands behind it."""
         self._number += 1
-        self._begun = False
         if self._reader is not None:
             reader, self._reader = self._reader, None
             reader.visit(self._let_go, reader)
