@@ -27,6 +27,9 @@ MOST_TESTS = 60
 FEW = "cw_store.backends.sqlite_statements.x_undo_to*"
 """Mutants that few tests reach: run first, because mutmut finds out only then who reaches what."""
 
+END_WHAT_HANGS = "-o faulthandler_timeout=5 -o faulthandler_exit_on_timeout=true"
+"""A mutant that makes a test hang is killed by it."""
+
 STATISTICS = ROOT / "mutants" / "mutmut-stats.json"
 
 # A mutant that ends the tests with a crash or never ends them is noticed as well.
@@ -49,6 +52,7 @@ def main(files: list[str]) -> int:
         if not STATISTICS.exists():
             run(FEW)
         choose_tests()
+        environment["PYTEST_ADDOPTS"] = END_WHAT_HANGS
         run(*(f"{module}.x*" for module in modules))
     return report(modules)
 

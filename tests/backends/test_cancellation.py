@@ -9,6 +9,14 @@ import pytest
 from cw_store.backends.cancellation import finish
 
 
+async def test_work_that_is_cancelled_itself_cancels_its_caller() -> None:
+    async def work() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await finish(work())
+
+
 async def test_a_cancellation_comes_after_the_end_of_the_work() -> None:
     begun, may_end, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -50,11 +58,3 @@ async def test_work_that_fails_under_a_cancelled_caller_is_not_reported_as_lost(
     await asyncio.sleep(0)  # the loop lets go of what it ran last
     gc.collect()  # a task tells of an error that nobody took when it is forgotten
     assert reports == []
-
-
-async def test_work_that_is_cancelled_itself_cancels_its_caller() -> None:
-    async def work() -> None:
-        raise asyncio.CancelledError
-
-    with pytest.raises(asyncio.CancelledError):
-        await finish(work())
