@@ -34,7 +34,7 @@ check: $(READY) ## lint, format, types, imports
 	$(BIN)/pyright --project pyproject.toml
 	$(BIN)/lint-imports
 
-drills: $(READY) ## the fault drills at full length: kills, cancellations, full disks (half an hour)
+drills: $(READY) ## the fault drills at full length: kills, cancellations, full disks (ten minutes)
 	CW_STORE_DRILLS=full $(BIN)/python -m pytest tests/drills
 
 bench: $(READY) $(VENV)/.bench ## cw_store beside what people use instead: table, charts, JSON
@@ -50,7 +50,7 @@ $(VENV)/.bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
 	@touch $@
 
-mutants: $(READY) $(VENV)/.mutants ## change the code a little, again and again: do the tests notice? (over an hour)
+mutants: $(READY) $(VENV)/.mutants ## change the code a little, again and again: do the tests notice? (half an hour)
 	$(BIN)/python tests/mutants.py $(FILES)
 
 $(VENV)/.mutants: $(READY)

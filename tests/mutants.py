@@ -27,6 +27,9 @@ MOST_TESTS = 60
 FEW = "cw_store.backends.sqlite_statements.x_undo_to*"
 """Mutants that few tests reach: run first, because mutmut finds out only then who reaches what."""
 
+AT_ONCE = 4
+"""So many mutants are tried at the same time; many of them only wait for an end."""
+
 END_WHAT_HANGS = "-o faulthandler_timeout=5 -o faulthandler_exit_on_timeout=true"
 """A mutant that makes a test hang is killed by it."""
 
@@ -46,7 +49,7 @@ def main(files: list[str]) -> int:
         environment = {**os.environ, EXTERNAL_URL: server.url("postgres")}
 
         def run(*mutants: str) -> None:
-            command = [MUTMUT, "run", "--max-children=1", *mutants]
+            command = [MUTMUT, "run", f"--max-children={AT_ONCE}", *mutants]
             subprocess.run(command, cwd=ROOT, env=environment, check=True)
 
         if not STATISTICS.exists():
