@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NotRequired, Union, cast, get_args, get_origin, get_type_hints
 
 from builders import (
     Repos,
@@ -36,6 +36,17 @@ from cw_store.repos import (
     review_comments,
     tasks,
 )
+from cw_store.repos.sql import Repositories
+
+
+def repositories() -> dict[str, type]:
+    """The port of each repository of a store, by the repository's name."""
+    return {
+        name: get_type_hints(cast(Any, member).fget)["return"]
+        for name, member in vars(Repositories).items()
+        if isinstance(member, property)
+    }
+
 
 Kind = Literal["id", "text", "choice", "integer", "flag", "moment", "json"]
 Minimal = Callable[[Repos], Awaitable[dict[str, Any]]]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias, cast, get_args, get_type_hints
+from typing import Any, ClassVar, TypeAlias, cast, get_args
 
 import sqlalchemy as sa
 from drill import Drill, driver
@@ -48,10 +48,9 @@ from cw_store.repos.initiatives import InitiativeStatus
 from cw_store.repos.messages import ParticipantType
 from cw_store.repos.phases import PhaseStatus
 from cw_store.repos.proposals import ProposalStatus
-from cw_store.repos.sql import Repositories
 from cw_store.repos.tasks import TaskStatus
 from cw_store.schema import metadata
-from every_port import PORTS, Column, Port
+from every_port import PORTS, Column, Port, repositories
 from steppable_clock import START, SteppableClock
 
 Draw: TypeAlias = Callable[[st.SearchStrategy[Any]], Any]
@@ -1278,7 +1277,7 @@ ROWS = {
 def test_the_machine_calls_every_method_of_every_repository() -> None:
     methods = {
         f"{repository}.{name}"
-        for repository, port in get_type_hints(Repositories).items()
+        for repository, port in repositories().items()
         for name, _ in inspect.getmembers(port, inspect.isfunction)
         if not name.startswith("_")
     }

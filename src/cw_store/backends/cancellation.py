@@ -21,5 +21,8 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
     if cancelled is not None:
         if not task.cancelled():
             task.exception()  # seen here, so the loop does not report it as lost
-        raise cancelled
+        try:
+            raise cancelled
+        finally:
+            del cancelled  # its traceback leads here: a cycle
     return task.result()

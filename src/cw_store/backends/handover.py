@@ -13,12 +13,16 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 BYTES_AT_A_TIME = 4096
 
 
 class Pipe:
-    """Wakes one thread from another."""
+    """Wakes one thread from another; each closes its own end once it is done with it.
+
+    The other's end may be in use at that moment, and its number soon be that of another file.
+    """
 
     __slots__ = ("_writing", "reading")
 
@@ -28,22 +32,33 @@ class Pipe:
 
     def wake(self) -> None:
         """Let a read of the other end return."""
-        try:
+        # So full that the other thread is awake anyway, or there is nobody any more.
+        with suppress(OSError):
             os.write(self._writing, b"\0")
-        except BlockingIOError:
-            pass  # so full that the other thread is awake anyway
 
     def clear(self) -> None:
         """Wait for a byte, and take what is there."""
-        os.read(self.reading, BYTES_AT_A_TIME)
+        if self.reading >= 0:
+            os.read(self.reading, BYTES_AT_A_TIME)
+
+    def close_reading(self) -> None:
+        """Close the end that is read."""
+        end, self.reading = self.reading, -1
+        _close(end)
+
+    def close_writing(self) -> None:
+        """Close the end that is written to."""
+        end, self._writing = self._writing, -1
+        _close(end)
 
     def __del__(self) -> None:
-        """Close both ends when no thread can use them any more.
+        _close(self.reading)
+        _close(self._writing)
 
-        Any sooner, and the last byte could go to a file that was given the same number.
-        """
-        os.close(self.reading)
-        os.close(self._writing)
+
+def _close(end: int) -> None:
+    if end >= 0:
+        os.close(end)
 
 
 class Jobs:
@@ -61,9 +76,10 @@ class Jobs:
         self._pipe.wake()
 
     def end(self) -> None:
-        """Let `serve` return when all jobs are done; from any thread."""
+        """Let `serve` return when all jobs are done; none may be added any more."""
         self._waiting.append(None)
         self._pipe.wake()
+        self._pipe.close_writing()
 
     def serve(self) -> None:
         """Do the jobs, in the thread that calls this, until the end."""
@@ -73,6 +89,7 @@ class Jobs:
             while waiting:
                 job = waiting.popleft()
                 if job is None:
+                    self._pipe.close_reading()
                     return
                 job()
                 del job  # or whatever it holds would live until the next one comes
@@ -96,6 +113,11 @@ class Completions:
     def stop(self) -> None:
         """Call nothing any more; on the loop, once nobody waits."""
         self._loop.remove_reader(self._pipe.reading)
+        self._pipe.close_reading()
+
+    def end(self) -> None:
+        """Say that nothing will be added any more; in the thread."""
+        self._pipe.close_writing()
 
     def _run(self) -> None:
         # Whoever goes on now usually has more for the thread to do, which then need not sleep.

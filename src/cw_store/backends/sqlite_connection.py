@@ -130,6 +130,7 @@ class Connection(aiosqlite.Connection):
         whoever calls, which may be closed before the answer comes.
         """
         self._jobs.end()
+        self._queue.put_nowait((None, self.completions.end))
         self._queue.put_nowait((None, cast(Any, super()).stop))
 
     def visit(

@@ -71,7 +71,10 @@ class Waiting(Generic[T]):
                 cancelled = error
         if cancelled is not None:
             self.error = None
-            raise cancelled
+            try:
+                raise cancelled
+            finally:
+                del cancelled  # its traceback leads here: a cycle
         return await self
 
     @coroutine
