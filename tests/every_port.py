@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any, Literal, NotRequired, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints
 
 from builders import (
     Repos,
@@ -39,13 +39,20 @@ from cw_store.repos import (
 from cw_store.repos.sql import Repositories
 
 
-def repositories() -> dict[str, type]:
+def repositories(kind: type = Repositories) -> dict[str, type]:
     """The port of each repository of a store, by the repository's name."""
-    return {
-        name: get_type_hints(cast(Any, member).fget)["return"]
-        for name, member in vars(Repositories).items()
-        if isinstance(member, property)
+    returned = {
+        name: get_type_hints(member.fget)["return"]
+        for base in kind.__mro__
+        for name, member in vars(base).items()
+        if isinstance(member, property) and member.fget is not None
     }
+    return {name: port for name, port in returned.items() if is_port(port)}
+
+
+def is_port(member: object) -> bool:
+    """Whether it is the port of a repository."""
+    return isinstance(member, type) and member.__name__.endswith("Repository")
 
 
 Kind = Literal["id", "text", "choice", "integer", "flag", "moment", "json"]

@@ -1,14 +1,13 @@
 """What an application may import, and what that costs."""
 
-import inspect
 import json
 import re
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
 import cw_store
+from every_port import is_port, repositories
 from programs import run_program
 
 REPOSITORIES = [
@@ -56,10 +55,6 @@ NewTask Task TaskCategory TaskChanges TaskDependency TaskPriority TaskRepository
 """
 
 
-def is_port(member: object) -> bool:
-    return inspect.isclass(member) and member.__name__.endswith("Repository")
-
-
 def test_these_names_are_public() -> None:
     assert sorted(cw_store.__all__) == sorted(PUBLIC.split())
 
@@ -71,16 +66,10 @@ def test_every_public_name_is_there(name: str) -> None:
 
 @pytest.mark.parametrize("kind", [cw_store.Store, cw_store.UnitOfWork])
 def test_every_repository_is_on_stores_and_units_of_work(kind: type) -> None:
-    ports = {port for port in vars(cw_store).values() if is_port(port)}
-    named = [
-        name
-        for base in kind.__mro__
-        for name, member in vars(base).items()
-        if isinstance(member, property)
-        and inspect.signature(cast(Any, member.fget), eval_str=True).return_annotation in ports
-    ]
-    assert named == REPOSITORIES
-    assert len(ports) == len(REPOSITORIES)
+    assert list(repositories(kind)) == REPOSITORIES
+    public = {port for port in vars(cw_store).values() if is_port(port)}
+    assert set(repositories(kind).values()) == public
+    assert len(public) == len(REPOSITORIES)
 
 
 def test_public_classes_and_functions_have_a_docstring() -> None:

@@ -41,8 +41,8 @@ VERSION_TABLE = "cw_store_version"
 """Where the revision is kept; Alembic's own name is left to the application's migrations."""
 
 _ADVISORY_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('cw_store.migrate', 0))")
-# A table's name cannot be a parameter, and this one is the constant above.
-_READ_VERSION = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608
+# A table's name cannot be a parameter.
+_READ_VERSION = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608 -- the constant above
 
 
 async def ensure_schema(url: str | Path | None = None, *, busy_timeout: float = 30.0) -> None:

@@ -174,8 +174,9 @@ class Store(Repositories):
             except StoreBusyError:
                 if attempt == attempts:
                     raise
-            # Chance keeps two that gave way to each other from meeting again; it guards no secret.
-            await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311
+            # Chance keeps two that gave way to each other from meeting again.
+            pause = random.uniform(0, 0.01 * 2**attempt)  # noqa: S311 -- it guards no secret
+            await asyncio.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
     async def rekey(self, *, batch_rows: int = 100) -> int:

@@ -240,6 +240,7 @@ def test_agents_ask_each_other_while_both_run(bench: Bench) -> None:
 
 def test_any_output_becomes_text_that_the_store_takes(bench: Bench) -> None:
     script = bench.folder / "writes.py"
+    # The pause lets the supervisor read the two halves of a character apart.
     script.write_text(
         "import os, time\n"
         r"os.write(1, b'nul \0, not utf-8 \xff, cut in two \xe2\x82'); time.sleep(0.3)"
