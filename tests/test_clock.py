@@ -40,6 +40,17 @@ def test_stamps_move_on_while_the_clock_steps_back() -> None:
     assert clock.stamp() == reading.now
 
 
+def test_a_reading_and_its_stamp_may_be_had_together() -> None:
+    reading = SteppableClock()
+    clock = StrictClock(reading)
+    assert clock.now_and_stamp() == (reading.now, reading.now)
+    assert clock.now_and_stamp() == (reading.now, reading.now + MICROSECOND)
+    assert clock.stamp() == reading.now + 2 * MICROSECOND
+    eastern = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+    now, _ = StrictClock(lambda: eastern).now_and_stamp()
+    assert now.tzinfo is UTC
+
+
 async def test_rows_are_stamped_in_utc_whatever_the_clocks_zone() -> None:
     eastern = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=5, minutes=30)))
     assert StrictClock(lambda: eastern).now().tzinfo is UTC

@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from cw_store.types import MICROSECOND
 
 Reading = Callable[[], datetime]
 
 
-def utc_now() -> datetime:
-    """Return the system's time in UTC."""
-    return datetime.now(UTC)
+utc_now: Reading = partial(datetime.now, UTC)
+"""Returns the system's time in UTC."""
 
 
 class StrictClock:
@@ -32,11 +32,20 @@ class StrictClock:
     def stamp(self) -> datetime:
         """Return the reading, or a microsecond after the last stamp if that is later."""
         with self._lock:
-            now = self._reading()
-            if now <= self._last:
-                now = self._last + MICROSECOND
-            self._last = now
-            return now
+            stamp = self._reading()
+            if stamp <= self._last:
+                stamp = self._last + MICROSECOND
+            self._last = stamp
+            return stamp
+
+    def now_and_stamp(self) -> tuple[datetime, datetime]:
+        """Return what `now` and `stamp` do, from one reading."""
+        with self._lock:
+            now = stamp = self._reading()
+            if stamp <= self._last:
+                stamp = self._last + MICROSECOND
+            self._last = stamp
+        return (now if now.tzinfo is UTC else now.astimezone(UTC)), stamp
 
 
 SYSTEM_CLOCK = StrictClock()

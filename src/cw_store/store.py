@@ -25,7 +25,7 @@ from cw_store.errors import StoreBusyError, StoreClosedError
 from cw_store.migrate import bring_up_to_date, empty_database
 from cw_store.repos.sql import Repositories
 from cw_store.repos.sql.accounts import reseal
-from cw_store.repos.sql.door import Door, Executor, Prepared, Query
+from cw_store.repos.sql.door import Door, Executor, Prepared, Query, Row
 from cw_store.types import MAX_TEXT_BYTES, ValueRules
 from cw_store.uow import UnitOfWork
 from cw_store.url import Location, locate
@@ -299,14 +299,16 @@ class _OneCall:
         self._opened = self._store.backend
         return self._opened.prepare(query)
 
-    def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> Awaitable[list[R]]:
+    def rows(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[Sequence[Row]]:
         return self._opened.rows(prepared, parameters)
 
-    def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> Awaitable[int]:
+    def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
         return self._opened.count(prepared, parameters)
 
-    def many(self, prepared: Prepared[Any], batch: Sequence[Sequence[Any]]) -> Awaitable[None]:
+    def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
         return self._opened.many(prepared, batch)
+
+    takes_turns = False
 
     def serialize(self, name: str) -> Awaitable[None]:
         return self._store.backend.serialize(name)

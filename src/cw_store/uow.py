@@ -18,7 +18,7 @@ from cw_store.backends.port import Backend, Transaction
 from cw_store.backends.session import UnitSession
 from cw_store.errors import ReadOnlyError, StoreError, UnitOfWorkError
 from cw_store.repos.sql import Repositories
-from cw_store.repos.sql.door import Clock, Door, Executor, Prepared, Query
+from cw_store.repos.sql.door import Clock, Door, Executor, Prepared, Query, Row
 
 if TYPE_CHECKING:
     from cw_store.store import Store
@@ -184,6 +184,10 @@ class _Unit:
         self._check()
         return self._clock.now()
 
+    def now_and_stamp(self) -> tuple[datetime, datetime]:
+        self._check()
+        return self._clock.now_and_stamp()
+
     def stamp(self) -> datetime:
         self._check()
         return self._clock.stamp()
@@ -196,7 +200,7 @@ class _Unit:
             raise ReadOnlyError(f"this unit of work only reads; it cannot write {query.table.name}")
         return self.transaction.prepare(query)
 
-    async def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> list[R]:
+    async def rows(self, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
         if self._session is not None:
             await self._flush(self._session)
         await self._lock.acquire()
@@ -204,6 +208,8 @@ class _Unit:
             await self._stand_back(self._lock)
         try:
             self._check()
+            if prepared.fallible:
+                return await self.readable_rows(prepared, parameters)
             return await self.transaction.rows(prepared, parameters)
         except BaseException as error:
             self._note(error)
@@ -211,7 +217,12 @@ class _Unit:
         finally:
             self._lock.release()
 
-    async def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> int:
+    async def readable_rows(self, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
+        """Return what can be read, as what cannot spends the unit."""
+        found = await self.transaction.rows(prepared, parameters)
+        return prepared.loaded(found) if prepared.fallible else found
+
+    async def count(self, prepared: Prepared[Any], parameters: Row) -> int:
         if self._session is not None:
             await self._flush(self._session)
         await self._lock.acquire()
@@ -226,11 +237,15 @@ class _Unit:
         finally:
             self._lock.release()
 
-    async def many(self, prepared: Prepared[Any], batch: Sequence[Sequence[Any]]) -> None:
+    async def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> None:
         if self._session is not None:
             await self._flush(self._session)
         async with self._in_turn():
             await self.run(self.transaction.many, prepared, batch)
+
+    @property
+    def takes_turns(self) -> bool:
+        return self.transaction.takes_turns
 
     async def serialize(self, name: str) -> None:
         self.refuse_to_write()
@@ -479,14 +494,18 @@ class _Uninterrupted:
     def prepare(self, query: Query[R]) -> Prepared[R]:
         return self._unit.prepare(query)
 
-    async def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> list[R]:
-        return await self._unit.run(self._unit.transaction.rows, prepared, parameters)
+    async def rows(self, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
+        return await self._unit.run(self._unit.readable_rows, prepared, parameters)
 
-    async def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> int:
+    async def count(self, prepared: Prepared[Any], parameters: Row) -> int:
         return await self._unit.run(self._unit.transaction.count, prepared, parameters)
 
-    async def many(self, prepared: Prepared[Any], batch: Sequence[Sequence[Any]]) -> None:
+    async def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> None:
         await self._unit.run(self._unit.transaction.many, prepared, batch)
+
+    @property
+    def takes_turns(self) -> bool:
+        return self._unit.takes_turns
 
     async def serialize(self, name: str) -> None:
         self._unit.refuse_to_write()

@@ -9,7 +9,8 @@ from functools import partial
 
 import pytest
 
-from cw_store.backends.handover import Completions, Jobs
+from cw_store.backends import handover
+from cw_store.backends.handover import Completions, Jobs, current_core
 
 
 def in_a_thread(work: Callable[[], object]) -> None:
@@ -65,6 +66,41 @@ def test_a_job_that_is_done_is_not_kept_until_the_next_one_comes() -> None:
     assert gone() is None
     jobs.end()
     thread.join(5)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores cannot be chosen here")
+def test_a_thread_is_kept_on_the_core_of_its_caller_while_its_jobs_are_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    all_cores = os.sched_getaffinity(0)
+    jobs = Jobs()
+    thread = threading.Thread(target=jobs.serve)
+    thread.start()
+
+    def where_a_job_runs() -> set[int]:
+        cores: list[set[int]] = []
+        done = threading.Event()
+        jobs.add(lambda: cores.append(os.sched_getaffinity(0)))
+        jobs.add(done.set)
+        assert done.wait(5)
+        return cores[0]
+
+    try:
+        where_a_job_runs()  # which says that the thread has begun
+        for core in sorted(all_cores):
+            os.sched_setaffinity(0, {core})
+            assert current_core() == core
+            assert where_a_job_runs() == {core}
+        monkeypatch.setattr(handover, "LONG_JOB", -1.0)
+        while where_a_job_runs() != all_cores:
+            pass
+        monkeypatch.undo()
+        while where_a_job_runs() != {current_core()}:
+            pass
+    finally:
+        os.sched_setaffinity(0, all_cores)
+        jobs.end()
+        thread.join(5)
 
 
 async def test_what_is_added_runs_on_the_loop_in_order() -> None:

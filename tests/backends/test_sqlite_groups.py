@@ -90,6 +90,14 @@ async def test_calls_that_wait_together_share_a_commit_up_to_a_limit(
     assert seen.count("COMMIT") == 1 + 2  # of the holder, and of two groups
 
 
+async def test_a_call_that_has_the_turn_is_known_by_its_task(store: Store) -> None:
+    backend: Any = store.backend
+    task = asyncio.create_task(add_initiative(store), name="dispatcher")
+    await asyncio.sleep(0)
+    assert backend.gate.holder().task_name == "dispatcher"
+    await task
+
+
 async def test_when_the_database_undoes_a_group_each_call_is_tried_alone(store: Store) -> None:
     await leave_pages(store, 40)
     outcomes = await together(

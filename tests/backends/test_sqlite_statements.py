@@ -20,6 +20,7 @@ from cw_store import (
     StoreError,
     schema,
 )
+from cw_store.backends import sqlite_statements
 from cw_store.backends.sqlite_statements import (
     begin_immediate,
     count_changes,
@@ -29,7 +30,7 @@ from cw_store.backends.sqlite_statements import (
     run_sql,
     undo_to,
 )
-from cw_store.repos.sql.door import Prepared, Query
+from cw_store.repos.sql.door import Loaded, Prepared, Query
 from cw_store.types import ValueRules, use_rules
 
 DIALECT = pysqlite.dialect(paramstyle="qmark")
@@ -64,6 +65,18 @@ def test_a_row_that_is_there_names_its_columns(cursor: sqlite3.Cursor) -> None:
         count_changes(INITIATIVE, row, cursor)
     assert (raised.value.table, list(raised.value.columns)) == ("initiatives", ["id"])
     assert isinstance(raised.value.__cause__, sqlite3.IntegrityError)
+
+
+def test_many_rows_become_records_where_they_are_fetched(
+    cursor: sqlite3.Cursor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_statements, "MANY_ROWS", 2)
+    every = Query(Initiative, sa.select(schema.initiatives), schema.initiatives).prepare(DIALECT)
+    for number, kind in enumerate((list, list, Loaded), 1):
+        count_changes(INITIATIVE, [f"{number}", "a", "active", 1, 1], cursor)
+        found = fetch_rows(every, [], cursor)
+        assert type(found) is kind
+        assert [one.id for one in every.load(found)] == ["1", "2", "3"][:number]
 
 
 def test_a_pair_that_is_there_names_both_columns(cursor: sqlite3.Cursor) -> None:

@@ -127,3 +127,15 @@ async def test_a_task_goes_on_in_its_own_context() -> None:
     one.value = "there"
     one.settle()
     assert await task == ["its own", "its own"]
+
+
+async def test_who_waits_is_known_until_the_wait_has_ended() -> None:
+    one = waiting()
+    assert one.task is None
+    task = asyncio.create_task(result_of(one))
+    await asyncio.sleep(0)
+    assert one.task is task
+    one.value = "there"
+    one.settle()
+    assert one.task is None
+    assert await task == "there"

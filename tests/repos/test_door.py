@@ -34,7 +34,7 @@ ADD = sa.insert(TABLE).values(id=sa.bindparam("id"), branch=sa.bindparam("branch
 @pytest.mark.parametrize("dialect", [SQLITE, POSTGRES], ids=["sqlite", "postgresql"])
 def test_parameters_and_constants_keep_their_places(dialect: sa.Dialect) -> None:
     prepared = Query(Initiative, FIND, TABLE).prepare(dialect)
-    assert prepared.bind({"id": "i", "name": "n"}) == ["active", "n", "main", "i"]
+    assert [*prepared.bind({"id": "i", "name": "n"})] == ["active", "n", "main", "i"]
     assert prepared.names() == ["", "name", "", "id"]
     assert prepared.width == len(TABLE.columns)
     assert not prepared.fallible
@@ -60,7 +60,7 @@ def test_none_is_a_new_value_and_no_argument() -> None:
     new: dict[str, Any] = {f"{NEW_VALUE}branch": None, f"{NEW_VALUE}name": "n"}
     assert None in change.bind({**new, "id": "i"})
     add = Query(Initiative, ADD, TABLE).prepare(SQLITE)
-    assert add.bind({"id": "i", "branch": None})[:2] == ["i", None]
+    assert [*add.bind({"id": "i", "branch": None})][:2] == ["i", None]
     find = Query(Initiative, FIND, TABLE).prepare(SQLITE)
     for prepared, values in ((change, {**new, "id": None}), (find, {"id": None, "name": "n"})):
         with pytest.raises(InvalidValueError) as raised:
@@ -98,3 +98,18 @@ def test_rows_become_records_or_the_values_of_their_only_column() -> None:
     assert moment.load([(0,), (1_000_000,)]) == [expected.created_at, expected.updated_at]
     text = Query(str, sa.select(TABLE.c.name), TABLE).prepare(SQLITE)
     assert text.load([("a",), ("b",)]) == ["a", "b"]
+
+
+def test_a_new_row_holds_defaults_where_nothing_is_given() -> None:
+    add = Query(Initiative, sa.insert(schema.tasks), schema.tasks).prepare(SQLITE)
+    row = dict(zip(add.names(), add.bind({"id": "t", "name": "n", "order": 3}), strict=True))
+    assert (row["id"], row["name"], row["order"]) == ("t", "n", 3)
+    assert (row["status"], row["type"], row["retry_count"]) == ("pending", "auto", 0)
+    assert row["phase_id"] is None
+    entries = [{"id": "t", "name": "n"}, {"id": "u", "name": "m"}]
+    assert add.bind_all(entries) == [tuple(add.bind(entry)) for entry in entries]
+    uneven = [{"id": "t", "name": "n"}, {"id": "u", "name": "m", "order": 3}]
+    assert add.bind_all(uneven) == [add.bind(entry) for entry in uneven]
+    assert add.bind_all([]) == []
+    with pytest.raises(InvalidValueError):
+        add.bind_all([{"id": "t", "name": "n"}, {"id": "u", "name": 5}])

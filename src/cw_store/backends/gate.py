@@ -23,7 +23,7 @@ class Turn(Patient):
     def __init__(self, loop: asyncio.AbstractEventLoop, label: str | None, timeout: float) -> None:
         super().__init__(loop, timeout)
         self.label = label
-        self.since = loop.time()
+        self.since = self.deadline - timeout
         task = asyncio.current_task(loop)
         self.task_name = task.get_name() if task else None
 
@@ -53,6 +53,11 @@ class WriteGate:
         return self._closed
 
     @property
+    def is_deserted(self) -> bool:
+        """Whether nobody is in the queue."""
+        return not self._queue
+
+    @property
     def is_free(self) -> bool:
         """Whether a turn asked for now would be granted at once."""
         return self._holder is None
@@ -61,8 +66,10 @@ class WriteGate:
         """Describe who holds the turn, or None."""
         if self._holder is None:
             return None
+        task = self._holder.task
+        name = self._holder.task_name if task is None else task.get_name()
         seconds = self._loop.time() - self._holder.since
-        return TurnHolder(self._holder.label, self._holder.task_name, seconds)
+        return TurnHolder(self._holder.label, name, seconds)
 
     def ask(self, turn: Turn) -> None:
         """Queue up; `turn.granted()` or `turn.refused()` is called now or later, once."""

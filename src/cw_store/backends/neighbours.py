@@ -19,7 +19,8 @@ from pathlib import Path
 
 _SLOT = struct.Struct("<qq")  # ticket, last sign of life: nanoseconds of the monotonic clock
 _SLOTS = 64
-_EMPTY = bytes(_SLOT.size * _SLOTS)
+_LENGTH = _SLOT.size * _SLOTS
+_EMPTY = bytes(_LENGTH)
 _STALE = 250_000_000  # nanoseconds without a sign of life after which a ticket does not count
 
 
@@ -28,13 +29,16 @@ class Neighbours:
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        if os.fstat(self._descriptor).st_size < len(_EMPTY):
+        if os.fstat(self._descriptor).st_size < _LENGTH:
             os.pwrite(self._descriptor, _EMPTY, 0)
 
     def nobody_waits(self) -> bool:
         """Whether a newcomer may try the lock at once; also from a connection's thread."""
-        if self._read() == _EMPTY:
-            return True
+        try:
+            if os.pread(self._descriptor, _LENGTH, 0) == _EMPTY:
+                return True
+        except OSError:
+            return True  # a queue that is closed or cannot be read is not worth an error
         if self.oldest() is not None:
             return False
         self._clear_dead()
@@ -70,7 +74,7 @@ class Neighbours:
         if self._descriptor < 0:
             return _EMPTY
         try:
-            return os.pread(self._descriptor, len(_EMPTY), 0)
+            return os.pread(self._descriptor, _LENGTH, 0)
         except OSError:
             return _EMPTY  # a queue that cannot be read is not worth an error
 

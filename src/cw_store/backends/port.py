@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Dialect
 
 from cw_store.backends.session import SessionOwner, UnitSession
-from cw_store.repos.sql.door import Executor, Prepared, Query
+from cw_store.repos.sql.door import Executor, Prepared, Query, Row
 
 R = TypeVar("R")
 
@@ -34,16 +34,21 @@ class Transaction(Protocol):
         """Return the query compiled for this database."""
         ...
 
-    def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> Awaitable[list[R]]:
-        """Run a statement and return its rows as records."""
+    def rows(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[Sequence[Row]]:
+        """Run a statement and return its rows, for `Prepared.load`."""
         ...
 
-    def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> Awaitable[int]:
+    def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
         """Run a statement and return how many rows it changed."""
         ...
 
-    def many(self, prepared: Prepared[Any], batch: Sequence[Sequence[Any]]) -> Awaitable[None]:
+    def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
         """Run a statement once for each entry of the batch, all or nothing."""
+        ...
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether `serialize` does anything: not where a transaction is alone anyway."""
         ...
 
     def serialize(self, name: str) -> Awaitable[None]:

@@ -33,7 +33,7 @@ from cw_store.errors import (
     UnitOfWorkError,
 )
 from cw_store.repos.sql.accounts import ANY_SEALED
-from cw_store.repos.sql.door import Executor, Prepared, Query
+from cw_store.repos.sql.door import Executor, Prepared, Query, Row
 from cw_store.schema import metadata
 from cw_store.types import ValueRules, read_json, use_rules
 
@@ -218,20 +218,22 @@ class PostgresBackend:
 
     # One call, one transaction: the executor of the store's own repositories.
 
-    async def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> list[R]:
-        """Run one statement by itself and return its rows as records."""
+    async def rows(self, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
+        """Run one statement by itself and return its rows."""
         if prepared.fallible and prepared.query.writes and self._may_be_sealed:
             async with self._atomic() as transaction:  # a row that cannot be read undoes it
-                return await transaction.rows(prepared, parameters)
+                return prepared.loaded(await transaction.rows(prepared, parameters))
         return await self._alone(prepared, _rows, parameters)
 
-    async def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> int:
+    async def count(self, prepared: Prepared[Any], parameters: Row) -> int:
         """Run one statement by itself and return how many rows it changed."""
         return await self._alone(prepared, _count, parameters)
 
-    async def many(self, prepared: Prepared[Any], batch: Sequence[Sequence[Any]]) -> None:
+    async def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> None:
         """Run one statement for each entry, in a transaction of its own."""
         await self._alone(prepared, _many, batch)
+
+    takes_turns = False
 
     async def serialize(self, name: str) -> None:
         """Do nothing: a call by itself holds no turn."""
@@ -251,7 +253,7 @@ class PostgresBackend:
         await transaction.commit()
 
     async def _alone(
-        self, prepared: Prepared[Any], run: Callable[..., Awaitable[T]], parameters: Sequence[Any]
+        self, prepared: Prepared[Any], run: Callable[..., Awaitable[T]], parameters: Row
     ) -> T:
         connection = await self.acquire()
         try:
@@ -319,17 +321,19 @@ class PostgresTransaction:
         """Return the query compiled for this database."""
         return self._backend.prepare(query)
 
-    async def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> list[R]:
-        """Run a statement and return its rows as records."""
+    async def rows(self, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
+        """Run a statement and return its rows."""
         return await self._run(prepared, _rows, parameters)
 
-    async def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> int:
+    async def count(self, prepared: Prepared[Any], parameters: Row) -> int:
         """Run a statement and return how many rows it changed."""
         return await self._run(prepared, _count, parameters)
 
-    async def many(self, prepared: Prepared[Any], batch: Sequence[Sequence[Any]]) -> None:
+    async def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> None:
         """Run a statement once for each entry of the batch, all or nothing."""
         await self._run(prepared, _many, batch)
+
+    takes_turns = True
 
     async def serialize(self, name: str) -> None:
         """Take an advisory lock that the end of the transaction releases."""
@@ -368,7 +372,7 @@ class PostgresTransaction:
             await finish(self._end("ROLLBACK"))
 
     async def _run(
-        self, prepared: Prepared[Any], run: Callable[..., Awaitable[T]], parameters: Sequence[Any]
+        self, prepared: Prepared[Any], run: Callable[..., Awaitable[T]], parameters: Row
     ) -> T:
         async with self._lock:
             connection = await self.begun()
@@ -411,16 +415,16 @@ async def _nothing(_connection: Any) -> None:
     pass
 
 
-async def _rows(connection: Any, prepared: Prepared[R], parameters: Sequence[Any]) -> list[R]:
-    return prepared.load(await connection.fetch(prepared.sql, *parameters))
+async def _rows(connection: Any, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
+    return await connection.fetch(prepared.sql, *parameters)
 
 
-async def _count(connection: Any, prepared: Prepared[Any], parameters: Sequence[Any]) -> int:
+async def _count(connection: Any, prepared: Prepared[Any], parameters: Row) -> int:
     status: str = await connection.execute(prepared.sql, *parameters)
     return int(status.rpartition(" ")[2])
 
 
-async def _many(connection: Any, prepared: Prepared[Any], batch: Sequence[Sequence[Any]]) -> None:
+async def _many(connection: Any, prepared: Prepared[Any], batch: Sequence[Row]) -> None:
     await connection.executemany(prepared.sql, batch)
 
 

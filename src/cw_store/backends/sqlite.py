@@ -18,14 +18,23 @@ from cw_store.backends.sqlite_connection import Connection, open_connection
 from cw_store.backends.sqlite_groups import Call
 from cw_store.backends.sqlite_maintenance import Maintenance
 from cw_store.backends.sqlite_readers import ReaderPool
-from cw_store.backends.sqlite_statements import count_changes, fetch_rows, run_many
+from cw_store.backends.sqlite_statements import (
+    count_changes,
+    fetch_records,
+    fetch_rows,
+    run_many,
+)
 from cw_store.backends.sqlite_transactions import ReadTransaction, WriteTransaction
 from cw_store.repos.sql.accounts import ANY_SEALED
-from cw_store.repos.sql.door import Executor, Prepared, Query
+from cw_store.repos.sql.door import Executor, Prepared, Query, Row
 from cw_store.types import ValueRules, use_rules
 
 R = TypeVar("R")
 T = TypeVar("T")
+
+
+def _as_before_the_opening() -> bool:
+    return True
 
 
 class SqliteBackend:
@@ -55,18 +64,23 @@ class SqliteBackend:
         self.readers = ReaderPool(partial(self._open, read_only=True), readers, busy_timeout)
         self.maintenance = Maintenance(path, self.gate, busy_timeout)
         self.neighbours: Neighbours | None = None
+        self.nobody_waits: Callable[[], bool] = _as_before_the_opening
+        """Whether no other process waits for its turn to write; from any thread."""
+        self.writer: Connection
+        """The one connection that writes."""
         self._writer: Connection | None = None
 
     async def open(self) -> None:
         """Open the writing connection."""
-        self._writer = await self._open(read_only=False)
-        await self.maintenance.start(self._writer)
+        self.writer = self._writer = await self._open(read_only=False)
+        await self.maintenance.start(self.writer)
         any_sealed = self.prepare(ANY_SEALED)
-        found = await self._writer.visit(
-            fetch_rows, any_sealed, any_sealed.bind({}), self._writer.cursor_of_visits
+        found = await self.writer.visit(
+            fetch_rows, any_sealed, any_sealed.bind({}), self.writer.cursor_of_visits
         )
         self._may_be_sealed = self._has_keys or bool(found)
         self.neighbours = Neighbours(self.path.with_name(self.path.name + "-turns"))
+        self.nobody_waits = self.neighbours.nobody_waits
 
     async def close(self) -> None:
         """Close every connection; what has not committed is rolled back."""
@@ -107,16 +121,6 @@ class SqliteBackend:
             return ReadTransaction(self)
         return WriteTransaction(self, label)
 
-    @property
-    def writer(self) -> Connection:
-        """The one connection that writes."""
-        assert self._writer is not None
-        return self._writer
-
-    def nobody_waits(self) -> bool:
-        """Whether no other process waits for its turn to write."""
-        return self.neighbours is None or self.neighbours.nobody_waits()
-
     def pass_turn_on(self, turn: Turn) -> None:
         """Give the turn to the one who has waited longest."""
         self.maintenance.note_write()
@@ -130,21 +134,24 @@ class SqliteBackend:
 
     # One call, one transaction: the executor of the store's own repositories.
 
-    def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> Awaitable[list[R]]:
-        """Run one statement by itself and return its rows as records."""
-        if prepared.query.writes:
+    def rows(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[Sequence[Row]]:
+        """Run one statement by itself and return its rows."""
+        if not prepared.query.writes:
+            return self.readers.read(fetch_rows, prepared, parameters)
+        if prepared.fallible and self._may_be_sealed:
             # A row that cannot be read, for want of its key, undoes the write.
-            compound = prepared.fallible and self._may_be_sealed
-            return self._write(fetch_rows, prepared, parameters, compound=compound)
-        return self.readers.read(fetch_rows, prepared, parameters)
+            return self._write(fetch_records, (prepared, parameters), True)
+        return self._write(fetch_rows, (prepared, parameters), False)
 
-    def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> Awaitable[int]:
+    def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
         """Run one statement by itself and return how many rows it changed."""
-        return self._write(count_changes, prepared, parameters)
+        return self._write(count_changes, (prepared, parameters), False)
 
-    def many(self, prepared: Prepared[Any], batch: Sequence[Sequence[Any]]) -> Awaitable[None]:
+    def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
         """Run one statement for each entry, in a transaction of its own."""
-        return self._write(run_many, prepared, batch, compound=True)
+        return self._write(run_many, (prepared, batch), True)
+
+    takes_turns = False
 
     async def serialize(self, name: str) -> None:
         """Do nothing: a call by itself holds no turn."""
@@ -164,8 +171,8 @@ class SqliteBackend:
         await transaction.commit()
 
     def _write(
-        self, work: Callable[..., T], *arguments: Any, compound: bool = False
+        self, work: Callable[..., T], arguments: tuple[Any, ...], compound: bool
     ) -> Awaitable[T]:
-        call = Call(self, self._loop, self._timeout, work, arguments, compound)
+        call = Call(self, self.writer, self._loop, self._timeout, work, arguments, compound)
         self.gate.ask(call)
         return call

@@ -73,13 +73,13 @@ class Visit(Waiting[T]):
     def _return(self) -> None:
         if self._then is not None:
             self._then()
-        self.settle()
+        self.settle_now()
 
 
 class Connection(aiosqlite.Connection):
     """An aiosqlite connection that takes visits, and nothing else: they have its thread.
 
-    `completions` is where a job that was posted tells its end.
+    A job that is put among `jobs` directly tells its end to `completions`.
 
     The uses of what aiosqlite keeps to itself are all in this class: `_tx`, `_thread`,
     `_connection` and `_connector`, checked against aiosqlite 0.22.1.
@@ -98,9 +98,9 @@ class Connection(aiosqlite.Connection):
         self._file = str(path.resolve())
         self._owner = loop
         self.completions = Completions(loop)
-        self._jobs = Jobs()
+        self.jobs = Jobs()
         self._queue: SimpleQueue[tuple[None, Callable[[], Any]]] = cast(Any, self)._tx
-        self._queue.put_nowait((None, self._jobs.serve))
+        self._queue.put_nowait((None, self.jobs.serve))
         self._stopped = False
         # A store that nobody closed must not keep the interpreter from ending.
         self._thread.daemon = True
@@ -129,7 +129,7 @@ class Connection(aiosqlite.Connection):
         The thread is told by itself: aiosqlite would have it answer to the event loop of
         whoever calls, which may be closed before the answer comes.
         """
-        self._jobs.end()
+        self.jobs.end()
         self._queue.put_nowait((None, self.completions.end))
         self._queue.put_nowait((None, cast(Any, super()).stop))
 
@@ -147,12 +147,8 @@ class Connection(aiosqlite.Connection):
             if then is not None:
                 self._owner.call_soon(then)
         else:
-            self._jobs.add(visit)
+            self.jobs.add(visit)
         return visit
-
-    def post(self, job: Callable[[], None]) -> None:
-        """Queue a job that tells its end by itself; not for a connection that is closed."""
-        self._jobs.add(job)
 
     async def closed(self) -> None:
         """Roll back what is open, close and end the thread, even when cancelled."""

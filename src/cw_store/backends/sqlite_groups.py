@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cw_store.backends.gate import Turn
-from cw_store.backends.sqlite_connection import Visit
+from cw_store.backends.sqlite_connection import Connection, Visit
 from cw_store.backends.sqlite_lock import lock_line
 from cw_store.backends.sqlite_readers import closed_meanwhile
 from cw_store.backends.sqlite_statements import begin_immediate, plain_failure
@@ -24,19 +24,29 @@ GROUP_LIMIT = 256
 class Call(Turn):
     """A write that is a transaction by itself; those that wait together are committed together."""
 
-    __slots__ = ("_arguments", "_backend", "_ran", "_work", "compound")
+    __slots__ = ("_arguments", "_backend", "_ran", "_work", "_writer", "compound")
 
     def __init__(
         self,
         backend: SqliteBackend,
+        writer: Connection,
         loop: asyncio.AbstractEventLoop,
         timeout: float,
         work: Callable[..., Any],
         arguments: tuple[Any, ...],
         compound: bool,
     ) -> None:
-        super().__init__(loop, None, timeout)
+        # Everything at once: the way through the base classes costs more than most of a call.
+        self._asyncio_future_blocking = False
+        self._cancelled = False
+        self._loop = loop
+        self._wake = self._context = self.error = None
+        self.done = self.given_up = False
+        self.since = now = loop.time()
+        self.deadline = now + timeout
+        self.label = self.task_name = None  # the task is the one that waits
         self._backend = backend
+        self._writer = writer
         self._work = work
         self._arguments = arguments
         self._ran = False
@@ -44,15 +54,16 @@ class Call(Turn):
 
     def granted(self) -> None:
         """Run, together with those that wait right behind."""
-        rest = self._backend.gate.take_while(Call, GROUP_LIMIT - 1)
+        gate = self._backend.gate
+        rest = [] if gate.is_deserted else gate.take_while(Call, GROUP_LIMIT - 1)
         if rest:
             Group(self._backend, self, [self, *rest]).start()
         else:
-            self._backend.writer.post(self)
+            self._writer.jobs.add(self)
 
     def __call__(self) -> None:
         """Run unless another process waits for its turn; in the thread."""
-        writer = self._backend.writer
+        writer = self._writer
         if self._backend.nobody_waits():
             self.run_alone(writer.cursor_of_visits, writer.raw)
         writer.completions.add(self._return)
@@ -60,15 +71,15 @@ class Call(Turn):
     def _return(self) -> None:
         if self._ran:
             self._backend.pass_turn_on(self)
-            self.settle()
+            self.settle_now()
         else:
             Group(self._backend, self, [self]).wait_in_lock_line()
 
     def run_alone(self, cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> bool:
         """Do the work as a transaction by itself; False when another process has the lock."""
         try:
-            if not self.compound:
-                self.run(cursor)  # without BEGIN: a statement is a transaction by itself
+            if not self.compound:  # without BEGIN: a statement is a transaction by itself
+                self.value = self._work(*self._arguments, cursor)
             elif begin_immediate(cursor):
                 _run_to_commit(self, cursor, raw)
             else:

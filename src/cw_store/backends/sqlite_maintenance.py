@@ -70,7 +70,7 @@ class Maintenance:
         self._timer: asyncio.TimerHandle | None = None
         self._turns = 0  # since the last checkpoint
         self._turns_seen = 0
-        self._changes = 0  # of rows, by this connection, until the last checkpoint
+        self._many_changes = MANY_CHANGES  # of rows, by this connection
         self._quiet_looks = 0
         self._turn: MaintenanceTurn | None = None
         self._long_from = LONG_LOG
@@ -96,12 +96,14 @@ class Maintenance:
     def note_write(self) -> None:
         """Begin to look, unless that has begun already."""
         self._turns += 1
-        if self._writer is None:
+        writer = self._writer
+        if writer is None:
             return
         if self._timer is None:
-            self._timer = self._loop.call_later(LOOK_EVERY, self._look, self._writer)
-        if self._is_long(self._writer):
-            self._ask_if_due(self._writer, False)
+            self._timer = self._loop.call_later(LOOK_EVERY, self._look, writer)
+        # What `_is_long` says, for every write.
+        if self._turns >= MANY_TURNS or writer.raw.total_changes >= self._many_changes:
+            self._ask_if_due(writer, False)
 
     def _look(self, writer: Connection) -> None:
         self._timer = None
@@ -128,7 +130,7 @@ class Maintenance:
             work.append(CHECKPOINT_AND_TRUNCATE if is_quiet else CHECKPOINT)
             self._long_from = length + LONG_LOG
             self._turns = self._turns_seen = 0
-            self._changes = writer.raw.total_changes
+            self._many_changes = writer.raw.total_changes + MANY_CHANGES
         changes = writer.raw.total_changes
         if (is_quiet or work) and changes >= self._statistics_from:
             self._statistics_from = 2 * changes
@@ -136,8 +138,7 @@ class Maintenance:
         return work
 
     def _is_long(self, writer: Connection) -> bool:
-        changes = writer.raw.total_changes - self._changes
-        return self._turns >= MANY_TURNS or changes >= MANY_CHANGES
+        return self._turns >= MANY_TURNS or writer.raw.total_changes >= self._many_changes
 
     def _length(self) -> int:
         """Return the bytes of the log, which SQLite cuts to `WAL_LIMIT` when it begins it anew."""

@@ -22,10 +22,12 @@ from cw_store.errors import (
     StoreError,
     UnitOfWorkError,
 )
-from cw_store.repos.sql.door import Prepared
+from cw_store.repos.sql.door import Prepared, Row
 
-R = TypeVar("R")
 T = TypeVar("T")
+
+MANY_ROWS = 1000
+"""So many rows become records in the thread, where others can interrupt it."""
 
 PROBE = pysqlite.dialect(paramstyle="qmark")
 
@@ -75,18 +77,23 @@ def undo_to(name: str, cursor: sqlite3.Cursor) -> None:
     run_sql(f"RELEASE {name}", cursor)
 
 
-def fetch_rows(prepared: Prepared[R], parameters: Sequence[Any], cursor: sqlite3.Cursor) -> list[R]:
-    """Run a statement to its end and return its rows as records."""
+def fetch_rows(prepared: Prepared[Any], parameters: Row, cursor: sqlite3.Cursor) -> Sequence[Row]:
+    """Run a statement to its end and return its rows."""
     try:
         found = cursor.execute(prepared.sql, parameters).fetchall()
     except sqlite3.Error as error:
         raise failure(prepared, [parameters], cursor, error) from _without_values(error)
-    return prepared.load(found)
+    return prepared.loaded(found) if len(found) > MANY_ROWS else found
 
 
-def count_changes(
-    prepared: Prepared[Any], parameters: Sequence[Any], cursor: sqlite3.Cursor
-) -> int:
+def fetch_records(
+    prepared: Prepared[Any], parameters: Row, cursor: sqlite3.Cursor
+) -> Sequence[Row]:
+    """Do what `fetch_rows` does, and make the records too, as one may be unreadable."""
+    return prepared.loaded(fetch_rows(prepared, parameters, cursor))
+
+
+def count_changes(prepared: Prepared[Any], parameters: Row, cursor: sqlite3.Cursor) -> int:
     """Run a statement and return how many rows it changed."""
     try:
         return cursor.execute(prepared.sql, parameters).rowcount
@@ -94,9 +101,7 @@ def count_changes(
         raise failure(prepared, [parameters], cursor, error) from error
 
 
-def run_many(
-    prepared: Prepared[Any], batch: Sequence[Sequence[Any]], cursor: sqlite3.Cursor
-) -> None:
+def run_many(prepared: Prepared[Any], batch: Sequence[Row], cursor: sqlite3.Cursor) -> None:
     """Run a statement once for each entry of the batch."""
     try:
         cursor.executemany(prepared.sql, batch)
@@ -106,7 +111,7 @@ def run_many(
 
 def failure(
     prepared: Prepared[Any],
-    batch: Sequence[Sequence[Any]],
+    batch: Sequence[Row],
     cursor: sqlite3.Cursor,
     error: sqlite3.Error,
 ) -> StoreError:
@@ -161,7 +166,7 @@ def _named_columns(table: Table, error: sqlite3.Error) -> list[str]:
 
 
 def _broken_columns(
-    prepared: Prepared[Any], batch: Sequence[Sequence[Any]], cursor: sqlite3.Cursor
+    prepared: Prepared[Any], batch: Sequence[Row], cursor: sqlite3.Cursor
 ) -> list[str]:
     """Find which reference is broken, since SQLite does not say: look each one up."""
     references = {key.parent.name: key.column for key in prepared.query.table.foreign_keys}

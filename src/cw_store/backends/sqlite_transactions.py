@@ -25,7 +25,7 @@ from cw_store.backends.sqlite_statements import (
     undo_to,
 )
 from cw_store.errors import UnitOfWorkError
-from cw_store.repos.sql.door import Executor, Prepared, Query
+from cw_store.repos.sql.door import Executor, Prepared, Query, Row
 
 if TYPE_CHECKING:
     from cw_store.backends.sqlite import SqliteBackend
@@ -67,17 +67,19 @@ class SqliteTransaction:
         """Return the query compiled for this database."""
         return self._backend.prepare(query)
 
-    def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> Awaitable[list[R]]:
-        """Run a statement and return its rows as records."""
+    def rows(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[Sequence[Row]]:
+        """Run a statement and return its rows."""
         return self.visit(fetch_rows, prepared, parameters)
 
-    def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> Awaitable[int]:
+    def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
         """Run a statement and return how many rows it changed."""
         return self.visit(count_changes, prepared, parameters)
 
-    def many(self, prepared: Prepared[Any], batch: Sequence[Sequence[Any]]) -> Awaitable[None]:
+    def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
         """Run a statement once for each entry of the batch, all or nothing."""
         return self.visit(run_many, prepared, batch)
+
+    takes_turns = False
 
     async def serialize(self, name: str) -> None:
         """Do nothing: a writer has the whole database to itself."""

@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Callable, Generator
 from contextvars import Context
 from types import coroutine
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -98,6 +98,24 @@ class Waiting(Generic[T]):
             self._loop.call_soon(wake, self, context=context)
         else:
             context.run(wake, self)
+
+    def settle_now(self) -> None:
+        """Do what `settle` does, in a callback of the event loop, where no task is running."""
+        self.done = True
+        wake, self._wake = self._wake, None
+        if wake is not None:
+            context, self._context = self._context, None
+            if context is None:
+                wake(self)
+            else:
+                context.run(wake, self)
+
+    @property
+    def task(self) -> asyncio.Task[Any] | None:
+        """The task that waits, if one does."""
+        # What a task leaves here is a method of its own.
+        task: object = getattr(self._wake, "__self__", None)
+        return cast("asyncio.Task[Any]", task) if isinstance(task, asyncio.Task) else None
 
     # The future protocol, as a task uses it.
 

@@ -157,9 +157,10 @@ class Accounts:
     async def find_next_available(self, provider: str = "claude") -> Account | None:
         # On PostgreSQL one who finds the account taken keeps a lock on it all the same, so two
         # transactions that go on to the next one could wait for each other.
-        await self._door.serialize(f"accounts.{provider!a}")
+        if self._door.takes_turns:
+            await self._door.serialize(f"accounts.{provider!a}")
         while True:
-            now, stamp = self._door.clock.now(), self._door.clock.stamp()
+            now, stamp = self._door.clock.now_and_stamp()
             claimed = await self._door.first(
                 CLAIM_NEXT, provider=provider, now=now, changed_updated_at=stamp
             )

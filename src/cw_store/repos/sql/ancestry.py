@@ -33,7 +33,7 @@ class Ancestry:
 
     def refuse_self(self, row: dict[str, Any]) -> None:
         """Raise when a new row is its own parent, the only loop that a new row can close."""
-        if row[self._parent] == row["id"]:
+        if row.get(self._parent) == row["id"]:
             raise self._refused(row[self._parent])
 
     async def refuse_loop(self, door: Door, id: str, parent_id: str) -> None:

@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields, is_dataclass, make_dataclass
 from datetime import datetime
+from itertools import repeat
 from operator import itemgetter
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from sqlalchemy import Dialect, Table
 from sqlalchemy.sql import Delete, Insert, Select, Update
@@ -28,6 +29,7 @@ NEW_VALUE = "changed_"
 
 Statement = Select[Any] | Insert | Update | Delete
 Processor = Callable[[Any], Any]
+Row = Sequence[Any]
 
 
 class Query(Generic[R]):
@@ -54,18 +56,21 @@ class Query(Generic[R]):
     def prepare(self, dialect: Dialect) -> Prepared[R]:
         """Compile for one dialect, once."""
         compiled = self.statement.compile(dialect=dialect)
-        names: Sequence[str] = getattr(compiled, "positiontup", None) or ()
+        positions: Sequence[str] = getattr(compiled, "positiontup", None) or ()
         parameters: list[tuple[str, Processor]] = []
-        constants: list[tuple[int, Any]] = []
-        for position, name in enumerate(names):
+        constants: list[Any] = []
+        given: list[str] = []
+        fixed: list[str] = []
+        for name in dict.fromkeys(positions):
             bind = compiled.binds[name]
             process = bind.type.dialect_impl(dialect).bind_processor(dialect) or _unchanged
             if bind.required:
-                if self._needs(name):
-                    process = _needed(process)
                 parameters.append((name, process))
+                given.append(name)
             else:
-                constants.append((position, process(bind.value)))
+                constants.append(process(bind.value))
+                fixed.append(name)
+        order = [(given + fixed).index(name) for name in positions]
         # An INSERT that returns nothing is given its rows back by `Door.insert_all`.
         returned = list(self.statement.exported_columns) or list(self.table.columns)
         processors = tuple(
@@ -75,56 +80,96 @@ class Query(Generic[R]):
             query=self,
             sql=str(compiled),
             parameters=tuple(parameters),
-            constants=tuple(constants),
-            load=_loader(self.record, processors),
+            places={name: (place, each) for place, (name, each) in enumerate(parameters)},
+            defaults=self._defaults(parameters),
+            needed=tuple(name for name in given if self._needs(name)),
+            constants=constants,
+            order=order,
+            arrange=_arranger(order, constants),
+            make=_maker(self.record, processors),
+            make_all=_maker_of_all(self.record, processors),
             width=len(processors),
             fallible=any(isinstance(column.type, Encrypted) for column in returned),
         )
+
+    def _defaults(self, parameters: Sequence[tuple[str, Processor]]) -> list[Any] | None:
+        """Return what a new row holds where nothing is given; None when no row is new."""
+        if not isinstance(self.statement, Insert):
+            return None
+        columns = self.table.columns
+        defaults: list[Any] = []
+        for name, process in parameters:
+            default: Any = columns[name].default
+            defaults.append(None if default is None else process(default.arg))
+        return defaults
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared(Generic[R]):
     """A statement ready for one backend.
 
-    `parameters` are the names and checks of the driver's parameters in their order;
-    `constants` are those, by position, whose value is part of the statement. `load` makes
-    records of rows of `width` columns; `fallible` when that can fail, for want of a key.
+    `parameters` are the names and checks of what a caller gives, `places` the same by name, with
+    the place of each; `needed` are those that must not be None, and `defaults` what a new row
+    holds where nothing is given. `constants` are part of the statement and come behind them;
+    `order` are the places in the driver's order, which `arrange` brings about.
+
+    `make` makes a record of a row, `make_all` of many rows of `width` columns; `fallible` when
+    that can fail, for want of a key.
     """
 
     query: Query[R]
     sql: str
     parameters: tuple[tuple[str, Processor], ...]
-    constants: tuple[tuple[int, Any], ...]
-    load: Callable[[Sequence[Sequence[Any]]], list[R]]
+    places: Mapping[str, tuple[int, Processor]]
+    defaults: list[Any] | None
+    needed: tuple[str, ...]
+    constants: list[Any]
+    order: list[int]
+    arrange: Callable[[list[Any]], Row]
+    make: Callable[[Row], R]
+    make_all: Callable[[Sequence[Row]], list[R]]
     width: int
     fallible: bool
 
     def names(self) -> list[str]:
         """Return the column that each of the driver's parameters is for, in their order."""
         names = [name.removeprefix(NEW_VALUE) for name, _ in self.parameters]
-        for position, _ in self.constants:
-            names.insert(position, "")
-        return names
+        names += [""] * len(self.constants)
+        return [names[place] for place in self.order]
 
-    def bind(self, values: Mapping[str, Any]) -> list[Any]:
+    def bind(self, values: Mapping[str, Any]) -> Row:
         """Check and convert `values` into the driver's parameters, in the statement's order."""
+        return self.arrange(self.check(values))
+
+    def check(self, values: Mapping[str, Any]) -> list[Any]:
+        """Check and convert `values`, in the order of `parameters`."""
         try:
-            bound = [process(values[name]) for name, process in self.parameters]
+            if self.defaults is not None:
+                checked = self.defaults.copy()
+                for name, value in values.items():
+                    place, process = self.places[name]
+                    checked[place] = process(value)
+                return checked
+            checked = [process(values[name]) for name, process in self.parameters]
         except Refused:
             self._refuse(values)
             raise
-        for position, constant in self.constants:
-            bound.insert(position, constant)
-        return bound
+        if None in checked:
+            self._refuse(values)
+        return checked
 
-    def bind_all(self, batch: Iterable[Mapping[str, Any]]) -> list[Sequence[Any]]:
+    def bind_all(self, batch: Iterable[Mapping[str, Any]]) -> list[Row]:
         """Do what `bind` does for each entry; of many it is the quicker way."""
         entries = list(batch)
-        if self.constants:
+        names = entries[0].keys() if entries else ()
+        if self.arrange is not _as_it_is or any(values.keys() != names for values in entries):
             return [self.bind(values) for values in entries]
         try:
             columns = [
-                map(process, map(itemgetter(name), entries)) for name, process in self.parameters
+                map(process, map(itemgetter(name), entries))
+                if name in names
+                else repeat(self.defaults[place] if self.defaults else None, len(entries))
+                for place, (name, process) in enumerate(self.parameters)
             ]
             return list(zip(*columns, strict=True))
         except Refused:
@@ -133,56 +178,97 @@ class Prepared(Generic[R]):
             raise
 
     def _refuse(self, values: Mapping[str, Any]) -> None:
+        """Raise for the first value that is refused, if any is."""
         for name, process in self.parameters:
+            if name not in values:
+                continue
             try:
                 process(values[name])
+                if values[name] is None and name in self.needed:
+                    # A comparison with NULL would silently find nothing.
+                    raise Refused("must not be None")
             except Refused as refused:
                 column = name.removeprefix(NEW_VALUE)
                 raise InvalidValueError(
                     self.query.table.name, column, values[name], str(refused)
                 ) from None
 
+    def load(self, rows: Sequence[Row]) -> list[R]:
+        """Return the records of the rows that a statement found."""
+        if type(rows) is Loaded:
+            return rows.records
+        if len(rows) < 2:
+            return [self.make(rows[0])] if rows else []
+        return self.make_all(rows)
+
+    def loaded(self, rows: Sequence[Row]) -> Loaded:
+        """Return the records as what `load` takes, to make them now and not there."""
+        return Loaded(self.load(rows))
+
+
+class Loaded(list[Row]):
+    """Rows of which records are made already."""
+
+    def __init__(self, records: list[Any]) -> None:
+        super().__init__()
+        self.records = records
+
 
 def _unchanged(value: Any) -> Any:
     return value
 
 
-def _needed(process: Processor) -> Processor:
-    def check(value: Any) -> Any:
-        if value is None:
-            raise Refused("must not be None")
-        return process(value)
-
-    return check
+def _as_it_is(checked: list[Any]) -> Row:
+    return checked
 
 
-def _loader(
-    record: type[R], processors: Sequence[Processor | None]
-) -> Callable[[Sequence[Sequence[Any]]], list[R]]:
-    """Build records from rows by position, or take the only column of each row.
+def _arranger(order: Sequence[int], constants: list[Any]) -> Callable[[list[Any]], Row]:
+    if list(order) == [*range(len(order))]:
+        return (lambda checked: checked + constants) if constants else _as_it_is
+    pick = cast(Callable[[list[Any]], Row], itemgetter(*order))
+    return (lambda checked: pick(checked + constants)) if constants else pick
 
-    The constructor of a frozen dataclass costs five times a plain one, because it goes
-    through object.__setattr__ for every field. So a plain class with the same slots is
-    filled and then becomes the record; it has no other reference at that moment.
-    """
-    converted = [(index, process) for index, process in enumerate(processors) if process]
+
+# The constructor of a frozen dataclass costs five times a plain one, because it goes through
+# object.__setattr__ for every field. So a plain class with the same slots is filled and then
+# becomes the record; it has no other reference at that moment.
+def _blank(record: type[Any]) -> Any:
+    names = [field.name for field in fields(record)]
+    return make_dataclass(f"Blank{record.__name__}", names, slots=True, eq=False, repr=False)
+
+
+def _maker(record: type[R], processors: Sequence[Processor | None]) -> Callable[[Row], R]:
+    """Build a record from a row by position, or take its only column."""
     if not is_dataclass(record):
         only = processors[0] or _unchanged
-        return lambda rows: [only(row[0]) for row in rows]
-    names = [field.name for field in fields(record)]
-    blank: Any = make_dataclass(f"Blank{record.__name__}", names, slots=True, eq=False, repr=False)
+        return lambda row: only(row[0])
+    blank = _blank(record)
+    converted = [(index, process) for index, process in enumerate(processors) if process]
 
-    def load_one(row: Sequence[Any]) -> R:
+    def make(row: Row) -> R:
         values = list(row)
         for index, process in converted:
-            values[index] = process(values[index])
+            value = values[index]
+            if value is not None:
+                values[index] = process(value)
         filled = blank(*values)
         filled.__class__ = record
         return filled
 
-    def load(rows: Sequence[Sequence[Any]]) -> list[R]:
-        if len(rows) < 2:
-            return [load_one(row) for row in rows]
+    return make
+
+
+def _maker_of_all(
+    record: type[R], processors: Sequence[Processor | None]
+) -> Callable[[Sequence[Row]], list[R]]:
+    """Do what `_maker` does, column by column."""
+    if not is_dataclass(record):
+        only = processors[0] or _unchanged
+        return lambda rows: [only(row[0]) for row in rows]
+    blank = _blank(record)
+    converted = [(index, process) for index, process in enumerate(processors) if process]
+
+    def make_all(rows: Sequence[Row]) -> list[R]:
         columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
         for index, process in converted:
             columns[index] = map(process, columns[index])
@@ -191,7 +277,7 @@ def _loader(
             each.__class__ = record
         return filled
 
-    return load
+    return make_all
 
 
 class Executor(Protocol):
@@ -201,16 +287,21 @@ class Executor(Protocol):
         """Return the query compiled for this backend."""
         ...
 
-    def rows(self, prepared: Prepared[R], parameters: Sequence[Any]) -> Awaitable[list[R]]:
-        """Run a statement and return its rows as records."""
+    def rows(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[Sequence[Row]]:
+        """Run a statement and return its rows, for `Prepared.load`."""
         ...
 
-    def count(self, prepared: Prepared[Any], parameters: Sequence[Any]) -> Awaitable[int]:
+    def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
         """Run a statement and return how many rows it changed."""
         ...
 
-    def many(self, prepared: Prepared[Any], batch: Sequence[Sequence[Any]]) -> Awaitable[None]:
+    def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
         """Run a statement once for each entry of the batch, in one visit, all or nothing."""
+        ...
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether `serialize` does anything: not where a transaction is alone anyway."""
         ...
 
     def serialize(self, name: str) -> Awaitable[None]:
@@ -227,6 +318,10 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Return the clock's reading, which may stand still or step back."""
+        ...
+
+    def now_and_stamp(self) -> tuple[datetime, datetime]:
+        """Return both, from one reading."""
         ...
 
     def stamp(self) -> datetime:
@@ -246,13 +341,14 @@ class Door:
     async def all(self, query: Query[R], **values: Any) -> list[R]:
         """Return every row as a record, in the statement's order."""
         prepared = self._executor.prepare(query)
-        return await self._executor.rows(prepared, prepared.bind(values))
+        return prepared.load(await self._executor.rows(prepared, prepared.bind(values)))
 
     async def first(self, query: Query[R], **values: Any) -> R | None:
         """Return the first row as a record, or None when there is none."""
         prepared = self._executor.prepare(query)
         found = await self._executor.rows(prepared, prepared.bind(values))
-        return found[0] if found else None
+        records = prepared.load(found)
+        return records[0] if records else None
 
     async def count(self, query: Query[Any], **values: Any) -> int:
         """Return how many rows the statement changed."""
@@ -267,19 +363,19 @@ class Door:
             await self._executor.many(prepared, bound)
 
     async def insert(self, query: Query[R], row: Mapping[str, Any]) -> R | None:
-        """Insert one whole row; return it as it is stored, or None if a condition kept it out.
+        """Insert one row; return it as it is stored, or None if a condition kept it out.
 
-        The statement's parameters begin with the row's columns in their order. Asking the
-        database for what it was just given costs more than making the record from that.
+        The statement's parameters are the row's columns in their order. Asking the database
+        for what it was just given costs more than making the record from that.
         """
         prepared = self._executor.prepare(query)
-        bound = prepared.bind(row)
-        if await self._executor.count(prepared, bound) == 0:
+        checked = prepared.check(row)
+        if await self._executor.count(prepared, prepared.arrange(checked)) == 0:
             return None
-        return prepared.load([bound[: prepared.width]])[0]
+        return prepared.make(checked)
 
     async def insert_all(self, query: Query[R], batch: Iterable[Mapping[str, Any]]) -> list[R]:
-        """Insert whole rows, all or none, in one visit; return them as they are stored.
+        """Insert rows, all or none, in one visit; return them as they are stored.
 
         The statement is an INSERT of every column, so its parameters are the stored row.
         """
@@ -297,6 +393,11 @@ class Door:
     async def serialize(self, name: str) -> None:
         """Let only one transaction at a time past this point for `name`, until it ends."""
         await self._executor.serialize(name)
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether `serialize` does anything here."""
+        return self._executor.takes_turns
 
     def atomic(self) -> _AtomicDoor:
         """Give a door whose statements belong together: `async with door.atomic() as door:`."""

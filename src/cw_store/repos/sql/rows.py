@@ -39,9 +39,6 @@ class Rows(Generic[R]):
         self._changeable: frozenset[str] = (
             frozenset() if changes is None else changes.__optional_keys__
         )
-        self._blank: dict[str, Any] = {}
-        for column in table.columns:
-            self._blank[column.name] = None if column.default is None else column.default.arg  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType] -- every default of the schema is a scalar
         self._not_null = frozenset(c.name for c in table.columns if not c.nullable)
         self._stamped = [c.name for c in table.columns if c.name in ("created_at", "updated_at")]
         self._insert = Query(record, insert(table), table)
@@ -57,15 +54,15 @@ class Rows(Generic[R]):
         self._patches: dict[tuple[str, ...], Query[R]] = {}
 
     def complete(self, door: Door, values: Mapping[str, Any], **known: Any) -> dict[str, Any]:
-        """Return the whole row for `values`: defaults, an id and times filled in.
+        """Return the row for `values`, with an id and times; other defaults are the statement's.
 
         `known` are columns that the repository fills in itself. Raises TypeError for an
         unknown or missing key, InvalidValueError for a None that the column does not take.
         """
-        row: dict[str, Any] = {**self._blank, **values, **known}
         if not self._required <= values.keys() <= self._allowed:
             raise TypeError(self._unfit(values))
-        if "id" not in values:
+        row: dict[str, Any] = {**values, **known}
+        if "id" not in row:
             row["id"] = new_id()
         stamp = door.clock.stamp()
         for name in self._stamped:

@@ -139,7 +139,8 @@ class Tasks:
     async def create(self, **values: Unpack[NewTask]) -> Task:
         row = ROWS.complete(self._door, values)
         TREE.refuse_self(row)
-        if row["initiative_id"] is None and row["phase_id"] is not None:
+        if row.get("initiative_id") is None and row.get("phase_id") is not None:
+            row.pop("initiative_id", None)
             stored = await self._door.first(INSERT_INTO_INITIATIVE_OF_PHASE, **row)
         else:
             stored = await self._door.insert(INSERT_IF_IT_FITS, row)
@@ -152,7 +153,7 @@ class Tasks:
         initiative_of: dict[str, str | None] = {}
         for row in placed:
             TREE.refuse_self(row)
-            phase_id = row["phase_id"]
+            phase_id = row.get("phase_id")
             # Anything else that is no text is refused when the rows are stored.
             if isinstance(phase_id, str):
                 if phase_id not in initiative_of:
@@ -220,7 +221,7 @@ class Tasks:
 
 def _place(row: dict[str, Any], initiative_id: str | None) -> None:
     """Give a new row the initiative of its phase."""
-    if row["initiative_id"] is None:
+    if row.get("initiative_id") is None:
         row["initiative_id"] = initiative_id
     elif initiative_id is not None and initiative_id != row["initiative_id"]:
         raise _misplaced(row)
