@@ -34,6 +34,17 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
+_process = os.getpid()  # to ask the system for each call would cost more than all else of a check
+
+
+def _after_fork() -> None:
+    global _process
+    _process = os.getpid()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class StoreSettings(TypedDict, total=False):
     """The settings of a `Store`, whose docstring says what each is."""
 
@@ -115,7 +126,7 @@ class Store(Repositories):
         if self._loop is not None:
             raise StoreClosedError("a store is opened once; make a new one")
         self._loop = asyncio.get_running_loop()
-        self._process = os.getpid()
+        self._process = _process
         try:
             self._backend = await self._opened()
         except BaseException:
@@ -137,7 +148,8 @@ class Store(Repositories):
         backend = self._backend
         if backend is None:
             return
-        self._check_owner()
+        if self._process != _process or asyncio.get_running_loop() is not self._loop:
+            raise self._wrong_owner()
         self._backend = None
         try:
             await finish(backend.close())
@@ -206,7 +218,8 @@ class Store(Repositories):
             raise StoreClosedError(
                 "the store is not open" if self._loop is None else "the store is closed"
             )
-        self._check_owner()
+        if self._process != _process or asyncio.get_running_loop() is not self._loop:
+            raise self._wrong_owner()
         return backend
 
     @property
@@ -226,7 +239,7 @@ class Store(Repositories):
     def abandon(self) -> None:
         """Let go of the database without an event loop, because the store's own is gone."""
         backend, self._backend = self._backend, None
-        if backend is not None and self._process == os.getpid():
+        if backend is not None and self._process == _process:
             backend.abandon()
         self._forget_folder()
 
@@ -261,11 +274,9 @@ class Store(Repositories):
             raise
         return backend
 
-    def _check_owner(self) -> None:
-        if self._process != os.getpid():
-            raise StoreClosedError("the store was opened in another process; open one here")
-        if asyncio.get_running_loop() is not self._loop:
-            raise StoreClosedError("the store was opened in another event loop; open one here")
+    def _wrong_owner(self) -> StoreClosedError:
+        where = "process" if self._process != _process else "event loop"
+        return StoreClosedError(f"the store was opened in another {where}; open one here")
 
     def _forget_folder(self) -> None:
         if self._folder is not None:

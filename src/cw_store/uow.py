@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -44,7 +44,7 @@ class UnitOfWork(Repositories):
         self._store = store
         self._label = label
         self._unit = _Unit(read_only)
-        super().__init__(Door(self._unit, self._unit))
+        self._door = Door(self._unit, self._unit)
 
     async def __aenter__(self) -> Self:
         """Begin; raises StoreClosedError when the store is closed or belongs elsewhere."""
@@ -58,18 +58,18 @@ class UnitOfWork(Repositories):
         self._unit.open(store.backend, store.clock, self._label)
         return self
 
-    async def __aexit__(
+    def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
         """Commit, or roll back if the block raised; done even when cancelled meanwhile.
 
         Raises UnitOfWorkError, after a rollback, if the unit is spent although the block
         ended without an error.
         """
-        await self._unit.end(failed=kind is not None)
+        return self._unit.end(failed=kind is not None)
 
     async def commit(self) -> None:
         """Commit what was done so far; the next call begins a new transaction."""
@@ -185,17 +185,20 @@ class _Unit:
         return self._clock.now()
 
     def now_and_stamp(self) -> tuple[datetime, datetime]:
-        self._check()
+        if self.state is not _OPEN or self._spent_by is not None:
+            self._check()
         return self._clock.now_and_stamp()
 
     def stamp(self) -> datetime:
-        self._check()
+        if self.state is not _OPEN or self._spent_by is not None:
+            self._check()
         return self._clock.stamp()
 
     # The executor of the repositories.
 
     def prepare(self, query: Query[R]) -> Prepared[R]:
-        self._check()
+        if self.state is not _OPEN or self._spent_by is not None:
+            self._check()
         if query.writes and self._read_only:
             raise ReadOnlyError(f"this unit of work only reads; it cannot write {query.table.name}")
         return self.transaction.prepare(query)
@@ -207,20 +210,15 @@ class _Unit:
         if self._savepoints:
             await self._stand_back(self._lock)
         try:
-            self._check()
-            if prepared.fallible:
-                return await self.readable_rows(prepared, parameters)
-            return await self.transaction.rows(prepared, parameters)
+            if self.state is not _OPEN or self._spent_by is not None:
+                self._check()
+            found = await self.transaction.rows(prepared, parameters)
+            return prepared.loaded(found) if prepared.fallible else found
         except BaseException as error:
             self._note(error)
             raise
         finally:
             self._lock.release()
-
-    async def readable_rows(self, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
-        """Return what can be read, as what cannot spends the unit."""
-        found = await self.transaction.rows(prepared, parameters)
-        return prepared.loaded(found) if prepared.fallible else found
 
     async def count(self, prepared: Prepared[Any], parameters: Row) -> int:
         if self._session is not None:
@@ -229,7 +227,8 @@ class _Unit:
         if self._savepoints:
             await self._stand_back(self._lock)
         try:
-            self._check()
+            if self.state is not _OPEN or self._spent_by is not None:
+                self._check()
             return await self.transaction.count(prepared, parameters)
         except BaseException as error:
             self._note(error)
@@ -440,7 +439,16 @@ class _Unit:
                 self.state = _ENDED
                 await self.transaction.rollback()
             else:
-                await self._commit_at_end()
+                try:
+                    if self._session is not None:
+                        with _refused_by_session():
+                            await self._session.commit()
+                    self.state = _ENDED
+                    await self.transaction.commit()
+                except BaseException:
+                    self.state = _ENDED
+                    await self.transaction.rollback()
+                    raise
         except BaseException:
             failed = True
             raise
@@ -455,18 +463,6 @@ class _Unit:
                 "the unit of work was rolled back, because the database refused a statement in "
                 "it and the block ended as if it had not"
             ) from spent_by
-
-    async def _commit_at_end(self) -> None:
-        try:
-            if self._session is not None:
-                with _refused_by_session():
-                    await self._session.commit()
-            self.state = _ENDED
-            await self.transaction.commit()
-        except BaseException:
-            self.state = _ENDED
-            await self.transaction.rollback()
-            raise
 
     def _refuse_in_savepoint(self) -> None:
         if self._savepoints:
@@ -495,7 +491,11 @@ class _Uninterrupted:
         return self._unit.prepare(query)
 
     async def rows(self, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
-        return await self._unit.run(self._unit.readable_rows, prepared, parameters)
+        return await self._unit.run(self._readable, prepared, parameters)
+
+    async def _readable(self, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
+        found = await self._unit.transaction.rows(prepared, parameters)
+        return prepared.loaded(found) if prepared.fallible else found
 
     async def count(self, prepared: Prepared[Any], parameters: Row) -> int:
         return await self._unit.run(self._unit.transaction.count, prepared, parameters)

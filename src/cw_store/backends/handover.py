@@ -49,16 +49,16 @@ class Pipe:
     The other's end may be in use at that moment, and its number soon be that of another file.
     """
 
-    __slots__ = ("_writing", "reading")
+    __slots__ = ("reading", "writing")
 
     def __init__(self) -> None:
-        self.reading, self._writing = os.pipe()
-        os.set_blocking(self._writing, False)
+        self.reading, self.writing = os.pipe()
+        os.set_blocking(self.writing, False)
 
     def wake(self) -> None:
         """Let a read of the other end return."""
         try:
-            os.write(self._writing, b"\0")
+            os.write(self.writing, b"\0")
         except OSError:
             pass  # so full that the other thread is awake anyway, or there is nobody any more
 
@@ -74,12 +74,12 @@ class Pipe:
 
     def close_writing(self) -> None:
         """Close the end that is written to."""
-        end, self._writing = self._writing, -1
+        end, self.writing = self.writing, -1
         _close(end)
 
     def __del__(self) -> None:
         _close(self.reading)
-        _close(self._writing)
+        _close(self.writing)
 
 
 def _close(end: int) -> None:
@@ -169,18 +169,19 @@ class Completions:
         self._pipe.close_writing()
 
     def _run(self) -> None:
+        finished = self._finished
         # Whoever goes on now usually has more for the thread to do, which then need not sleep.
-        self._run_finished()
-        try:
-            self._pipe.clear()
-        finally:  # what came in between has no byte in the pipe any more
-            self._run_finished()
+        while finished:
+            finished.popleft()()
+        self._pipe.clear()
+        if finished:  # what came in between has no byte in the pipe any more
+            self._run_the_rest()
 
-    def _run_finished(self) -> None:
+    def _run_the_rest(self) -> None:
         finished = self._finished
         try:
             while finished:
                 finished.popleft()()
         finally:
             if finished:  # one raised, and the rest must not wait for the next byte
-                self._loop.call_soon(self._run_finished)
+                self._loop.call_soon(self._run_the_rest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Dialect
@@ -67,11 +67,11 @@ class Transaction(Protocol):
         """Undo what was done since the savepoint; done even when the caller is cancelled."""
         ...
 
-    async def commit(self) -> None:
+    def commit(self) -> Coroutine[Any, Any, None]:
         """Commit and give the connection back; done even when the caller is cancelled."""
         ...
 
-    async def rollback(self) -> None:
+    def rollback(self) -> Coroutine[Any, Any, None]:
         """Roll back and give the connection back; done even when the caller is cancelled."""
         ...
 

@@ -56,7 +56,12 @@ class Visit(Waiting[T]):
         work: Callable[..., T],
         arguments: tuple[Any, ...],
     ) -> None:
-        super().__init__(loop)
+        # Everything at once: the way through the base class would take as long again.
+        self._asyncio_future_blocking = False
+        self._cancelled = False
+        self._loop = loop
+        self._wake = self._context = self.error = None
+        self.done = False
         self._completions = completions
         self._then = then
         self._work = work

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
@@ -187,9 +187,7 @@ class WriteTransaction(SqliteTransaction):
         self, number: int, work: Callable[..., T], arguments: tuple[Any, ...]
     ) -> T | _Busy:
         """Let other processes go first that wait for their turn; in the writer's thread."""
-        if self._backend.nobody_waits():
-            return self._begin(number, work, arguments)
-        return _BUSY
+        return self._begin(number, work, arguments) if self._backend.nobody_waits() else _BUSY
 
     def _begin(self, number: int, work: Callable[..., T], arguments: tuple[Any, ...]) -> T | _Busy:
         """Begin and do the first work in one visit; runs in the writer's thread."""
@@ -199,13 +197,13 @@ class WriteTransaction(SqliteTransaction):
         self._begun = number
         return work(*arguments, cursor)
 
-    async def commit(self) -> None:
+    def commit(self) -> Coroutine[Any, Any, None]:
         """Commit and pass the turn on; done even when the caller is cancelled."""
-        await self._end(self._commit, self._begun == self._number)
+        return self._end(self._commit, self._begun == self._number)
 
-    async def rollback(self) -> None:
+    def rollback(self) -> Coroutine[Any, Any, None]:
         """Roll back and pass the turn on; done even when the caller is cancelled."""
-        await self._end(self._rollback)
+        return self._end(self._rollback)
 
     async def _end(self, work: Callable[..., None], *arguments: Any) -> None:
         """Queue the end and pass the turn on at once: who has it next stands behind this visit."""
@@ -223,13 +221,15 @@ class WriteTransaction(SqliteTransaction):
 
     def _commit(self, begun: bool) -> None:
         writer = self._backend.writer
-        self.close_cursors()
+        if self._cursors:
+            self.close_cursors()
         try:
             if begun:
                 inside(writer, run_sql, ("COMMIT",))
                 self.committed = True
         finally:
-            roll_back(writer)
+            if writer.raw.in_transaction:
+                roll_back(writer)
 
     def _rollback(self) -> None:
         self.close_cursors()

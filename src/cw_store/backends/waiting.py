@@ -75,7 +75,7 @@ class Waiting(Generic[T]):
                 raise cancelled
             finally:
                 del cancelled  # its traceback leads here: a cycle
-        return await self
+        return self.value if self.error is None else await self
 
     @coroutine
     def _end(self) -> Generator[Any, None, None]:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Unpack
+from typing import Any, Unpack
 
-from sqlalchemy import Text, bindparam, false, func, select, true, type_coerce, update
+from sqlalchemy import (
+    Column,
+    ScalarSelect,
+    Text,
+    bindparam,
+    false,
+    func,
+    select,
+    true,
+    type_coerce,
+    update,
+)
 
 from cw_store.credentials import SEALED
 from cw_store.repos.accounts import Account, AccountChanges, NewAccount
 from cw_store.repos.sql.door import NEW_VALUE, Door, Query
-from cw_store.repos.sql.expressions import PRESENT, Later, MicrosecondAfter
+from cw_store.repos.sql.expressions import PRESENT, Later, MicrosecondAfter, Still
 from cw_store.repos.sql.listings import Listing, oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import accounts
@@ -40,13 +51,16 @@ others = accounts.alias("others")
 
 available = others.c.is_exhausted.is_(false()) | (others.c.exhausted_until <= bindparam("now"))
 
-candidate = (
-    select(others.c.id, others.c.last_used_at)
-    .where(others.c.provider == bindparam("provider"), available)
-    .order_by(others.c.last_used_at.nulls_first(), others.c.sort_order, others.c.id)
-    .limit(1)
-    .subquery("candidate")
-)
+
+def _of_the_next(column: Column[Any]) -> ScalarSelect[Any]:
+    return (
+        select(column)
+        .where(others.c.provider == bindparam("provider"), available)
+        .order_by(others.c.last_used_at.nulls_first(), others.c.sort_order, others.c.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+
 
 last_use = (
     select(func.max(others.c.last_used_at))
@@ -63,8 +77,8 @@ CLAIM_NEXT = Query(
     Account,
     update(accounts)
     .where(
-        accounts.c.id == candidate.c.id,
-        accounts.c.last_used_at.is_not_distinct_from(candidate.c.last_used_at),
+        accounts.c.id == _of_the_next(others.c.id),
+        Still(accounts.c.last_used_at, _of_the_next(others.c.last_used_at)),
     )
     .values(
         last_used_at=Later(stamp, func.coalesce(MicrosecondAfter(last_use), stamp)),

@@ -196,7 +196,7 @@ class Prepared(Generic[R]):
     def load(self, rows: Sequence[Row]) -> list[R]:
         """Return the records of the rows that a statement found."""
         if type(rows) is Loaded:
-            return rows.records
+            return list(rows)
         if len(rows) < 2:
             return [self.make(rows[0])] if rows else []
         return self.make_all(rows)
@@ -206,12 +206,8 @@ class Prepared(Generic[R]):
         return Loaded(self.load(rows))
 
 
-class Loaded(list[Row]):
-    """Rows of which records are made already."""
-
-    def __init__(self, records: list[Any]) -> None:
-        super().__init__()
-        self.records = records
+class Loaded(list[Any]):
+    """The records of rows, made already."""
 
 
 def _unchanged(value: Any) -> Any:
