@@ -307,8 +307,8 @@ class _OneCall:
 
     def prepare(self, query: Query[R]) -> Prepared[R]:
         """Every call begins here, so this is where the store's owner is checked."""
-        self._opened = self._store.backend
-        return self._opened.prepare(query)
+        self._opened = backend = self._store.backend
+        return backend.prepare(query)
 
     def rows(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[Sequence[Row]]:
         return self._opened.rows(prepared, parameters)

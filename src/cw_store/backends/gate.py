@@ -48,8 +48,9 @@ class WriteGate:
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
         self._loop = loop
         self._timeout = timeout
-        self._queue: deque[Turn] = deque()
-        self._patience = Patience(loop, self._queue, self._too_late)
+        self.queue: deque[Turn] = deque()
+        """Those who wait, and some who have given up."""
+        self._patience = Patience(loop, self.queue, self._too_late)
         self._holder: Turn | None = None
         self._closed = False
 
@@ -57,11 +58,6 @@ class WriteGate:
     def is_closed(self) -> bool:
         """Whether nobody gets a turn any more."""
         return self._closed
-
-    @property
-    def is_deserted(self) -> bool:
-        """Whether nobody is in the queue."""
-        return not self._queue
 
     @property
     def is_free(self) -> bool:
@@ -113,8 +109,8 @@ class WriteGate:
         if self._holder is not turn:
             return
         self._holder = None
-        while self._queue:
-            following = self._queue.popleft()
+        while self.queue:
+            following = self.queue.popleft()
             if not following.given_up:
                 following.since = self._loop.time()
                 self._holder = following
@@ -124,12 +120,12 @@ class WriteGate:
     def take_while(self, kind: type[T], limit: int) -> list[T]:
         """Remove and return the turns at the head of the queue that are of this kind."""
         taken: list[T] = []
-        while self._queue and len(taken) < limit:
-            turn = self._queue[0]
+        while self.queue and len(taken) < limit:
+            turn = self.queue[0]
             if turn.given_up:
-                self._queue.popleft()
+                self.queue.popleft()
             elif isinstance(turn, kind):
-                self._queue.popleft()
+                self.queue.popleft()
                 taken.append(turn)
             else:
                 break

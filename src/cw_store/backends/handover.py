@@ -49,23 +49,18 @@ class Pipe:
     The other's end may be in use at that moment, and its number soon be that of another file.
     """
 
-    __slots__ = ("reading", "writing")
+    __slots__ = ("_writing", "reading")
 
     def __init__(self) -> None:
-        self.reading, self.writing = os.pipe()
-        os.set_blocking(self.writing, False)
+        self.reading, self._writing = os.pipe()
+        os.set_blocking(self._writing, False)
 
     def wake(self) -> None:
         """Let a read of the other end return."""
         try:
-            os.write(self.writing, b"\0")
+            os.write(self._writing, b"\0")
         except OSError:
             pass  # so full that the other thread is awake anyway, or there is nobody any more
-
-    def clear(self) -> None:
-        """Wait for a byte, and take what is there."""
-        if self.reading >= 0:
-            os.read(self.reading, BYTES_AT_A_TIME)
 
     def close_reading(self) -> None:
         """Close the end that is read."""
@@ -74,12 +69,12 @@ class Pipe:
 
     def close_writing(self) -> None:
         """Close the end that is written to."""
-        end, self.writing = self.writing, -1
+        end, self._writing = self._writing, -1
         _close(end)
 
     def __del__(self) -> None:
         _close(self.reading)
-        _close(self.writing)
+        _close(self._writing)
 
 
 def _close(end: int) -> None:
@@ -120,14 +115,15 @@ class Jobs:
         self._thread = threading.get_native_id()
         all_cores = os.sched_getaffinity(0) if current_core is not _no_core else set[int]()
         self._cores = all_cores
+        pipe = self._pipe
         while True:
-            self._pipe.clear()
+            os.read(pipe.reading, BYTES_AT_A_TIME)
             started = monotonic()
             while waiting:
                 job = waiting.popleft()
                 if job is None:
                     self._cores = set()
-                    self._pipe.close_reading()
+                    pipe.close_reading()
                     return
                 job()
                 del job  # or whatever it holds would live until the next one comes
@@ -173,7 +169,8 @@ class Completions:
         # Whoever goes on now usually has more for the thread to do, which then need not sleep.
         while finished:
             finished.popleft()()
-        self._pipe.clear()
+        if self._pipe.reading >= 0:
+            os.read(self._pipe.reading, BYTES_AT_A_TIME)
         if finished:  # what came in between has no byte in the pipe any more
             self._run_the_rest()
 

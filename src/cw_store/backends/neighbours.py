@@ -5,12 +5,14 @@ the others. Here those who found the lock taken put a ticket, the time they bega
 into a small file beside the database, and everyone lets the oldest ticket go first: the
 idea of L. Lamport, "A New Solution of Dijkstra's Concurrent Programming Problem" (1974).
 The lock itself stays SQLite's, so a lost or stale ticket costs fairness for a moment and
-never correctness. A writer whom nobody waits for pays one read of the file.
+never correctness. A writer whom nobody waits for pays one look at the file, which is mapped
+into memory as SQLite does with its -shm file.
 """
 
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 import struct
 import time
@@ -31,14 +33,15 @@ class Neighbours:
         self._descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         if os.fstat(self._descriptor).st_size < _LENGTH:
             os.pwrite(self._descriptor, _EMPTY, 0)
+        self._slots = mmap.mmap(self._descriptor, _LENGTH, access=mmap.ACCESS_READ)
 
     def nobody_waits(self) -> bool:
         """Whether a newcomer may try the lock at once; also from a connection's thread."""
         try:
-            if os.pread(self._descriptor, _LENGTH, 0) == _EMPTY:
+            if self._slots[:] == _EMPTY:
                 return True
-        except OSError:
-            return True  # a queue that is closed or cannot be read is not worth an error
+        except ValueError:
+            return True  # it was closed
         if self.oldest() is not None:
             return False
         self._clear_dead()
@@ -68,15 +71,13 @@ class Neighbours:
         """Let go of the file; who still waits finds the queue empty."""
         descriptor, self._descriptor = self._descriptor, -1
         os.close(descriptor)
+        self._slots.close()
 
     def _read(self) -> bytes:
-        # The number of a closed descriptor may already be that of another file.
-        if self._descriptor < 0:
-            return _EMPTY
         try:
-            return os.pread(self._descriptor, _LENGTH, 0)
-        except OSError:
-            return _EMPTY  # a queue that cannot be read is not worth an error
+            return self._slots[:]
+        except ValueError:
+            return _EMPTY  # it was closed
 
     def write(self, slot: int, ticket: int, alive: int) -> None:
         """Fill one slot."""

@@ -55,7 +55,7 @@ class Call(Turn):
     def granted(self) -> None:
         """Run, together with those that wait right behind."""
         gate = self._backend.gate
-        rest = [] if gate.is_deserted else gate.take_while(Call, GROUP_LIMIT - 1)
+        rest = gate.take_while(Call, GROUP_LIMIT - 1) if gate.queue else []
         if rest:
             Group(self._backend, self, [self, *rest]).start()
         else:

@@ -67,7 +67,8 @@ class Rows(Generic[R]):
         stamp = door.clock.stamp()
         for name in self._stamped:
             row[name] = stamp
-        self._refuse_none(row)
+        if None in row.values():
+            self._refuse_none(row)
         return row
 
     async def insert(self, door: Door, values: Mapping[str, Any]) -> R:
@@ -161,8 +162,6 @@ class Rows(Generic[R]):
         return f"a new row of {self.table.name} needs {missing}"
 
     def _refuse_none(self, row: Mapping[str, Any]) -> None:
-        if None not in row.values():
-            return
         for name in self._not_null:
             if name in row and row[name] is None:
                 raise none_refused(self.table, name)

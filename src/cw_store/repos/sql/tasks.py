@@ -138,7 +138,8 @@ class Tasks:
 
     async def create(self, **values: Unpack[NewTask]) -> Task:
         row = ROWS.complete(self._door, values)
-        TREE.refuse_self(row)
+        if "parent_task_id" in row:
+            TREE.refuse_self(row)
         if row.get("initiative_id") is None and row.get("phase_id") is not None:
             row.pop("initiative_id", None)
             stored = await self._door.first(INSERT_INTO_INITIATIVE_OF_PHASE, **row)
