@@ -12,6 +12,7 @@ from sqlalchemy import (
     bindparam,
     false,
     func,
+    literal_column,
     select,
     true,
     type_coerce,
@@ -57,7 +58,7 @@ def _of_the_next(column: Column[Any]) -> ScalarSelect[Any]:
         select(column)
         .where(others.c.provider == bindparam("provider"), available)
         .order_by(others.c.last_used_at.nulls_first(), others.c.sort_order, others.c.id)
-        .limit(1)
+        .limit(literal_column("1"))
         .scalar_subquery()
     )
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, fields, is_dataclass, make_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
-from itertools import repeat
+from itertools import repeat, starmap, zip_longest
 from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -76,6 +76,7 @@ class Query(Generic[R]):
         processors = tuple(
             column.type.dialect_impl(dialect).result_processor(dialect, None) for column in returned
         )
+        make, make_all = _maker(self.record, processors)
         return Prepared(
             query=self,
             sql=str(compiled),
@@ -86,8 +87,8 @@ class Query(Generic[R]):
             constants=constants,
             order=order,
             arrange=_arranger(order, constants),
-            make=_maker(self.record, processors),
-            make_all=_maker_of_all(self.record, processors),
+            make=make,
+            make_all=make_all,
             width=len(processors),
             fallible=any(isinstance(column.type, Encrypted) for column in returned),
         )
@@ -225,55 +226,51 @@ def _arranger(order: Sequence[int], constants: list[Any]) -> Callable[[list[Any]
     return (lambda checked: pick(checked + constants)) if constants else pick
 
 
-# The constructor of a frozen dataclass costs five times a plain one, because it goes through
-# object.__setattr__ for every field. So a plain class with the same slots is filled and then
-# becomes the record; it has no other reference at that moment.
-def _blank(record: type[Any]) -> Any:
-    names = [field.name for field in fields(record)]
-    return make_dataclass(f"Blank{record.__name__}", names, slots=True, eq=False, repr=False)
+def _maker(
+    record: type[R], processors: Sequence[Processor | None]
+) -> tuple[Callable[[Row], R], Callable[[Sequence[Row]], list[R]]]:
+    """Return what builds a record from a row by position, or takes its only column; one, and many.
 
-
-def _maker(record: type[R], processors: Sequence[Processor | None]) -> Callable[[Row], R]:
-    """Build a record from a row by position, or take its only column."""
+    The constructor of a frozen dataclass costs five times a plain one, because it goes through
+    object.__setattr__ for every field. So a plain object with the same slots is filled and then
+    becomes the record; it has no other reference at that moment.
+    """
     if not is_dataclass(record):
         only = processors[0] or _unchanged
-        return lambda row: only(row[0])
-    blank = _blank(record)
-    converted = [(index, process) for index, process in enumerate(processors) if process]
+        return (lambda row: only(row[0])), (lambda rows: [only(row[0]) for row in rows])
+    blank = _blank([field.name for field in fields(record)], processors)
 
     def make(row: Row) -> R:
-        values = list(row)
-        for index, process in converted:
-            value = values[index]
-            if value is not None:
-                values[index] = process(value)
-        filled = blank(*values)
+        filled = blank(*row)
         filled.__class__ = record
         return filled
 
-    return make
-
-
-def _maker_of_all(
-    record: type[R], processors: Sequence[Processor | None]
-) -> Callable[[Sequence[Row]], list[R]]:
-    """Do what `_maker` does, column by column."""
-    if not is_dataclass(record):
-        only = processors[0] or _unchanged
-        return lambda rows: [only(row[0]) for row in rows]
-    blank = _blank(record)
-    converted = [(index, process) for index, process in enumerate(processors) if process]
-
     def make_all(rows: Sequence[Row]) -> list[R]:
-        columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
-        for index, process in converted:
-            columns[index] = map(process, columns[index])
-        filled: list[Any] = list(map(blank, *columns))
+        filled: list[Any] = list(starmap(blank, rows))
         for each in filled:
             each.__class__ = record
         return filled
 
-    return make_all
+    return make, make_all
+
+
+def _blank(names: Sequence[str], processors: Sequence[Processor | None]) -> Any:
+    """Write a class with these slots, whose constructor converts what it is given.
+
+    Written out, as dataclasses do it, because a loop over the processors takes twice as long.
+    """
+    converters: dict[str, Any] = {}
+    lines = [f"def __init__(self, {', '.join(names)}):"]
+    # A statement that gives no rows back may have fewer columns than the record.
+    for name, process in zip_longest(names, processors[: len(names)]):
+        if process is None:
+            lines.append(f"    self.{name} = {name}")
+        else:
+            converters[f"convert_{name}"] = process
+            lines.append(f"    self.{name} = None if {name} is None else convert_{name}({name})")
+    written: dict[str, Any] = {}
+    exec("\n".join(lines), converters, written)  # noqa: S102 -- of a record's field names alone
+    return type("Blank", (), {"__slots__": tuple(names), **written})
 
 
 class Executor(Protocol):
