@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
@@ -46,6 +47,7 @@ class Caller:
         self.name = name
         self.random = random.Random(seed)
         self.history: list[Operation] = []
+        self.stamped: int | None = None  # of the call under way, in time.monotonic_ns()
 
     async def call(self, number: int) -> None:
         """Make the call with this number; all callers are at about the same one."""
@@ -59,7 +61,10 @@ class Caller:
         asked = time.monotonic_ns()
         answer = await call()
         answered = time.monotonic_ns()
-        self.history.append(Operation(object, name, arguments, answer, asked, answered, self.name))
+        self.history.append(
+            Operation(object, name, arguments, answer, asked, answered, self.name, self.stamped)
+        )
+        self.stamped = None
 
     async def alone_or_in_a_unit(self, call: Callable[[Repos], Awaitable[Any]]) -> Any:
         """Make a call a transaction by itself, on the store or in a unit of work."""
@@ -73,7 +78,11 @@ class Caller:
     async def claim(self, number: int) -> None:
         async def one(repos: Repos) -> str | None:
             account = await repos.accounts.find_next_available(PROVIDER)
-            return None if account is None else account.id
+            if account is None or account.last_used_at is None:
+                return None
+            since = datetime.now(UTC) - account.last_used_at
+            self.stamped = time.monotonic_ns() - since // timedelta(microseconds=1) * 1000
+            return account.id
 
         async def pair() -> tuple[str | None, str | None]:
             async with self.store.unit_of_work(label=self.name) as uow:

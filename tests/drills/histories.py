@@ -16,6 +16,9 @@ of operations done with the same state. Two arguments keep it short:
   first. In an order where it comes after its twin the two can change places: nothing between them
   was asked after either was answered, or it would have to come after the first of them.
 
+What looks right first is tried first: the store's own stamps tell, where there are any, in which
+order things were done. Whether an order is found does not depend on them, only how soon.
+
 Operations on different objects cannot contradict each other (Herlihy and Wing's locality), so a
 history is checked object by object.
 """
@@ -42,6 +45,8 @@ class Operation:
     asked: int
     answered: int
     caller: str = ""
+    stamped: int | None = None
+    """When the store says that it was done; only a hint where to look first."""
 
     def __str__(self) -> str:
         arguments = ", ".join(map(str, self.arguments))
@@ -119,7 +124,12 @@ def _next_steps(
             return [(number, state)]
         if following is not None:
             steps.append((number, following))
-    return steps
+
+    def likely(step: Step) -> int:
+        operation = operations[step[0]]
+        return operation.answered if operation.stamped is None else operation.stamped
+
+    return sorted(steps, key=likely)
 
 
 def unexplained(
