@@ -11,14 +11,13 @@ import os
 from collections.abc import Sequence
 
 from cw_store.errors import StoreError
-from cw_store.types import ValueRules
+from cw_store.types import SEAL_MARK, ValueRules
 
 KEYS_VARIABLE = "CW_STORE_KEYS"
 _log = logging.getLogger("cw_store")
-_MARK = "cw-store:"
-SEALED = _MARK + "fernet:"
+SEALED = SEAL_MARK + "fernet:"
 """Begins every text that is encrypted."""
-_PLAIN = _MARK + "plain:"
+_PLAIN = SEAL_MARK + "plain:"
 
 
 def rules_for(keys: Sequence[str | bytes], max_text_bytes: int) -> ValueRules:
@@ -71,7 +70,7 @@ class _PlainSeal:
                 "credentials are stored unencrypted; pass encryption_keys or set $%s",
                 KEYS_VARIABLE,
             )
-        return _PLAIN + text if text.startswith(_MARK) else text
+        return _PLAIN + text if text.startswith(SEAL_MARK) else text
 
 
 def _unseal_plain(text: str) -> str:

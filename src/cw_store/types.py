@@ -34,6 +34,8 @@ TOO_LATE = datetime(9999, 12, 31, tzinfo=UTC)
 EARLIEST_DAY = (EARLIEST - EPOCH).days
 TOO_LATE_DAY = (TOO_LATE - EPOCH).days
 OUT_OF_RANGE = "is not from 0001-01-02 to 9999-12-30 in UTC"
+SEAL_MARK = "cw-store:"
+"""Begins every text that is not what it was when it was stored."""
 MAX_TEXT_BYTES = 16 * 1024 * 1024
 MAX_JSON_DEPTH = 100
 INTEGER_BITS = 32
@@ -413,6 +415,6 @@ class Encrypted(PlainText):
         unseal = _rules_of(dialect).unseal
 
         def unseal_text(value: Any) -> str | None:
-            return None if value is None else unseal(value)
+            return unseal(value) if value is not None and value.startswith(SEAL_MARK) else value
 
         return unseal_text

@@ -51,8 +51,8 @@ class SqliteBackend:
     ) -> None:
         # SQLite follows a link too, and keeps its log beside the file itself.
         self.path = path = path.resolve()
-        self._loop = asyncio.get_running_loop()
-        self._timeout = busy_timeout
+        self.loop = asyncio.get_running_loop()
+        self.timeout = busy_timeout
         self._prepared: dict[Query[Any], Prepared[Any]] = {}
         self.sessions = Sessions("sqlite+aiosqlite")
         self.dialect: Dialect = self.sessions.dialect
@@ -60,7 +60,7 @@ class SqliteBackend:
         self._may_be_sealed = True
         self._has_keys = rules.seals
         self._open = partial(open_connection, path, synchronous=synchronous, timeout=busy_timeout)
-        self.gate = WriteGate(self._loop, busy_timeout)
+        self.gate = WriteGate(self.loop, busy_timeout)
         self.readers = ReaderPool(partial(self._open, read_only=True), readers, busy_timeout)
         self.maintenance = Maintenance(path, self.gate, busy_timeout)
         self.neighbours: Neighbours | None = None
@@ -145,7 +145,9 @@ class SqliteBackend:
 
     def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
         """Run one statement by itself and return how many rows it changed."""
-        return self._write(count_changes, (prepared, parameters), False)
+        call = Call(self, count_changes, (prepared, parameters), False)
+        self.gate.ask(call)
+        return call
 
     def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
         """Run one statement for each entry, in a transaction of its own."""
@@ -173,6 +175,6 @@ class SqliteBackend:
     def _write(
         self, work: Callable[..., T], arguments: tuple[Any, ...], compound: bool
     ) -> Awaitable[T]:
-        call = Call(self, self.writer, self._loop, self._timeout, work, arguments, compound)
+        call = Call(self, work, arguments, compound)
         self.gate.ask(call)
         return call

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cw_store.backends.gate import Turn
-from cw_store.backends.sqlite_connection import Connection, Visit
+from cw_store.backends.sqlite_connection import Visit
 from cw_store.backends.sqlite_lock import lock_line
 from cw_store.backends.sqlite_readers import closed_meanwhile
 from cw_store.backends.sqlite_statements import begin_immediate, plain_failure
@@ -29,9 +29,6 @@ class Call(Turn):
     def __init__(
         self,
         backend: SqliteBackend,
-        writer: Connection,
-        loop: asyncio.AbstractEventLoop,
-        timeout: float,
         work: Callable[..., Any],
         arguments: tuple[Any, ...],
         compound: bool,
@@ -39,14 +36,14 @@ class Call(Turn):
         # Everything at once: the way through the base classes costs more than most of a call.
         self._asyncio_future_blocking = False
         self._cancelled = False
-        self._loop = loop
+        self._loop = loop = backend.loop
         self._wake = self._context = self.error = None
         self.done = self.given_up = False
         self.since = now = loop.time()
-        self.deadline = now + timeout
+        self.deadline = now + backend.timeout
         self.label = self.task_name = None  # the task is the one that waits
         self._backend = backend
-        self._writer = writer
+        self._writer = backend.writer
         self._work = work
         self._arguments = arguments
         self._ran = False

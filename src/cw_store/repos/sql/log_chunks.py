@@ -74,12 +74,13 @@ class LogChunks:
     async def insert_chunk(
         self, agent_id: str, agent_name: str, session_number: int, content: str
     ) -> LogChunk:
-        return await self.create(
-            agent_id=agent_id,
-            agent_name=agent_name,
-            session_number=session_number,
-            content=content,
-        )
+        chunk: NewLogChunk = {
+            "agent_id": agent_id,
+            "agent_name": agent_name,
+            "session_number": session_number,
+            "content": content,
+        }
+        return await ROWS.insert(self._door, chunk)
 
     async def insert_chunks(self, rows: Sequence[NewLogChunk]) -> list[LogChunk]:
         return await self.create_many(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Generic, TypeVar
 
@@ -71,9 +71,9 @@ class Rows(Generic[R]):
             self._refuse_none(row)
         return row
 
-    async def insert(self, door: Door, values: Mapping[str, Any]) -> R:
+    def insert(self, door: Door, values: Mapping[str, Any]) -> Awaitable[R]:
         """Complete one row, store it and return it."""
-        return await self.store(door, self.complete(door, values))
+        return self.store(door, self.complete(door, values))
 
     async def insert_many(self, door: Door, rows: Sequence[Mapping[str, Any]]) -> list[R]:
         """Complete all rows, store them, or none, and return them in the order given."""
