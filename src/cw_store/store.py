@@ -112,7 +112,8 @@ class Store(Repositories):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
         self._folder: Path | None = None
-        super().__init__(Door(_OneCall(self), self.clock))
+        self._one_call = _OneCall(self)
+        super().__init__(Door(self._one_call, self.clock))
 
     @classmethod
     async def open(cls, url: str | Path | None = None, **settings: Unpack[StoreSettings]) -> Self:
@@ -129,6 +130,7 @@ class Store(Repositories):
         self._process = _process
         try:
             self._backend = await self._opened()
+            self._one_call.opened(self._backend, self._loop)
         except BaseException:
             self._forget_folder()
             raise
@@ -151,6 +153,7 @@ class Store(Repositories):
         if self._process != _process or asyncio.get_running_loop() is not self._loop:
             raise self._wrong_owner()
         self._backend = None
+        self._one_call.closed()
         try:
             await finish(backend.close())
         finally:
@@ -239,6 +242,7 @@ class Store(Repositories):
     def abandon(self) -> None:
         """Let go of the database without an event loop, because the store's own is gone."""
         backend, self._backend = self._backend, None
+        self._one_call.closed()
         if backend is not None and self._process == _process:
             backend.abandon()
         self._forget_folder()
@@ -299,16 +303,33 @@ def postgres_backend(
 class _OneCall:
     """The executor of the store's own repositories: whatever backend is open."""
 
-    __slots__ = ("_opened", "_store")
+    __slots__ = ("_compiled", "_loop", "_opened", "_process", "_store")
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = 0
         self._opened: Backend
+        self._compiled: dict[Query[Any], Prepared[Any]]
+
+    def opened(self, backend: Backend, loop: asyncio.AbstractEventLoop) -> None:
+        """Use this backend, on this loop, from now on."""
+        self._opened = backend
+        self._compiled = backend.compiled
+        self._loop = loop
+        self._process = _process
+
+    def closed(self) -> None:
+        """Use none any more."""
+        self._loop = None
 
     def prepare(self, query: Query[R]) -> Prepared[R]:
         """Every call begins here, so this is where the store's owner is checked."""
-        self._opened = backend = self._store.backend
-        return backend.prepare(query)
+        if self._process == _process and asyncio.get_running_loop() is self._loop:
+            prepared = self._compiled.get(query)
+            if prepared is not None:
+                return prepared
+        return self._store.backend.prepare(query)
 
     def rows(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[Sequence[Row]]:
         return self._opened.rows(prepared, parameters)

@@ -44,23 +44,16 @@ current_core = _core_of_caller()
 
 
 class Pipe:
-    """Wakes one thread from another; each closes its own end once it is done with it.
+    """Where one thread wakes another; each closes its own end once it is done with it.
 
     The other's end may be in use at that moment, and its number soon be that of another file.
     """
 
-    __slots__ = ("_writing", "reading")
+    __slots__ = ("reading", "writing")
 
     def __init__(self) -> None:
-        self.reading, self._writing = os.pipe()
-        os.set_blocking(self._writing, False)
-
-    def wake(self) -> None:
-        """Let a read of the other end return."""
-        try:
-            os.write(self._writing, b"\0")
-        except OSError:
-            pass  # so full that the other thread is awake anyway, or there is nobody any more
+        self.reading, self.writing = os.pipe()
+        os.set_blocking(self.writing, False)
 
     def close_reading(self) -> None:
         """Close the end that is read."""
@@ -69,17 +62,21 @@ class Pipe:
 
     def close_writing(self) -> None:
         """Close the end that is written to."""
-        end, self._writing = self._writing, -1
+        end, self.writing = self.writing, -1
         _close(end)
 
     def __del__(self) -> None:
         _close(self.reading)
-        _close(self._writing)
+        _close(self.writing)
 
 
 def _close(end: int) -> None:
     if end >= 0:
         os.close(end)
+
+
+def _end() -> None:
+    """Stand for the last job, which is not done."""
 
 
 class Jobs:
@@ -89,7 +86,7 @@ class Jobs:
 
     def __init__(self) -> None:
         self._pipe = Pipe()
-        self._waiting: deque[Callable[[], None] | None] = deque()
+        self._waiting: deque[Callable[[], None]] = deque()
         self._thread = 0
         self._core: int | None = None  # where the thread is kept; None when it may run anywhere
         self._cores: set[int] = set()
@@ -101,12 +98,14 @@ class Jobs:
             self._keep_to({core})
             self._core = core
         self._waiting.append(job)
-        self._pipe.wake()
+        try:
+            os.write(self._pipe.writing, b"\0")
+        except OSError:
+            pass  # so full that the thread is awake anyway, or it has ended
 
     def end(self) -> None:
         """Let `serve` return when all jobs are done; none may be added any more."""
-        self._waiting.append(None)
-        self._pipe.wake()
+        self.add(_end)
         self._pipe.close_writing()
 
     def serve(self) -> None:
@@ -121,7 +120,7 @@ class Jobs:
             started = monotonic()
             while waiting:
                 job = waiting.popleft()
-                if job is None:
+                if job is _end:
                     self._cores = set()
                     pipe.close_reading()
                     return
@@ -153,7 +152,10 @@ class Completions:
     def add(self, finished: Callable[[], None]) -> None:
         """Have the loop call `finished`; from any thread."""
         self._finished.append(finished)
-        self._pipe.wake()
+        try:
+            os.write(self._pipe.writing, b"\0")
+        except OSError:
+            pass  # so full that the loop is awake anyway, or it is closed
 
     def stop(self) -> None:
         """Call nothing any more; on the loop, once nobody waits."""

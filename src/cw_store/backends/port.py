@@ -85,6 +85,11 @@ class Backend(Executor, Protocol):
         ...
 
     @property
+    def compiled(self) -> dict[Query[Any], Prepared[Any]]:
+        """What `prepare` has returned so far."""
+        ...
+
+    @property
     def connections_in_use(self) -> int:
         """How many connections somebody holds or is visiting."""
         ...

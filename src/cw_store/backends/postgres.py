@@ -105,7 +105,7 @@ class PostgresBackend:
         self._dsn = driver_url(server)
         self._pool_size = pool_size
         self.timeout = busy_timeout
-        self._prepared: dict[Query[Any], Prepared[Any]] = {}
+        self.compiled: dict[Query[Any], Prepared[Any]] = {}
         self.sessions = Sessions("postgresql+asyncpg", lambda: connect(server, busy_timeout))
         self.dialect: Dialect = self.sessions.dialect
         use_rules(self.dialect, rules)
@@ -162,9 +162,9 @@ class PostgresBackend:
 
     def prepare(self, query: Query[R]) -> Prepared[R]:
         """Return the query compiled for this database."""
-        prepared = self._prepared.get(query)
+        prepared = self.compiled.get(query)
         if prepared is None:
-            prepared = self._prepared[query] = query.prepare(self.dialect)
+            prepared = self.compiled[query] = query.prepare(self.dialect)
         return prepared
 
     def transaction(self, *, read_only: bool, label: str | None) -> PostgresTransaction:

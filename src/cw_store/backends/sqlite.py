@@ -30,7 +30,6 @@ from cw_store.repos.sql.door import Executor, Prepared, Query, Row
 from cw_store.types import ValueRules, use_rules
 
 R = TypeVar("R")
-T = TypeVar("T")
 
 
 def _as_before_the_opening() -> bool:
@@ -53,7 +52,7 @@ class SqliteBackend:
         self.path = path = path.resolve()
         self.loop = asyncio.get_running_loop()
         self.timeout = busy_timeout
-        self._prepared: dict[Query[Any], Prepared[Any]] = {}
+        self.compiled: dict[Query[Any], Prepared[Any]] = {}
         self.sessions = Sessions("sqlite+aiosqlite")
         self.dialect: Dialect = self.sessions.dialect
         use_rules(self.dialect, rules)
@@ -108,9 +107,9 @@ class SqliteBackend:
 
     def prepare(self, query: Query[R]) -> Prepared[R]:
         """Return the query compiled for this database."""
-        prepared = self._prepared.get(query)
+        prepared = self.compiled.get(query)
         if prepared is None:
-            prepared = self._prepared[query] = query.prepare(self.dialect)
+            prepared = self.compiled[query] = query.prepare(self.dialect)
         return prepared
 
     def transaction(
@@ -138,10 +137,12 @@ class SqliteBackend:
         """Run one statement by itself and return its rows."""
         if not prepared.query.writes:
             return self.readers.read(fetch_rows, prepared, parameters)
-        if prepared.fallible and self._may_be_sealed:
-            # A row that cannot be read, for want of its key, undoes the write.
-            return self._write(fetch_records, (prepared, parameters), True)
-        return self._write(fetch_rows, (prepared, parameters), False)
+        # A row that cannot be read, for want of its key, undoes the write.
+        compound = prepared.fallible and self._may_be_sealed
+        work = fetch_records if compound else fetch_rows
+        call = Call(self, work, (prepared, parameters), compound)
+        self.gate.ask(call)
+        return call
 
     def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
         """Run one statement by itself and return how many rows it changed."""
@@ -151,7 +152,9 @@ class SqliteBackend:
 
     def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
         """Run one statement for each entry, in a transaction of its own."""
-        return self._write(run_many, (prepared, batch), True)
+        call = Call(self, run_many, (prepared, batch), True)
+        self.gate.ask(call)
+        return call
 
     takes_turns = False
 
@@ -171,10 +174,3 @@ class SqliteBackend:
             await transaction.rollback()
             raise
         await transaction.commit()
-
-    def _write(
-        self, work: Callable[..., T], arguments: tuple[Any, ...], compound: bool
-    ) -> Awaitable[T]:
-        call = Call(self, work, arguments, compound)
-        self.gate.ask(call)
-        return call

@@ -67,7 +67,9 @@ class Call(Turn):
 
     def _return(self) -> None:
         if self._ran:
-            self._backend.pass_turn_on(self)
+            backend = self._backend
+            backend.maintenance.note_write()
+            backend.gate.release(self)
             self.settle_now()
         else:
             Group(self._backend, self, [self]).wait_in_lock_line()

@@ -140,24 +140,28 @@ class Prepared(Generic[R]):
 
     def bind(self, values: Mapping[str, Any]) -> Row:
         """Check and convert `values` into the driver's parameters, in the statement's order."""
-        return self.arrange(self.check(values))
-
-    def check(self, values: Mapping[str, Any]) -> list[Any]:
-        """Check and convert `values`, in the order of `parameters`."""
+        if self.defaults is not None:
+            return self.arrange(self.row(values, self.defaults))
         try:
-            if self.defaults is not None:
-                checked = self.defaults.copy()
-                for name, value in values.items():
-                    place, process = self.places[name]
-                    checked[place] = process(value)
-                return checked
             checked = [process(values[name]) for name, process in self.parameters]
         except Refused:
             self._refuse(values)
             raise
         if None in checked:
             self._refuse(values)
-        return checked
+        return self.arrange(checked)
+
+    def row(self, values: Mapping[str, Any], defaults: list[Any]) -> list[Any]:
+        """Check and convert `values`, and return them in their places among the defaults."""
+        row = defaults.copy()
+        try:
+            for name, value in values.items():
+                place, process = self.places[name]
+                row[place] = process(value)
+        except Refused:
+            self._refuse(values)
+            raise
+        return row
 
     def bind_all(self, batch: Iterable[Mapping[str, Any]]) -> list[Row]:
         """Do what `bind` does for each entry; of many it is the quicker way."""
@@ -340,8 +344,9 @@ class Door:
         """Return the first row as a record, or None when there is none."""
         prepared = self._executor.prepare(query)
         found = await self._executor.rows(prepared, prepared.bind(values))
-        records = prepared.load(found)
-        return records[0] if records else None
+        if not found:
+            return None
+        return found[0] if type(found) is Loaded else prepared.make(found[0])
 
     async def count(self, query: Query[Any], **values: Any) -> int:
         """Return how many rows the statement changed."""
@@ -362,10 +367,11 @@ class Door:
         for what it was just given costs more than making the record from that.
         """
         prepared = self._executor.prepare(query)
-        checked = prepared.check(row)
-        if await self._executor.count(prepared, prepared.arrange(checked)) == 0:
+        assert prepared.defaults is not None
+        whole = prepared.row(row, prepared.defaults)
+        if await self._executor.count(prepared, prepared.arrange(whole)) == 0:
             return None
-        return prepared.make(checked)
+        return prepared.make(whole)
 
     async def insert_all(self, query: Query[R], batch: Iterable[Mapping[str, Any]]) -> list[R]:
         """Insert rows, all or none, in one visit; return them as they are stored.
