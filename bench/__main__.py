@@ -51,7 +51,15 @@ def main() -> int:
     arguments = _parser().parse_args()
     console = Console() if sys.stdout.isatty() else Console(width=160)
     quick = arguments.quick
-    partial = quick or arguments.only or arguments.rows or arguments.cpu or arguments.database
+    partial = quick or any(
+        (
+            arguments.only,
+            arguments.rows,
+            arguments.cpu,
+            arguments.any_core,
+            arguments.database,
+        )
+    )
     output: Path | None = arguments.output or (None if partial else RESULTS)
     with tempfile.TemporaryDirectory(prefix="cw-bench-", dir=arguments.folder) as folder:
         if arguments.what == "growth":
@@ -94,6 +102,7 @@ def _races(
                 _rows(rows, arguments.rows),
                 new_database,
                 by_cpu=arguments.cpu,
+                any_core=arguments.any_core,
             )
             with race.entries() as entries:
                 race.check(entries)
@@ -232,6 +241,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--race-seconds", type=float, help="the same for a row of fifty tasks")
     parser.add_argument(
         "--cpu", action="store_true", help="ratios of processor time, for a machine that is busy"
+    )
+    parser.add_argument(
+        "--any-core", action="store_true", help="do not bind each process to one core"
     )
     parser.add_argument("--folder", type=Path, help="where the databases are put for the run")
     parser.add_argument("--output", type=Path, help="where the results are saved, partial or not")

@@ -67,6 +67,8 @@ class Race:
     """Gives the URL of a database with the schema and the seed; it is told a name for it."""
     by_cpu: bool = False
     """Compare the processor's time for a call, where neighbours make the other too noisy."""
+    any_core: bool = False
+    """Leave the processes to the scheduler, as a program is that does not care."""
 
     @contextmanager
     def entries(self) -> Iterator[Entries]:
@@ -82,6 +84,7 @@ class Race:
                             "module": module,
                             "url": self.new_database(f"{number}-{synchronous}"),
                             "synchronous": synchronous,
+                            "any_core": self.any_core,
                         },
                     )
                     entries[name, synchronous] = Entry(stack.enter_context(worker))

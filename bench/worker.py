@@ -26,6 +26,7 @@ class Assignment(TypedDict):
     module: str
     url: str
     synchronous: str
+    any_core: bool
 
 
 class Worker:
@@ -104,5 +105,7 @@ async def _serve(assignment: Assignment) -> None:
 
 
 if __name__ == "__main__":
-    keep_to_one_core()
-    asyncio.run(_serve(json.loads(sys.argv[1])))
+    given: Assignment = json.loads(sys.argv[1])
+    if not given["any_core"]:
+        keep_to_one_core()
+    asyncio.run(_serve(given))

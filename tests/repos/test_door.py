@@ -36,7 +36,6 @@ def test_parameters_and_constants_keep_their_places(dialect: sa.Dialect) -> None
     prepared = Query(Initiative, FIND, TABLE).prepare(dialect)
     assert [*prepared.bind({"id": "i", "name": "n"})] == ["active", "n", "main", "i"]
     assert prepared.names() == ["", "name", "", "id"]
-    assert prepared.width == len(TABLE.columns)
     assert not prepared.fallible
     changed = Query(Initiative, CHANGE, TABLE).prepare(dialect)
     assert sorted(changed.names()[:2]) == ["branch", "name"] and changed.names()[2] == "id"
@@ -113,3 +112,11 @@ def test_a_new_row_holds_defaults_where_nothing_is_given() -> None:
     assert add.bind_all([]) == []
     with pytest.raises(InvalidValueError):
         add.bind_all([{"id": "t", "name": "n"}, {"id": "u", "name": 5}])
+
+
+def test_none_is_no_argument_in_a_batch_either() -> None:
+    remove = sa.delete(TABLE).where(TABLE.c.id == sa.bindparam("id"))
+    prepared = Query(int, remove, TABLE).prepare(SQLITE)
+    assert [[*row] for row in prepared.bind_all([{"id": "a"}, {"id": "b"}])] == [["a"], ["b"]]
+    with pytest.raises(InvalidValueError):
+        prepared.bind_all([{"id": "a"}, {"id": None}])

@@ -89,7 +89,6 @@ class Query(Generic[R]):
             arrange=_arranger(order, constants),
             make=make,
             make_all=make_all,
-            width=len(processors),
             fallible=any(isinstance(column.type, Encrypted) for column in returned),
         )
 
@@ -114,8 +113,8 @@ class Prepared(Generic[R]):
     holds where nothing is given. `constants` are part of the statement and come behind them;
     `order` are the places in the driver's order, which `arrange` brings about.
 
-    `make` makes a record of a row, `make_all` of many rows of `width` columns; `fallible` when
-    that can fail, for want of a key.
+    `make` makes a record of a row, `make_all` those of many; `fallible` when that can fail, for
+    want of a key.
     """
 
     query: Query[R]
@@ -129,7 +128,6 @@ class Prepared(Generic[R]):
     arrange: Callable[[list[Any]], Row]
     make: Callable[[Row], R]
     make_all: Callable[[Sequence[Row]], list[R]]
-    width: int
     fallible: bool
 
     def names(self) -> list[str]:
@@ -164,17 +162,21 @@ class Prepared(Generic[R]):
         return row
 
     def bind_all(self, batch: Iterable[Mapping[str, Any]]) -> list[Row]:
-        """Do what `bind` does for each entry; of many it is the quicker way."""
+        """Do what `bind` does for each entry; of many new rows it is the quicker way."""
         entries = list(batch)
         names = entries[0].keys() if entries else ()
-        if self.arrange is not _as_it_is or any(values.keys() != names for values in entries):
+        if (
+            self.defaults is None
+            or self.arrange is not _as_it_is
+            or any(values.keys() != names for values in entries)
+        ):
             return [self.bind(values) for values in entries]
         try:
             columns = [
                 map(process, map(itemgetter(name), entries))
                 if name in names
-                else repeat(self.defaults[place] if self.defaults else None, len(entries))
-                for place, (name, process) in enumerate(self.parameters)
+                else repeat(default, len(entries))
+                for (name, process), default in zip(self.parameters, self.defaults, strict=True)
             ]
             return list(zip(*columns, strict=True))
         except Refused:
