@@ -59,9 +59,9 @@ class Rows(Generic[R]):
         `known` are columns that the repository fills in itself. Raises TypeError for an
         unknown or missing key, InvalidValueError for a None that the column does not take.
         """
+        row: dict[str, Any] = {**values, **known}  # a TypeError for what is no mapping
         if not self._required <= values.keys() <= self._allowed:
             raise TypeError(self._unfit(values))
-        row: dict[str, Any] = {**values, **known}
         if "id" not in row:
             row["id"] = new_id()
         stamp = door.clock.stamp()
