@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Unpack
+from typing import Unpack
 
 from sqlalchemy import (
-    Column,
-    ScalarSelect,
     Text,
     bindparam,
     false,
@@ -22,7 +20,7 @@ from sqlalchemy import (
 from cw_store.credentials import SEALED
 from cw_store.repos.accounts import Account, AccountChanges, NewAccount
 from cw_store.repos.sql.door import NEW_VALUE, Door, Query
-from cw_store.repos.sql.expressions import PRESENT, Later, MicrosecondAfter, Still
+from cw_store.repos.sql.expressions import PRESENT, Later, MicrosecondAfter
 from cw_store.repos.sql.listings import Listing, oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import accounts
@@ -52,16 +50,14 @@ others = accounts.alias("others")
 
 available = others.c.is_exhausted.is_(false()) | (others.c.exhausted_until <= bindparam("now"))
 
+first_in_line = (
+    select(others.c.id, others.c.last_used_at)
+    .where(others.c.provider == bindparam("provider"), available)
+    .order_by(others.c.last_used_at.nulls_first(), others.c.sort_order, others.c.id)
+    .limit(literal_column("1"))
+)
 
-def _of_the_next(column: Column[Any]) -> ScalarSelect[Any]:
-    return (
-        select(column)
-        .where(others.c.provider == bindparam("provider"), available)
-        .order_by(others.c.last_used_at.nulls_first(), others.c.sort_order, others.c.id)
-        .limit(literal_column("1"))
-        .scalar_subquery()
-    )
-
+candidate = first_in_line.subquery("candidate")
 
 last_use = (
     select(func.max(others.c.last_used_at))
@@ -71,22 +67,29 @@ last_use = (
 
 stamp = bindparam(NEW_VALUE + "updated_at", type_=accounts.c.updated_at.type)
 
+claim = (
+    update(accounts)
+    .values(
+        last_used_at=Later(stamp, func.coalesce(MicrosecondAfter(last_use), stamp)),
+        updated_at=stamp,
+    )
+    .returning(*accounts.columns)
+)
+
 # Compare-and-set: on PostgreSQL one who waited for the same account finds it changed, and takes
 # nothing. The use is stamped later than every other, so the turn goes round when the clock
 # stands still or steps back.
 CLAIM_NEXT = Query(
     Account,
-    update(accounts)
-    .where(
-        accounts.c.id == _of_the_next(others.c.id),
-        Still(accounts.c.last_used_at, _of_the_next(others.c.last_used_at)),
-    )
-    .values(
-        last_used_at=Later(stamp, func.coalesce(MicrosecondAfter(last_use), stamp)),
-        updated_at=stamp,
-    )
-    .returning(*accounts.columns),
+    claim.where(
+        accounts.c.id == candidate.c.id,
+        accounts.c.last_used_at.is_not_distinct_from(candidate.c.last_used_at),
+    ),
     accounts,
+    # Nobody else writes meanwhile, and it would make a table of the candidate.
+    on_sqlite=claim.where(
+        accounts.c.id == first_in_line.with_only_columns(others.c.id).scalar_subquery()
+    ),
 )
 
 ANY_AVAILABLE = Query(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Integer, literal_column
+from sqlalchemy import ColumnElement, Integer, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -48,27 +48,6 @@ def _after_on_sqlite(element: MicrosecondAfter, compiler: SQLCompiler, **options
 @compiles(MicrosecondAfter, "postgresql")
 def _after_on_postgresql(element: MicrosecondAfter, compiler: SQLCompiler, **options: Any) -> str:
     return f"({compiler.process(element.clauses, **options)} + interval '1 microsecond')"
-
-
-class Still(FunctionElement[bool]):
-    """Whether a column holds what a subquery found there, when the row has been waited for.
-
-    On SQLite it does: nobody else writes meanwhile.
-    """
-
-    type = Boolean()
-    inherit_cache = True
-
-
-@compiles(Still, "sqlite")
-def _still_on_sqlite(element: Still, compiler: SQLCompiler, **options: Any) -> str:
-    return "1"
-
-
-@compiles(Still, "postgresql")
-def _still_on_postgresql(element: Still, compiler: SQLCompiler, **options: Any) -> str:
-    column, found = element.clauses
-    return compiler.process(column.is_not_distinct_from(found), **options)
 
 
 def exactly(value: str) -> ColumnElement[str]:
