@@ -87,6 +87,7 @@ def test_a_thread_is_kept_on_the_core_of_its_caller_while_its_jobs_are_short(
 
     try:
         where_a_job_runs()  # which says that the thread has begun
+        core = -1
         for core in sorted(all_cores):
             os.sched_setaffinity(0, {core})
             assert current_core() == core
@@ -94,13 +95,32 @@ def test_a_thread_is_kept_on_the_core_of_its_caller_while_its_jobs_are_short(
         monkeypatch.setattr(handover, "LONG_JOB", -1.0)
         while where_a_job_runs() != all_cores:
             pass
+        assert [where_a_job_runs() for _ in range(3)] == [all_cores] * 3
         monkeypatch.undo()
-        while where_a_job_runs() != {current_core()}:
+        while where_a_job_runs() != {core}:
             pass
+        assert [where_a_job_runs() for _ in range(3)] == [{core}] * 3
     finally:
         os.sched_setaffinity(0, all_cores)
         jobs.end()
         thread.join(5)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen here")
+def test_jobs_are_done_where_cores_may_not_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: int, _cores: set[int]) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    jobs = Jobs()
+    thread = threading.Thread(target=jobs.serve)
+    thread.start()
+    for _ in range(3):
+        done = threading.Event()
+        jobs.add(done.set)
+        assert done.wait(5)
+    jobs.end()
+    thread.join(5)
 
 
 async def test_what_is_added_runs_on_the_loop_in_order() -> None:

@@ -41,6 +41,12 @@ def test_parameters_and_constants_keep_their_places(dialect: sa.Dialect) -> None
     assert sorted(changed.names()[:2]) == ["branch", "name"] and changed.names()[2] == "id"
 
 
+def test_a_statement_may_have_a_form_for_sqlite_alone() -> None:
+    query = Query(Initiative, FIND, TABLE, on_sqlite=sa.select(TABLE))
+    assert "WHERE" not in query.prepare(SQLITE).sql
+    assert query.prepare(POSTGRES).sql == Query(Initiative, FIND, TABLE).prepare(POSTGRES).sql
+
+
 def test_only_what_is_not_read_writes() -> None:
     assert not Query(Initiative, FIND, TABLE).writes
     for statement in (CHANGE, ADD, sa.delete(TABLE)):
@@ -96,6 +102,7 @@ def test_rows_become_records_or_the_values_of_their_only_column() -> None:
     moment = Query(datetime, sa.select(TABLE.c.updated_at), TABLE).prepare(SQLITE)
     assert moment.load([(0,), (1_000_000,)]) == [expected.created_at, expected.updated_at]
     text = Query(str, sa.select(TABLE.c.name), TABLE).prepare(SQLITE)
+    assert text.load([("a",)]) == ["a"]
     assert text.load([("a",), ("b",)]) == ["a", "b"]
 
 
