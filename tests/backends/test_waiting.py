@@ -139,3 +139,13 @@ async def test_who_waits_is_known_until_the_wait_has_ended() -> None:
     one.settle()
     assert one.task is None
     assert await task == "there"
+
+
+async def test_finished_raises_the_error_there_was() -> None:
+    one = waiting()
+    task = asyncio.create_task(one.finished())
+    await asyncio.sleep(0)
+    one.error = ValueError("broken")
+    one.settle()
+    with pytest.raises(ValueError, match="broken"):
+        await task
