@@ -147,11 +147,9 @@ class Store(Repositories):
 
     async def close(self) -> None:
         """Close every connection; what has not committed is rolled back. May be called again."""
-        backend = self._backend
-        if backend is None:
+        if self._backend is None:
             return
-        if self._process != _process or asyncio.get_running_loop() is not self._loop:
-            raise self._wrong_owner()
+        backend = self.backend
         self._backend = None
         self._one_call.closed()
         try:
@@ -222,7 +220,8 @@ class Store(Repositories):
                 "the store is not open" if self._loop is None else "the store is closed"
             )
         if self._process != _process or asyncio.get_running_loop() is not self._loop:
-            raise self._wrong_owner()
+            where = "process" if self._process != _process else "event loop"
+            raise StoreClosedError(f"the store was opened in another {where}; open one here")
         return backend
 
     @property
@@ -277,10 +276,6 @@ class Store(Repositories):
             await backend.close()
             raise
         return backend
-
-    def _wrong_owner(self) -> StoreClosedError:
-        where = "process" if self._process != _process else "event loop"
-        return StoreClosedError(f"the store was opened in another {where}; open one here")
 
     def _forget_folder(self) -> None:
         if self._folder is not None:

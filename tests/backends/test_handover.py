@@ -1,11 +1,14 @@
 """What goes to a thread, and what comes back from it to the event loop."""
 
 import asyncio
+import ctypes
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -121,6 +124,29 @@ def test_jobs_are_done_where_cores_may_not_be_chosen(monkeypatch: pytest.MonkeyP
         assert done.wait(5)
     jobs.end()
     thread.join(5)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores cannot be chosen here")
+def test_without_ctypes_or_a_core_to_be_told_of_a_thread_runs_where_it_likes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def library(_name: None) -> SimpleNamespace:
+        return SimpleNamespace(sched_getcpu=lambda: -1)
+
+    monkeypatch.setattr(ctypes, "PyDLL", library)
+    not_told = handover.core_of_caller()
+    monkeypatch.setitem(sys.modules, "ctypes", None)
+    assert handover.core_of_caller() is not_told
+    monkeypatch.setattr(handover, "current_core", not_told)
+    jobs = Jobs()
+    thread = threading.Thread(target=jobs.serve)
+    thread.start()
+    cores: list[set[int]] = []
+    for _ in range(2):
+        jobs.add(lambda: cores.append(os.sched_getaffinity(0)))
+    jobs.end()
+    thread.join(5)
+    assert cores == [os.sched_getaffinity(0)] * 2
 
 
 async def test_what_is_added_runs_on_the_loop_in_order() -> None:

@@ -244,8 +244,8 @@ async def test_a_closing_loop_refuses_calls_that_wait_for_another_program(
     before = asyncio.all_tasks()
     call = asyncio.create_task(add_initiative(store))
     async with asyncio.timeout(10):
-        # No event tells that the call has gone to wait, in a task of its group's own.
-        while not (waiting := asyncio.all_tasks() - before - {call}):  # noqa: ASYNC110
+        # The call goes to wait in a task of its group's own.
+        while not (waiting := asyncio.all_tasks() - before - {call}):  # noqa: ASYNC110 -- no event
             await asyncio.sleep(0)
     await until_idle()
     for task in waiting:

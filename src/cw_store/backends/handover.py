@@ -14,7 +14,6 @@ takes ten times as long as all the rest: 70 microseconds a call instead of 5.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import sys
 import threading
@@ -33,14 +32,19 @@ def _no_core() -> int:
     return 0
 
 
-def _core_of_caller() -> Callable[[], int]:
+def core_of_caller() -> Callable[[], int]:
     """Return what tells on which core it is called; where cores cannot be chosen, always 0."""
     if sys.platform != "linux":
         return _no_core
-    return getattr(ctypes.PyDLL(None), "sched_getcpu", _no_core)
+    try:
+        import ctypes  # a Python that was built without libffi has none
+    except ImportError:
+        return _no_core
+    get_core: Callable[[], int] = getattr(ctypes.PyDLL(None), "sched_getcpu", _no_core)
+    return get_core if get_core() >= 0 else _no_core
 
 
-current_core = _core_of_caller()
+current_core = core_of_caller()
 
 
 class Pipe:
@@ -82,19 +86,19 @@ def _end() -> None:
 class Jobs:
     """What a thread is to do, in order."""
 
-    __slots__ = ("_core", "_cores", "_pipe", "_thread", "_waiting")
+    __slots__ = ("_core", "_follows", "_pipe", "_thread", "_waiting")
 
     def __init__(self) -> None:
         self._pipe = Pipe()
         self._waiting: deque[Callable[[], None]] = deque()
         self._thread = 0
+        self._follows = False  # the caller, from core to core
         self._core: int | None = None  # where the thread is kept; None when it may run anywhere
-        self._cores: set[int] = set()
 
     def add(self, job: Callable[[], None]) -> None:
         """Have the thread do a job, which must not raise; from any thread."""
         core = current_core()
-        if core != self._core and self._cores:
+        if core != self._core and self._follows:
             self._keep_to({core})
             self._core = core
         self._waiting.append(job)
@@ -112,8 +116,8 @@ class Jobs:
         """Do the jobs, in the thread that calls this, until the end."""
         waiting = self._waiting
         self._thread = threading.get_native_id()
-        all_cores = os.sched_getaffinity(0) if current_core is not _no_core else set[int]()
-        self._cores = all_cores
+        self._follows = may_follow = current_core is not _no_core
+        all_cores = os.sched_getaffinity(0) if may_follow else set[int]()
         pipe = self._pipe
         while True:
             os.read(pipe.reading, BYTES_AT_A_TIME)
@@ -121,18 +125,18 @@ class Jobs:
             while waiting:
                 job = waiting.popleft()
                 if job is _end:
-                    self._cores = set()
+                    self._follows = False
                     pipe.close_reading()
                     return
                 job()
                 del job  # or whatever it holds would live until the next one comes
             is_long = monotonic() - started > LONG_JOB
-            if is_long and self._cores:
-                self._cores = set()
+            if is_long and self._follows:
+                self._follows = False
                 self._keep_to(all_cores)
-            elif not is_long and not self._cores and all_cores:
+            elif not is_long and may_follow and not self._follows:
                 self._core = None
-                self._cores = all_cores
+                self._follows = True
 
     def _keep_to(self, cores: set[int]) -> None:
         with suppress(OSError):  # it may not be allowed, and all that it costs is time

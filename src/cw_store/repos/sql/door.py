@@ -148,7 +148,7 @@ class Prepared(Generic[R]):
     def bind(self, values: Mapping[str, Any]) -> Row:
         """Check and convert `values` into the driver's parameters, in the statement's order."""
         if self.defaults is not None:
-            return self.arrange(self.row(values, self.defaults))
+            return self.arrange(self.row(values))
         try:
             checked = [process(values[name]) for name, process in self.parameters]
         except Refused:
@@ -158,9 +158,10 @@ class Prepared(Generic[R]):
             self._refuse(values)
         return self.arrange(checked)
 
-    def row(self, values: Mapping[str, Any], defaults: list[Any]) -> list[Any]:
+    def row(self, values: Mapping[str, Any]) -> list[Any]:
         """Check and convert `values`, and return them in their places among the defaults."""
-        row = defaults.copy()
+        assert self.defaults is not None
+        row = self.defaults.copy()
         try:
             for name, value in values.items():
                 place, process = self.places[name]
@@ -378,8 +379,7 @@ class Door:
         for what it was just given costs more than making the record from that.
         """
         prepared = self._executor.prepare(query)
-        assert prepared.defaults is not None
-        whole = prepared.row(row, prepared.defaults)
+        whole = prepared.row(row)
         if await self._executor.count(prepared, prepared.arrange(whole)) == 0:
             return None
         return prepared.make(whole)
