@@ -8,13 +8,11 @@ PostgreSQL's advisory lock), looks again, and applies all missing steps in one t
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import tempfile
 import threading
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +21,14 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from cw_store.backends.cancellation import finish
 from cw_store.backends.sqlite_connection import (
-    BUSY_PAUSE,
     connect_patiently,
     create_private_file,
-    is_busy,
+    try_patiently,
 )
 from cw_store.errors import (
     SchemaAheadError,
     SchemaBehindError,
     SchemaError,
-    StoreBusyError,
     StoreError,
 )
 from cw_store.url import Location, locate
@@ -149,7 +145,13 @@ def sqlite_connection(
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
         raw: Any = connection.connection.driver_connection
-        _begin_immediate(raw, path, timeout, given_up or threading.Event())
+        try_patiently(
+            partial(raw.execute, "BEGIN IMMEDIATE"),
+            timeout=timeout,
+            given_up=given_up,
+            too_late=f"another program held the lock on {path.name} for {timeout:g} s; "
+            "the schema was not brought up to date",
+        )
         broken_before = _broken_references(connection)
         try:
             yield connection
@@ -180,7 +182,8 @@ def _bring_file_up_to_date(
 
 async def _bring_server_up_to_date(server: URL, migrate: bool, timeout: float) -> None:
     try:
-        from cw_store.backends import postgres
+        from cw_store.backends.postgres import connect
+        from cw_store.backends.postgres_failures import refusals
     except ImportError as error:
         raise StoreError(
             "PostgreSQL needs the extra postgres: install cw-store[postgres]"
@@ -188,9 +191,9 @@ async def _bring_server_up_to_date(server: URL, migrate: bool, timeout: float) -
     engine = create_async_engine(
         server,
         poolclass=NullPool,
-        async_creator=lambda: postgres.connect(server, timeout),
+        async_creator=lambda: connect(server, timeout),
     )
-    with postgres.refusals():
+    with refusals():
         async with engine.connect() as connection:
             if is_current(await connection.run_sync(_version_of_server), migrate=migrate):
                 return
@@ -230,26 +233,6 @@ def _version(connection: Connection) -> str | None:
 
     options = {"version_table": VERSION_TABLE}
     return MigrationContext.configure(connection, opts=options).get_current_revision()
-
-
-def _begin_immediate(
-    raw: sqlite3.Connection, path: Path, timeout: float, given_up: threading.Event
-) -> None:
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            raw.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if not is_busy(error):
-                raise
-            if time.monotonic() > deadline or given_up.is_set():
-                raise StoreBusyError(
-                    f"another program held the lock on {path.name} for {timeout:g} s; "
-                    "the schema was not brought up to date"
-                ) from error
-            time.sleep(BUSY_PAUSE)  # in a thread: the lock is another process's, and tells nobody
-        else:
-            return
 
 
 def _broken_references(connection: Connection) -> set[tuple[Any, ...]]:

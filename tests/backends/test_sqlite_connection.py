@@ -298,6 +298,22 @@ def test_a_file_that_is_just_being_converted_is_waited_for(
     other.close()
 
 
+def test_a_file_that_is_no_database_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cw.db"
+    path.write_text("a letter, and longer than the header of a database would be" * 20)
+
+    def sleep(_: float) -> None:
+        pytest.fail("waits for what no time will mend")
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    with pytest.raises(StoreError, match=r"cannot use cw.db as a database: .*") as raised:
+        connect_patiently(path, read_only=False, synchronous="NORMAL", timeout=10)
+    assert type(raised.value) is StoreError
+    assert isinstance(raised.value.__cause__, sqlite3.DatabaseError)
+
+
 def test_a_private_file_is_created_once_and_never_opened_again(tmp_path: Path) -> None:
     path = tmp_path / "cw.db"
     create_private_file(path)

@@ -243,18 +243,35 @@ def connect_patiently(
 
     Blocks; for a thread. Raises StoreBusyError after `timeout` seconds, or once `given_up`.
     """
+    try:
+        return try_patiently(
+            partial(connect, path, read_only=read_only, synchronous=synchronous, timeout=timeout),
+            timeout=timeout,
+            given_up=given_up,
+            too_late=f"another program kept {path.name} locked for {timeout:g} s",
+        )
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot use {path.name} as a database: {error}") from error
+
+
+def try_patiently(
+    attempt: Callable[[], T], *, timeout: float, given_up: threading.Event | None, too_late: str
+) -> T:
+    """Repeat an attempt while another process has the lock, and return what it gives.
+
+    Blocks; for a thread. Raises StoreBusyError, which says `too_late`, after `timeout` seconds
+    or once `given_up`; what else SQLite refuses is raised as it is.
+    """
     deadline = time.monotonic() + timeout
     while True:
         try:
-            return connect(path, read_only=read_only, synchronous=synchronous, timeout=timeout)
+            return attempt()
         except sqlite3.Error as error:
             if not is_busy(error):
-                raise StoreError(f"cannot use {path.name} as a database: {error}") from error
+                raise
             if time.monotonic() > deadline or (given_up is not None and given_up.is_set()):
-                raise StoreBusyError(
-                    f"another program kept {path.name} locked for {timeout:g} s"
-                ) from error
-            time.sleep(BUSY_PAUSE)  # in a thread: the lock is another process's, and tells nobody
+                raise StoreBusyError(too_late) from error
+        time.sleep(BUSY_PAUSE)  # in a thread: the lock is another process's, and tells nobody
 
 
 def use_wal(raw: sqlite3.Connection) -> None:
