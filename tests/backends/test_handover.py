@@ -5,8 +5,10 @@ import ctypes
 import os
 import sys
 import threading
+import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
 
@@ -14,6 +16,23 @@ import pytest
 
 from cw_store.backends import handover
 from cw_store.backends.handover import Completions, Jobs, current_core
+
+cores_can_be_chosen = pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="this system lets nobody choose a core"
+)
+
+
+@contextmanager
+def serving() -> Generator[Jobs]:
+    """Give jobs with a thread that does them; it has ended afterwards."""
+    jobs = Jobs()
+    thread = threading.Thread(target=jobs.serve)
+    thread.start()
+    try:
+        yield jobs
+    finally:
+        jobs.end()
+        thread.join(5)
 
 
 def in_a_thread(work: Callable[[], object]) -> None:
@@ -71,16 +90,13 @@ def test_a_job_that_is_done_is_not_kept_until_the_next_one_comes() -> None:
     thread.join(5)
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores cannot be chosen here")
+@cores_can_be_chosen
 def test_a_thread_is_kept_on_the_core_of_its_caller_while_its_jobs_are_short(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     all_cores = os.sched_getaffinity(0)
-    jobs = Jobs()
-    thread = threading.Thread(target=jobs.serve)
-    thread.start()
 
-    def where_a_job_runs() -> set[int]:
+    def where_a_job_runs(jobs: Jobs) -> set[int]:
         cores: list[set[int]] = []
         done = threading.Event()
         jobs.add(lambda: cores.append(os.sched_getaffinity(0)))
@@ -88,45 +104,42 @@ def test_a_thread_is_kept_on_the_core_of_its_caller_while_its_jobs_are_short(
         assert done.wait(5)
         return cores[0]
 
+    def until_jobs_run_on(cores: set[int], jobs: Jobs) -> None:
+        deadline = time.monotonic() + 5
+        while where_a_job_runs(jobs) != cores:
+            assert time.monotonic() < deadline
+        assert [where_a_job_runs(jobs) for _ in range(3)] == [cores] * 3
+
     try:
-        where_a_job_runs()  # which says that the thread has begun
-        core = -1
-        for core in sorted(all_cores):
-            os.sched_setaffinity(0, {core})
-            assert current_core() == core
-            assert where_a_job_runs() == {core}
-        monkeypatch.setattr(handover, "LONG_JOB", -1.0)
-        while where_a_job_runs() != all_cores:
-            pass
-        assert [where_a_job_runs() for _ in range(3)] == [all_cores] * 3
-        monkeypatch.undo()
-        while where_a_job_runs() != {core}:
-            pass
-        assert [where_a_job_runs() for _ in range(3)] == [{core}] * 3
+        with serving() as jobs:
+            where_a_job_runs(jobs)  # which says that the thread has begun
+            core = -1
+            for core in sorted(all_cores):
+                os.sched_setaffinity(0, {core})
+                assert current_core() == core
+                assert where_a_job_runs(jobs) == {core}
+            monkeypatch.setattr(handover, "LONG_JOB", -1.0)
+            until_jobs_run_on(all_cores, jobs)
+            monkeypatch.undo()
+            until_jobs_run_on({core}, jobs)
     finally:
         os.sched_setaffinity(0, all_cores)
-        jobs.end()
-        thread.join(5)
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen here")
+@cores_can_be_chosen
 def test_jobs_are_done_where_cores_may_not_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_thread: int, _cores: set[int]) -> None:
         raise PermissionError
 
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
-    jobs = Jobs()
-    thread = threading.Thread(target=jobs.serve)
-    thread.start()
-    for _ in range(3):
-        done = threading.Event()
-        jobs.add(done.set)
-        assert done.wait(5)
-    jobs.end()
-    thread.join(5)
+    with serving() as jobs:
+        for _ in range(3):
+            done = threading.Event()
+            jobs.add(done.set)
+            assert done.wait(5)
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores cannot be chosen here")
+@cores_can_be_chosen
 def test_without_ctypes_or_a_core_to_be_told_of_a_thread_runs_where_it_likes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -138,14 +151,10 @@ def test_without_ctypes_or_a_core_to_be_told_of_a_thread_runs_where_it_likes(
     monkeypatch.setitem(sys.modules, "ctypes", None)
     assert handover.core_of_caller() is not_told
     monkeypatch.setattr(handover, "current_core", not_told)
-    jobs = Jobs()
-    thread = threading.Thread(target=jobs.serve)
-    thread.start()
     cores: list[set[int]] = []
-    for _ in range(2):
-        jobs.add(lambda: cores.append(os.sched_getaffinity(0)))
-    jobs.end()
-    thread.join(5)
+    with serving() as jobs:
+        for _ in range(2):
+            jobs.add(lambda: cores.append(os.sched_getaffinity(0)))
     assert cores == [os.sched_getaffinity(0)] * 2
 
 
