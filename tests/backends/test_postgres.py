@@ -24,6 +24,7 @@ from cw_store import (
 )
 from cw_store.backends import postgres
 from cw_store.backends.postgres import PostgresBackend, PostgresTransaction
+from cw_store.backends.postgres_failures import refusals
 from cw_store.repos.sql.initiatives import BY_STATUS
 from cw_store.types import ValueRules
 from postgres_server import PostgresServer
@@ -262,57 +263,6 @@ async def test_what_the_server_refuses_at_commit_is_told_apart_too(refusing: Sto
         assert uow.committed is False
 
 
-# What an error means, also of those that no server gives at will.
-
-
-def server_error(state: str | None, **fields: str) -> Exception:
-    """Return the driver's error for what a server says; without a state it knows none."""
-    if state is None:
-        return cast(Any, asyncpg).PostgresError("refused")
-    said = {"S": "ERROR", "V": "ERROR", "M": "refused", "C": state, **fields}
-    return cast(Any, asyncpg).PostgresError.new(said)
-
-
-MEANINGS: list[tuple[BaseException, type[StoreError], str]] = [
-    (server_error("57014"), StoreBusyError, "gave the statement up"),
-    (server_error("28000"), StoreError, "refused the connection"),
-    (server_error("28P01"), StoreError, "refused the connection"),
-    (server_error("3D000"), StoreError, "refused the connection"),
-    (TimeoutError(), StoreBusyError, "did not answer in time"),
-    (OSError("unplugged"), StoreBusyError, "not there .* unplugged"),
-    (server_error(None), StoreError, "failed with PostgresError: refused"),
-]
-
-
-@pytest.mark.parametrize(("error", "kind", "message"), MEANINGS)
-def test_an_error_tells_what_it_means(
-    error: BaseException, kind: type[StoreError], message: str
-) -> None:
-    with pytest.raises(StoreError, match=message) as raised, postgres.refusals():
-        raise error
-    assert type(raised.value) is kind
-    assert raised.value.__cause__ is error
-
-
-@pytest.mark.parametrize(
-    ("fields", "column"),
-    [
-        ({"c": "title"}, "title"),
-        ({"c": "title", "n": "pk_phase_dependencies"}, "title"),
-        ({"n": "pk_phase_dependencies"}, "phase_id, depends_on_phase_id"),
-        ({}, "?"),
-    ],
-)
-def test_a_value_that_the_schema_does_not_allow_is_told_with_its_column(
-    fields: dict[str, str], column: str
-) -> None:
-    with pytest.raises(InvalidValueError) as raised, postgres.refusals():
-        raise server_error("23502", **fields)
-    error = raised.value
-    assert (error.table, error.column, error.value) == ("?", column, None)
-    assert error.reason == "is not allowed by the schema"
-
-
 async def test_an_error_in_a_unit_names_the_table(refusing: Store) -> None:
     error = await refusal_in_a_unit(refusing, name="23505")
     assert isinstance(error, AlreadyExistsError) and error.table == "initiatives"
@@ -349,7 +299,7 @@ def silent_server() -> Iterator[sa.URL]:
 
 async def test_nobody_waits_for_ever_for_a_server_that_says_nothing(silent_server: sa.URL) -> None:
     async with asyncio.timeout(5):
-        with pytest.raises(StoreBusyError, match="did not answer"), postgres.refusals():
+        with pytest.raises(StoreBusyError, match="did not answer"), refusals():
             await postgres.connect(silent_server, 0.02)
         with pytest.raises(StoreBusyError, match="did not answer"):
             await new_backend(silent_server, busy_timeout=0.02).open()

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     asynccontextmanager,
-    contextmanager,
     nullcontext,
     suppress,
 )
 from typing import Any, TypeVar
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
-from sqlalchemy import URL, Dialect, Index
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.sql.schema import ColumnCollectionConstraint
+from sqlalchemy import URL, Dialect
 
 from cw_store.backends.cancellation import finish
+from cw_store.backends.postgres_failures import (
+    DRIVER_ERRORS,
+    failure,
+    is_lost,
+    not_committed,
+    refusals,
+)
 from cw_store.backends.postgres_session import StandIn
 from cw_store.backends.session import SessionOwner, Sessions, UnitSession
 from cw_store.errors import (
-    AlreadyExistsError,
-    BrokenReferenceError,
-    InvalidValueError,
-    ReadOnlyError,
-    SchemaError,
     StoreBusyError,
     StoreClosedError,
     StoreError,
@@ -34,7 +33,6 @@ from cw_store.errors import (
 )
 from cw_store.repos.sql.accounts import ANY_SEALED
 from cw_store.repos.sql.door import Executor, Prepared, Query, Row
-from cw_store.schema import metadata
 from cw_store.types import ValueRules, read_json, use_rules
 
 R = TypeVar("R")
@@ -48,13 +46,6 @@ _driver: Any = asyncpg
 BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
-
-_constraint_columns: dict[str, tuple[str, ...]] = {
-    str(constraint.name): tuple(str(column.name) for column in constraint.columns)
-    for table in metadata.tables.values()
-    for constraint in (*table.constraints, *table.indexes)
-    if isinstance(constraint, (ColumnCollectionConstraint, Index))
-}
 
 
 def driver_url(server: URL) -> str:
@@ -80,20 +71,6 @@ async def connect(server: URL, timeout: float) -> Any:
     return await _driver.connect(
         driver_url(server), timeout=timeout or 1.0, server_settings=server_settings(timeout)
     )
-
-
-@contextmanager
-def refusals() -> Generator[None]:
-    """Turn the driver's errors, also those that SQLAlchemy has wrapped, into ours."""
-    try:
-        yield
-    except DBAPIError as error:
-        cause = error.orig.__cause__ if error.orig is not None else None
-        raise _failure(None, cause or error) from error
-    except DRIVER_ERRORS as error:
-        if isinstance(error, StoreError):
-            raise
-        raise _failure(None, error) from error
 
 
 class PostgresBackend:
@@ -204,7 +181,7 @@ class PostgresBackend:
         """Return what the driver's error means to a caller."""
         if self._closed:
             return StoreClosedError("the store was closed meanwhile")
-        return _failure(prepared, error)
+        return failure(prepared, error)
 
     async def release(self, connection: Any) -> None:
         """Put a connection back."""
@@ -259,9 +236,9 @@ class PostgresBackend:
         try:
             return await run(connection, prepared, parameters)
         except DRIVER_ERRORS as error:
-            if _is_lost(error):
+            if is_lost(error):
                 _drop(connection)
-            if prepared.query.writes and _is_lost(error):
+            if prepared.query.writes and is_lost(error):
                 raise StoreError(
                     "the connection to the server was lost during a write; "
                     "whether it is stored is not known"
@@ -306,10 +283,10 @@ class PostgresTransaction:
                 await connection.execute(self._begin)
             except DRIVER_ERRORS as error:
                 self._connection = None
-                if _is_lost(error):
+                if is_lost(error):
                     _drop(connection)
                 await finish(self._backend.release(connection))
-                if not _is_lost(error) or self._backend.is_closed:
+                if not is_lost(error) or self._backend.is_closed:
                     raise self._backend.failure(None, error) from error
         return self._connection
 
@@ -400,7 +377,7 @@ class PostgresTransaction:
             except DRIVER_ERRORS as error:
                 _drop(connection)
                 if sql == "COMMIT":
-                    raise _not_committed(error) from error
+                    raise not_committed(error) from error
             else:
                 self.committed = status == "COMMIT"
                 if sql == "COMMIT" and not self.committed:
@@ -428,77 +405,7 @@ async def _many(connection: Any, prepared: Prepared[Any], batch: Sequence[Row]) 
     await connection.executemany(prepared.sql, batch)
 
 
-DRIVER_ERRORS: tuple[type[Exception], ...] = (
-    _driver.PostgresError,
-    _driver.InterfaceError,
-    _driver.InternalClientError,
-    TimeoutError,
-    OSError,
-)
-
-
-def _is_lost(error: BaseException) -> bool:
-    """Whether the connection is gone (SQLSTATE class 08, a shutdown, a closed socket)."""
-    state: str = getattr(error, "sqlstate", None) or ""
-    if state:
-        return state.startswith("08") or state in ("57P01", "57P02", "57P03")
-    if isinstance(error, TimeoutError):
-        return False
-    # asyncpg's confusion about the state of a connection is what a server that goes away in
-    # the wrong moment looks like.
-    return isinstance(error, (OSError, _driver.InterfaceError, _driver.InternalClientError))
-
-
 def _drop(connection: Any) -> None:
     """Close a connection that is good for nothing, so that the pool forgets it."""
     with suppress(*DRIVER_ERRORS):
         connection.terminate()
-
-
-def _not_committed(error: Exception) -> StoreError:
-    if _is_lost(error) or isinstance(error, TimeoutError):
-        return UnitOfWorkError(
-            "the connection to the server was lost at COMMIT; whether the unit of work is "
-            "stored is not known"
-        )
-    return _failure(None, error)
-
-
-def _failure(prepared: Prepared[Any] | None, error: BaseException) -> StoreError:
-    """Say what PostgreSQL refused, from the SQLSTATE and the name of the constraint."""
-    table = "?" if prepared is None else prepared.query.table.name
-    state: str = getattr(error, "sqlstate", None) or ""
-    columns = _constraint_columns.get(getattr(error, "constraint_name", None) or "", ())
-    match state:
-        case "23505":
-            return AlreadyExistsError(table, columns)
-        case "23503":
-            return BrokenReferenceError(table, columns)
-        case "23514" | "23502":
-            column = getattr(error, "column_name", None) or ", ".join(columns) or "?"
-            return InvalidValueError(table, column, None, "is not allowed by the schema")
-        case "40001" | "40P01":
-            return StoreBusyError(
-                "another transaction was in the way, and the database chose this one to give up"
-            )
-        case "55P03":
-            return StoreBusyError("another transaction held a lock for too long")
-        case "57014":
-            return StoreBusyError("the server gave the statement up")
-        case "25006":
-            return ReadOnlyError("this unit of work only reads")
-        case "25P02":
-            return UnitOfWorkError("an earlier statement failed, and the transaction with it")
-        case "42P01" | "42703" | "3F000":
-            return SchemaError(f"the schema does not fit this cw_store: {error}")
-        case "28000" | "28P01" | "3D000":
-            return StoreError(f"the server refused the connection: {error}")
-        case _:
-            pass
-    if isinstance(error, _driver.InvalidCachedStatementError):
-        return StoreBusyError("the schema changed under a prepared statement")
-    if state[:2] in ("53", "57") or _is_lost(error):
-        return StoreBusyError(f"the server is not there or has no room: {error}")
-    if isinstance(error, TimeoutError):
-        return StoreBusyError("the server did not answer in time")
-    return StoreError(f"PostgreSQL failed with {state or type(error).__name__}: {error}")

@@ -11,13 +11,8 @@ from sqlalchemy.dialects.postgresql import asyncpg
 
 from cw_store.backends.bulk import Row
 from cw_store.backends.cancellation import finish
-from cw_store.backends.postgres import (
-    BEGIN_READING,
-    BEGIN_WRITING,
-    DRIVER_ERRORS,
-    connect,
-    refusals,
-)
+from cw_store.backends.postgres import BEGIN_READING, BEGIN_WRITING, connect
+from cw_store.backends.postgres_failures import DRIVER_ERRORS, refusals
 from cw_store.errors import StoreError
 from cw_store.schema import metadata
 from cw_store.types import Json, PlainText, read_json, without_exponents
