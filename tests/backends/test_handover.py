@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from cw_store.backends import handover
-from cw_store.backends.handover import Completions, Jobs, current_core
+from cw_store.backends.handover import Completions, Jobs, Returns, current_core
 
 cores_can_be_chosen = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="this system lets nobody choose a core"
@@ -159,7 +159,7 @@ def test_without_ctypes_or_a_core_to_be_told_of_a_thread_runs_where_it_likes(
 
 
 async def test_what_is_added_runs_on_the_loop_in_order() -> None:
-    completions = Completions(asyncio.get_running_loop())
+    completions = Completions(Returns(asyncio.get_running_loop()))
     ran: list[tuple[int, bool]] = []
     ended = asyncio.Event()
 
@@ -179,7 +179,7 @@ async def test_what_is_added_runs_on_the_loop_in_order() -> None:
 
 
 async def test_more_than_the_pipe_holds_is_run_all_the_same() -> None:
-    completions = Completions(asyncio.get_running_loop())
+    completions = Completions(Returns(asyncio.get_running_loop()))
     ran: list[int] = []
     ended = asyncio.Event()
     count = 100_000  # bytes; a pipe on Linux holds 65,536
@@ -196,7 +196,7 @@ async def test_more_than_the_pipe_holds_is_run_all_the_same() -> None:
 
 
 async def test_what_is_added_while_the_loop_runs_others_is_not_left_behind() -> None:
-    completions = Completions(asyncio.get_running_loop())
+    completions = Completions(Returns(asyncio.get_running_loop()))
     ended = asyncio.Event()
     left = 2_000
 
@@ -212,7 +212,7 @@ async def test_what_is_added_while_the_loop_runs_others_is_not_left_behind() -> 
 
 
 async def test_one_that_raises_does_not_keep_the_rest_waiting() -> None:
-    completions = Completions(asyncio.get_running_loop())
+    completions = Completions(Returns(asyncio.get_running_loop()))
     loop = asyncio.get_running_loop()
     told: list[object] = []
     loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
@@ -232,8 +232,41 @@ async def test_one_that_raises_does_not_keep_the_rest_waiting() -> None:
     completions.stop()
 
 
+async def test_those_who_wait_for_the_loop_itself_have_a_turn_in_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(handover, "LONG_ROUND", 0.0)
+    loop = asyncio.get_running_loop()
+    returns = Returns(loop)
+    connections = [Completions(returns) for _ in range(3)]
+    rounds = 0
+    ran_in: list[int] = []
+    ended = asyncio.Event()
+
+    def count_rounds() -> None:
+        nonlocal rounds
+        rounds += 1
+        if not ended.is_set():
+            loop.call_soon(count_rounds)
+
+    def run_one() -> None:
+        ran_in.append(rounds)
+        if len(ran_in) == 30:
+            ended.set()
+
+    for connection in connections:
+        for _ in range(5):
+            in_a_thread(partial(connection.add, run_one))
+    returns.add_all([run_one] * 15)
+    count_rounds()
+    await asyncio.wait_for(ended.wait(), 5)
+    assert len(set(ran_in)) == 30
+    for connection in connections:
+        connection.stop()
+
+
 async def test_nothing_is_run_after_the_stop() -> None:
-    completions = Completions(asyncio.get_running_loop())
+    completions = Completions(Returns(asyncio.get_running_loop()))
     completions.stop()
     ran: list[int] = []
     in_a_thread(lambda: completions.add(lambda: ran.append(1)))
@@ -245,7 +278,7 @@ async def test_nothing_is_run_after_the_stop() -> None:
 @pytest.mark.parametrize("stopped", [True, False])
 def test_a_closed_loop_is_told_nothing_and_no_file_stays_open(stopped: bool) -> None:
     async def make() -> Completions:
-        completions = Completions(asyncio.get_running_loop())
+        completions = Completions(Returns(asyncio.get_running_loop()))
         if stopped:
             completions.stop()
         return completions

@@ -17,6 +17,7 @@ import aiosqlite
 import pytest
 
 from cw_store import StoreBusyError, StoreClosedError, StoreError
+from cw_store.backends.handover import Returns
 from cw_store.backends.sqlite_connection import (
     Connection,
     connect_patiently,
@@ -27,7 +28,13 @@ from programs import run_program
 
 
 async def opened(path: Path, *, read_only: bool = False, synchronous: str = "NORMAL") -> Connection:
-    return await open_connection(path, read_only=read_only, synchronous=synchronous, timeout=5)
+    return await open_connection(
+        path,
+        returns=Returns(asyncio.get_running_loop()),
+        read_only=read_only,
+        synchronous=synchronous,
+        timeout=5,
+    )
 
 
 @pytest.fixture
@@ -333,14 +340,18 @@ FORKED = """
 import asyncio, os, sys
 from pathlib import Path
 from cw_store import StoreClosedError
+from cw_store.backends.handover import Returns
 from cw_store.backends.sqlite_connection import connect_patiently, open_connection
 
 SETTINGS = {"read_only": False, "synchronous": "NORMAL", "timeout": 1}
 folder = Path(sys.argv[1])
 
 async def connect():
-    closed = await open_connection(folder / "closed.db", **SETTINGS)
-    open_twice = [await open_connection(folder / "open.db", **SETTINGS) for _ in range(2)]
+    returns = Returns(asyncio.get_running_loop())
+    closed = await open_connection(folder / "closed.db", returns=returns, **SETTINGS)
+    open_twice = [
+        await open_connection(folder / "open.db", returns=returns, **SETTINGS) for _ in range(2)
+    ]
     await closed.closed()
     await open_twice[0].closed()
     return open_twice[1]

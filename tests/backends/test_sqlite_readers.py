@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cw_store import StoreBusyError, StoreClosedError, StoreError
+from cw_store.backends.handover import Returns
 from cw_store.backends.sqlite_connection import Connection, open_connection
 from cw_store.backends.sqlite_readers import ReaderPool
 
@@ -18,7 +19,13 @@ Open = Callable[[], Awaitable[Connection]]
 @pytest.fixture
 def open_reader(tmp_path: Path) -> Open:
     path = tmp_path / "cw.db"
-    return lambda: open_connection(path, read_only=False, synchronous="NORMAL", timeout=5)
+    return lambda: open_connection(
+        path,
+        returns=Returns(asyncio.get_running_loop()),
+        read_only=False,
+        synchronous="NORMAL",
+        timeout=5,
+    )
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from time import monotonic
 
@@ -26,6 +26,13 @@ BYTES_AT_A_TIME = 4096
 
 LONG_JOB = 0.005
 """Seconds of work after which a thread is worth a core of its own, if there is an idle one."""
+
+LONG_ROUND = 0.0003
+"""Seconds for which one round of the event loop wakes those who waited for a thread.
+
+In a round come the tasks that were woken otherwise too, and threads that share the core, so a
+round takes several times as long, and a timer waits for two.
+"""
 
 
 def _no_core() -> int:
@@ -143,15 +150,63 @@ class Jobs:
             os.sched_setaffinity(self._thread, cores)
 
 
-class Completions:
-    """What is to be run on the event loop, in order; a loop that is closed runs nothing."""
+class Returns:
+    """What is to be run on an event loop, in order, a little in each of its rounds.
+
+    The connections of a store share it. If each ran all that it has in one round, or even a little,
+    those would wait too long who wait for the loop itself: for a timer, say.
+    """
+
+    __slots__ = ("_is_resumed", "finished", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
+        self._is_resumed = False
+        self.finished: deque[Callable[[], None]] = deque()
+        """Whatever thread adds to it wakes the loop."""
+
+    def run(self) -> None:
+        """Run what has come, unless a round is due to do so anyway; in a callback of the loop."""
+        if self._is_resumed:
+            return
+        finished = self.finished
+        try:
+            if finished:
+                finished.popleft()()
+            # Whoever goes on now usually has more for the thread to do, which then need not sleep.
+            if finished:
+                end = monotonic() + LONG_ROUND
+                while finished and monotonic() < end:
+                    finished.popleft()()
+        finally:
+            if finished:  # also when one raised
+                self.resume()
+
+    def add_all(self, finished: Iterable[Callable[[], None]]) -> None:
+        """Have the loop call all of these; on the loop."""
+        self.finished.extend(finished)
+        self.resume()
+
+    def resume(self) -> None:
+        """Go on in the loop's next round."""
+        if not self._is_resumed:
+            self._is_resumed = True
+            self.loop.call_soon(self._resumed)
+
+    def _resumed(self) -> None:
+        self._is_resumed = False
+        self.run()
+
+
+class Completions:
+    """The way of a connection's thread to the event loop; a loop that is closed runs nothing."""
+
+    def __init__(self, returns: Returns) -> None:
         self._pipe = Pipe()
-        self._finished: deque[Callable[[], None]] = deque()
+        self._returns = returns
+        self._finished = returns.finished
         os.set_blocking(self._pipe.reading, False)
-        loop.add_reader(self._pipe.reading, self._run)
+        returns.loop.add_reader(self._pipe.reading, self._run)
 
     def add(self, finished: Callable[[], None]) -> None:
         """Have the loop call `finished`; from any thread."""
@@ -163,7 +218,7 @@ class Completions:
 
     def stop(self) -> None:
         """Call nothing any more; on the loop, once nobody waits."""
-        self._loop.remove_reader(self._pipe.reading)
+        self._returns.loop.remove_reader(self._pipe.reading)
         self._pipe.close_reading()
 
     def end(self) -> None:
@@ -171,20 +226,8 @@ class Completions:
         self._pipe.close_writing()
 
     def _run(self) -> None:
-        finished = self._finished
-        # Whoever goes on now usually has more for the thread to do, which then need not sleep.
-        while finished:
-            finished.popleft()()
+        self._returns.run()
         if self._pipe.reading >= 0:
             os.read(self._pipe.reading, BYTES_AT_A_TIME)
-        if finished:  # what came in between has no byte in the pipe any more
-            self._run_the_rest()
-
-    def _run_the_rest(self) -> None:
-        finished = self._finished
-        try:
-            while finished:
-                finished.popleft()()
-        finally:
-            if finished:  # one raised, and the rest must not wait for the next byte
-                self._loop.call_soon(self._run_the_rest)
+        if self._finished:  # what came in between has no byte in the pipe any more
+            self._returns.resume()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Dialect
 
 from cw_store.backends.gate import Turn, WriteGate
+from cw_store.backends.handover import Returns
 from cw_store.backends.neighbours import Neighbours
 from cw_store.backends.session import Sessions
 from cw_store.backends.sqlite_connection import Connection, open_connection
@@ -58,7 +59,14 @@ class SqliteBackend:
         use_rules(self.dialect, rules)
         self._may_be_sealed = True
         self._has_keys = rules.seals
-        self._open = partial(open_connection, path, synchronous=synchronous, timeout=busy_timeout)
+        self.returns = Returns(self.loop)
+        self._open = partial(
+            open_connection,
+            path,
+            returns=self.returns,
+            synchronous=synchronous,
+            timeout=busy_timeout,
+        )
         self.gate = WriteGate(self.loop, busy_timeout)
         self.readers = ReaderPool(partial(self._open, read_only=True), readers, busy_timeout)
         self.maintenance = Maintenance(path, self.gate, busy_timeout)

@@ -14,6 +14,7 @@ from sqlalchemy import Insert, Select, Table, func, select
 from sqlalchemy.dialects.sqlite import pysqlite
 
 from cw_store.backends.bulk import Row
+from cw_store.backends.handover import Returns
 from cw_store.backends.sqlite_connection import BUSY_PAUSE, Connection, is_busy, open_connection
 from cw_store.errors import StoreBusyError, StoreError
 
@@ -40,10 +41,14 @@ class SqliteBulk:
 
     async def begin(self) -> None:
         """Connect and begin."""
-        self._connection = await open_connection(
-            self._path, read_only=not self._writes, synchronous="FULL", timeout=self._timeout
-        )
         loop = asyncio.get_running_loop()
+        self._connection = await open_connection(
+            self._path,
+            returns=Returns(loop),
+            read_only=not self._writes,
+            synchronous="FULL",
+            timeout=self._timeout,
+        )
         deadline = loop.time() + self._timeout
         while not await self._visit(self._try_to_begin):
             if loop.time() > deadline:

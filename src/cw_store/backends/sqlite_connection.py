@@ -20,7 +20,7 @@ from typing import Any, TypeVar, cast
 
 import aiosqlite
 
-from cw_store.backends.handover import Completions, Jobs
+from cw_store.backends.handover import Completions, Jobs, Returns
 from cw_store.backends.waiting import Waiting
 from cw_store.errors import StoreBusyError, StoreClosedError, StoreError
 
@@ -97,12 +97,12 @@ class Connection(aiosqlite.Connection):
         self,
         path: Path,
         connector: Callable[[], sqlite3.Connection],
-        loop: asyncio.AbstractEventLoop,
+        returns: Returns,
     ) -> None:
         super().__init__(connector, iter_chunk_size=64)
         self._file = str(path.resolve())
-        self._owner = loop
-        self.completions = Completions(loop)
+        self._owner = returns.loop
+        self.completions = Completions(returns)
         self.jobs = Jobs()
         self._queue: SimpleQueue[tuple[None, Callable[[], Any]]] = cast(Any, self)._tx
         self._queue.put_nowait((None, self.jobs.serve))
@@ -313,6 +313,7 @@ def _refuse_inherited(path: Path) -> None:
 async def open_connection(
     path: Path,
     *,
+    returns: Returns,
     read_only: bool,
     synchronous: str,
     timeout: float,
@@ -321,4 +322,4 @@ async def open_connection(
     connector = partial(
         connect_patiently, path, read_only=read_only, synchronous=synchronous, timeout=timeout
     )
-    return await Connection(path, connector, asyncio.get_running_loop()).opened()
+    return await Connection(path, connector, returns).opened()

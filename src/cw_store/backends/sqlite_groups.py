@@ -156,8 +156,7 @@ class Group:
 
     def _settle(self) -> None:
         self._backend.pass_turn_on(self._turn)
-        for call in self._calls:
-            call.settle()
+        self._backend.returns.add_all(call.settle_now for call in self._calls)
 
     def wait_in_lock_line(self) -> None:
         """Try again when the lock may be free."""
