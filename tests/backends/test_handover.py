@@ -232,10 +232,11 @@ async def test_one_that_raises_does_not_keep_the_rest_waiting() -> None:
     completions.stop()
 
 
-async def test_those_who_wait_for_the_loop_itself_have_a_turn_in_between(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("seconds", "expected_rounds"), [(0.0, 30), (60.0, 1)])
+async def test_those_who_wait_for_the_loop_itself_have_a_turn_when_a_round_gets_long(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, expected_rounds: int
 ) -> None:
-    monkeypatch.setattr(handover, "LONG_ROUND", 0.0)
+    monkeypatch.setattr(handover, "LONG_ROUND", seconds)
     loop = asyncio.get_running_loop()
     returns = Returns(loop)
     connections = [Completions(returns) for _ in range(3)]
@@ -260,7 +261,7 @@ async def test_those_who_wait_for_the_loop_itself_have_a_turn_in_between(
     returns.add_all([run_one] * 15)
     count_rounds()
     await asyncio.wait_for(ended.wait(), 5)
-    assert len(set(ran_in)) == 30
+    assert len(set(ran_in)) == expected_rounds
     for connection in connections:
         connection.stop()
 

@@ -98,6 +98,14 @@ async def test_a_call_that_has_the_turn_is_known_by_its_task(store: Store) -> No
     await task
 
 
+async def test_a_call_that_is_refused_alone_is_told_why_and_the_next_goes_on(store: Store) -> None:
+    first = await store.initiatives.create(name="first")
+    with pytest.raises(AlreadyExistsError) as caught:
+        await store.initiatives.create(id=first.id, name="second")
+    assert caught.value.columns == ("id",)
+    await store.initiatives.create(name="third")
+
+
 async def test_when_the_database_undoes_a_group_each_call_is_tried_alone(store: Store) -> None:
     await leave_pages(store, 40)
     outcomes = await together(
