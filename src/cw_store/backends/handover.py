@@ -31,7 +31,7 @@ LONG_ROUND = 0.0003
 """Seconds for which one round of the event loop wakes those who waited for a thread.
 
 In a round come the tasks that were woken otherwise too, and threads that share the core, so a
-round takes several times as long, and a timer waits for two.
+round takes several times as long, and a timer waits for two or three.
 """
 
 
@@ -163,7 +163,7 @@ class Returns:
         self.loop = loop
         self._is_resumed = False
         self.finished: deque[Callable[[], None]] = deque()
-        """Whatever thread adds to it wakes the loop."""
+        """The loop has to be woken by whoever adds to it."""
 
     def run(self) -> None:
         """Run what has come, unless a round is due to do so anyway; in a callback of the loop."""
@@ -217,7 +217,7 @@ class Completions:
             pass  # so full that the loop is awake anyway, or it is closed
 
     def stop(self) -> None:
-        """Call nothing any more; on the loop, once nobody waits."""
+        """Wake the loop no more; on the loop, once nobody waits for this thread."""
         self._returns.loop.remove_reader(self._pipe.reading)
         self._pipe.close_reading()
 
