@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,15 @@ from cw_store.backends.neighbours import Neighbours
 T = TypeVar("T")
 
 HUGE = "x" * 1_000_000
+
+IN_ONE_VISIT, IN_MANY_VISITS = 60.0, -1.0
+
+
+@pytest.fixture(autouse=True, params=[IN_ONE_VISIT, IN_MANY_VISITS])
+def long_visit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> float:
+    """Let a group be done in one visit, or each of its calls in one."""
+    monkeypatch.setattr(sqlite_groups, "LONG_VISIT", request.param)
+    return request.param
 
 
 async def until_idle() -> None:
@@ -88,6 +98,55 @@ async def test_calls_that_wait_together_share_a_commit_up_to_a_limit(
         await until_idle()
     await asyncio.gather(*tasks)
     assert seen.count("COMMIT") == 1 + 2  # of the holder, and of two groups
+
+
+@pytest.mark.parametrize("long_visit", [IN_MANY_VISITS], indirect=True)
+async def test_the_loop_has_a_round_after_each_visit_of_a_group(store: Store) -> None:
+    backend: Any = store.backend
+    loop = asyncio.get_running_loop()
+    seen: list[str] = []
+    ended = asyncio.Event()
+
+    def note_rounds() -> None:
+        seen.append("a round")
+        if not ended.is_set():
+            loop.call_soon(note_rounds)
+
+    async with turn_taken(store):
+        await backend.writer.visit(partial(backend.writer.raw.set_trace_callback, seen.append))
+        tasks = [asyncio.create_task(add_initiative(store)) for _ in range(30)]
+        await until_idle()
+        note_rounds()
+    await asyncio.gather(*tasks)
+    ended.set()
+    order = [each.partition(" ")[0] for each in seen]
+    assert order.count("INSERT") == 30
+    assert ("INSERT", "INSERT") not in pairwise(order)
+
+
+@pytest.mark.parametrize("long_visit", [IN_MANY_VISITS], indirect=True)
+async def test_a_store_that_is_closed_between_the_visits_of_a_group_has_stored_nothing_of_it(
+    path: Path,
+) -> None:
+    store = await Store.open(path)
+    backend: Any = store.backend
+    loop = asyncio.get_running_loop()
+    begun = asyncio.Event()
+
+    def note_insert(sql: str) -> None:
+        if sql.startswith("INSERT"):
+            loop.call_soon_threadsafe(begun.set)
+
+    async with turn_taken(store):
+        await backend.writer.visit(partial(backend.writer.raw.set_trace_callback, note_insert))
+        tasks = [asyncio.create_task(add_initiative(store)) for _ in range(200)]
+        await until_idle()
+    await begun.wait()
+    await store.close()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {StoreClosedError}
+    async with Store(path) as again:
+        assert [each.name for each in await again.initiatives.find_all()] == ["holder"]
 
 
 async def test_a_call_that_has_the_turn_is_known_by_its_task(store: Store) -> None:

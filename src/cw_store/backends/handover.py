@@ -27,7 +27,7 @@ BYTES_AT_A_TIME = 4096
 LONG_JOB = 0.005
 """Seconds of work after which a thread is worth a core of its own, if there is an idle one."""
 
-LONG_ROUND = 0.0003
+LONG_ROUND = 0.0001
 """Seconds for which one round of the event loop wakes those who waited for a thread.
 
 In a round come the tasks that were woken otherwise too, and threads that share the core, so a

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from cw_store.backends.gate import Turn
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 
 GROUP_LIMIT = 256
 """Most single-statement writes that share one commit."""
+
+LONG_VISIT = 0.0003
+"""Seconds after which a group lets the event loop have a round, with its transaction open.
+
+The scheduler is in no hurry to take the core from a thread that is at work, so a timer would wait
+for all of a group, and for another that was started meanwhile.
+"""
 
 
 class Call(Turn):
@@ -107,7 +115,10 @@ class Group:
         self._backend = backend
         self._turn = turn
         self._calls = calls
-        self._committed: bool | None = None
+        self._left = iter(calls)
+        self._begun = False
+        self._committed = False
+        self._visited: Visit[None] | None = None
         self._retry: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -117,40 +128,41 @@ class Group:
         else:
             self.wait_in_lock_line()
 
-    def _visit(self) -> Visit[None]:
-        return self._backend.writer.visit(self._run, then=self._after_visit)
+    def _visit(self) -> None:
+        self._visited = self._backend.writer.visit(self._run, then=self._after_visit)
 
     def _run(self) -> None:
-        """Run in the writer's thread."""
+        """Do all that is left, or as much as one visit may take; in the writer's thread."""
         cursor = self._backend.writer.cursor_of_visits
         raw = self._backend.writer.raw
         if len(self._calls) == 1:
             self._committed = self._calls[0].run_alone(cursor, raw)
             return
-        if not begin_immediate(cursor):
-            return
-        for call in self._calls:
-            _run_in_group(call, cursor, raw)
-            if not raw.in_transaction:
-                break
-        else:
-            try:
-                cursor.execute("COMMIT")
-            except sqlite3.Error:
-                if raw.in_transaction:
-                    cursor.execute("ROLLBACK")
-            else:
-                self._committed = True
+        if not self._begun:
+            if not begin_immediate(cursor):
                 return
-        # The database undid the whole group (the disk is full, say): each has to try alone.
-        for call in self._calls:
-            call.error = None
-            _run_in_transaction(call, cursor, raw)
-        self._committed = True
+            self._begun = True
+        end = monotonic() + LONG_VISIT
+        while raw.in_transaction:
+            call = next(self._left, None)
+            if call is None:
+                self._committed = _is_committed(cursor, raw)
+                break
+            _run_in_group(call, cursor, raw)
+            if monotonic() > end:
+                return
+        if not self._committed:
+            # The database undid the whole group (the disk is full, say): each has to try alone.
+            for call in self._calls:
+                call.error = None
+                _run_in_transaction(call, cursor, raw)
+            self._committed = True
 
     def _after_visit(self) -> None:
         if self._committed:
             self._settle()
+        elif self._begun and self._visited is not None and self._visited.error is None:
+            self._backend.loop.call_soon(self._visit)
         else:
             self.wait_in_lock_line()
 
@@ -167,7 +179,8 @@ class Group:
         try:
             async with lock_line(self._backend, self._calls[0].deadline) as line:
                 while not self._committed:
-                    await line.next()
+                    if not self._begun:
+                        await line.next()
                     # The task is the group's own and nobody cancels it but a closing loop.
                     visit = self._backend.writer.visit(self._run)
                     await visit.finished()
@@ -196,6 +209,16 @@ def _run_in_group(call: Call, cursor: sqlite3.Cursor, raw: sqlite3.Connection) -
             cursor.execute("ROLLBACK TO call")
     if raw.in_transaction:
         cursor.execute("RELEASE call")
+
+
+def _is_committed(cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> bool:
+    try:
+        cursor.execute("COMMIT")
+    except sqlite3.Error:
+        if raw.in_transaction:
+            cursor.execute("ROLLBACK")
+        return False
+    return True
 
 
 def _run_in_transaction(call: Call, cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> None:
