@@ -171,13 +171,11 @@ class PlainText(TypeDecorator[str]):
         max_bytes = _rules_of(dialect).max_text_bytes
 
         def check(value: Any) -> str | None:
-            if value is None:
-                return None
             # Most text is short ASCII, and len() and find() are cheap.
             if type(value) is str and value.isascii() and len(value) <= max_bytes:
                 if "\0" not in value:
                     return value
-            return check_text(value, max_bytes)
+            return None if value is None else check_text(value, max_bytes)
 
         return check
 
@@ -196,11 +194,11 @@ class Id(PlainText):
         max_bytes = _rules_of(dialect).max_text_bytes
 
         def check(value: Any) -> str | None:
-            if value is None:
-                return None
             if type(value) is str and value.isascii() and 0 < len(value) <= max_bytes:
                 if "\0" not in value:
                     return value
+            if value is None:
+                return None
             if value == "":
                 raise Refused("must not be empty")
             return check_text(value, max_bytes)

@@ -28,6 +28,8 @@ CHANGE = (
     .values(branch=sa.bindparam(f"{NEW_VALUE}branch"), name=sa.bindparam(f"{NEW_VALUE}name"))
     .where(TABLE.c.id == sa.bindparam("id"))
 )
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+STAMPS = ["created_at", "updated_at"]
 ADD = sa.insert(TABLE).values(id=sa.bindparam("id"), branch=sa.bindparam("branch"))
 
 
@@ -75,6 +77,34 @@ def test_none_is_a_new_value_and_no_argument() -> None:
         assert error.reason == "must not be None"
 
 
+@pytest.mark.parametrize("given", [{"id": "i", "name": None}, {"id": None, "name": "n"}])
+def test_none_is_no_new_value_of_a_column_that_does_not_take_it(given: dict[str, Any]) -> None:
+    add = Query(Initiative, sa.insert(TABLE), TABLE).prepare(SQLITE)
+    change = Query(Initiative, CHANGE, TABLE).prepare(SQLITE)
+    changes = {f"{NEW_VALUE}name": given["name"], f"{NEW_VALUE}branch": None, "id": given["id"]}
+    for bind in (
+        lambda: add.bind(given),
+        lambda: add.bind_all([{"id": "i", "name": "n"}, given]),
+        lambda: change.bind(changes),
+    ):
+        with pytest.raises(InvalidValueError) as raised:
+            bind()
+        error = raised.value
+        assert given[error.column] is None and error.reason == "must not be None"
+
+
+def test_a_row_is_in_the_order_of_its_columns_whatever_that_of_the_statement() -> None:
+    one_by_one: dict[str, Any] = {
+        column.name: sa.bindparam(column.name) for column in TABLE.columns
+    }
+    one_by_one["id"] = sa.func.iif(sa.bindparam("branch") == "main", sa.bindparam("id"))
+    add = Query(Initiative, sa.insert(TABLE).inline().values(one_by_one), TABLE).prepare(SQLITE)
+    row = add.row({"id": "i", "name": "n", "branch": "b", "created_at": EPOCH, "updated_at": EPOCH})
+    assert row == ["i", "n", "active", "b", 0, 0]
+    assert [*add.arrange(row)] == ["b", "main", "i", "n", "active", "b", 0, 0]
+    assert add.names() == ["branch", "", "id", "name", "status", "branch", *STAMPS]
+
+
 def test_a_refused_value_is_told_with_its_column() -> None:
     change = Query(Initiative, CHANGE, TABLE).prepare(SQLITE)
     with pytest.raises(InvalidValueError) as raised:
@@ -91,7 +121,7 @@ def test_rows_become_records_or_the_values_of_their_only_column() -> None:
         name="n",
         status="active",
         branch=None,
-        created_at=datetime(1970, 1, 1, tzinfo=UTC),
+        created_at=EPOCH,
         updated_at=datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC),
     )
     load = Query(Initiative, FIND, TABLE).prepare(SQLITE).load

@@ -33,8 +33,9 @@ class Ancestry:
 
     def refuse_self(self, row: dict[str, Any]) -> None:
         """Raise when a new row is its own parent, the only loop that a new row can close."""
-        if row.get(self._parent) == row["id"]:
-            raise self._refused(row[self._parent])
+        parent_id = row.get(self._parent)
+        if parent_id is not None and parent_id == row["id"]:
+            raise self._refused(parent_id)
 
     async def refuse_loop(self, door: Door, id: str, parent_id: str) -> None:
         """Raise when `parent_id` is the row itself or below it.

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import datetime
-from itertools import repeat, starmap, zip_longest
+from itertools import repeat, starmap
 from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -20,6 +20,7 @@ from sqlalchemy import Dialect, Table
 from sqlalchemy.sql import Delete, Insert, Select, Update
 
 from cw_store.errors import InvalidValueError
+from cw_store.repos.sql.written import write_binder, write_blank
 from cw_store.types import Encrypted, Refused
 
 R = TypeVar("R")
@@ -56,30 +57,27 @@ class Query(Generic[R]):
         self.writes = not isinstance(statement, Select)
 
     def _needs(self, parameter: str) -> bool:
-        """Whether None is no argument: a comparison with NULL would silently find nothing."""
-        if isinstance(self.statement, Insert):
-            return False
-        return not (isinstance(self.statement, Update) and parameter.startswith(NEW_VALUE))
+        """Whether None is refused: by the column, or as no argument of a comparison.
+
+        A comparison with NULL would silently find nothing.
+        """
+        is_new_value = isinstance(self.statement, Insert) or parameter.startswith(NEW_VALUE)
+        return not (is_new_value and self.table.columns[parameter.removeprefix(NEW_VALUE)].nullable)
 
     def prepare(self, dialect: Dialect) -> Prepared[R]:
         """Compile for one dialect, once."""
         statement = self.on_sqlite if dialect.name == "sqlite" else self.statement
         compiled = statement.compile(dialect=dialect)
         positions: Sequence[str] = getattr(compiled, "positiontup", None) or ()
-        parameters: list[tuple[str, Processor]] = []
-        constants: list[Any] = []
-        given: list[str] = []
-        fixed: list[str] = []
-        for name in dict.fromkeys(positions):
+        checks: dict[str, Processor] = {}
+        constants: dict[str, Any] = {}
+        for name in self._in_order(positions):
             bind = compiled.binds[name]
             process = bind.type.dialect_impl(dialect).bind_processor(dialect) or _unchanged
             if bind.required:
-                parameters.append((name, process))
-                given.append(name)
+                checks[name] = process
             else:
-                constants.append(process(bind.value))
-                fixed.append(name)
-        order = [(given + fixed).index(name) for name in positions]
+                constants[name] = process(bind.value)
         # An INSERT that returns nothing is given its rows back by `Door.insert_all`.
         returned = list(self.statement.exported_columns) or list(self.table.columns)
         processors = tuple(
@@ -89,120 +87,150 @@ class Query(Generic[R]):
         return Prepared(
             query=self,
             sql=str(compiled),
-            parameters=tuple(parameters),
-            places={name: (place, each) for place, (name, each) in enumerate(parameters)},
-            defaults=self._defaults(parameters),
-            needed=tuple(name for name in given if self._needs(name)),
+            positions=positions,
+            checks=checks,
+            defaults=self._defaults(checks),
+            needed=frozenset(name for name in checks if self._needs(name)),
             constants=constants,
-            order=order,
-            arrange=_arranger(order, constants),
             make=make,
             make_all=make_all,
             fallible=any(isinstance(column.type, Encrypted) for column in returned),
         )
 
-    def _defaults(self, parameters: Sequence[tuple[str, Processor]]) -> list[Any] | None:
+    def _in_order(self, positions: Sequence[str]) -> Iterable[str]:
+        """Return each parameter once; those of a new row in the order of its columns."""
+        if not isinstance(self.statement, Insert):
+            return dict.fromkeys(positions)
+        places = {name: place for place, name in enumerate(self.table.columns.keys())}
+        return sorted(dict.fromkeys(positions), key=lambda name: places.get(name, len(places)))
+
+    def _defaults(self, checks: Mapping[str, Processor]) -> dict[str, Any] | None:
         """Return what a new row holds where nothing is given; None when no row is new."""
         if not isinstance(self.statement, Insert):
             return None
         columns = self.table.columns
-        defaults: list[Any] = []
-        for name, process in parameters:
+        defaults: dict[str, Any] = {}
+        for name, process in checks.items():
             default: Any = columns[name].default
-            defaults.append(None if default is None else process(default.arg))
+            defaults[name] = None if default is None else process(default.arg)
         return defaults
 
 
-@dataclass(frozen=True, slots=True)
 class Prepared(Generic[R]):
     """A statement ready for one backend.
 
-    `parameters` are the names and checks of what a caller gives, `places` the same by name, with
-    the place of each; `needed` are those that must not be None, and `defaults` what a new row
-    holds where nothing is given. `constants` are part of the statement and come behind them;
-    `order` are the places in the driver's order, which `arrange` brings about.
+    `positions` are the names of its parameters in the driver's order, some of them twice.
+    `checks` check and convert what a caller gives, by name; `needed` are the names that must not
+    be None, and `defaults` what a new row holds where nothing is given, all in the row's order.
+    `constants` are part of the statement.
 
-    `make` makes a record of a row, `make_all` those of many; `fallible` when that can fail, for
-    want of a key.
+    `bind` checks and converts values by name into the driver's parameters, in their order, and
+    `arrange` brings a whole row into that order. `make` makes a record of a row, `make_all` those
+    of many; `fallible` when that can fail, for want of a key.
     """
 
-    query: Query[R]
-    sql: str
-    parameters: tuple[tuple[str, Processor], ...]
-    places: Mapping[str, tuple[int, Processor]]
-    defaults: list[Any] | None
-    needed: tuple[str, ...]
-    constants: list[Any]
-    order: list[int]
-    arrange: Callable[[list[Any]], Row]
-    make: Callable[[Row], R]
-    make_all: Callable[[Sequence[Row]], list[R]]
-    fallible: bool
+    __slots__ = (
+        "_checks",
+        "_defaults",
+        "_needed",
+        "_positions",
+        "_row_binders",
+        "arrange",
+        "bind",
+        "fallible",
+        "make",
+        "make_all",
+        "query",
+        "sql",
+    )
+
+    def __init__(
+        self,
+        *,
+        query: Query[R],
+        sql: str,
+        positions: Sequence[str],
+        checks: Mapping[str, Processor],
+        defaults: Mapping[str, Any] | None,
+        needed: frozenset[str],
+        constants: Mapping[str, Any],
+        make: Callable[[Row], R],
+        make_all: Callable[[Sequence[Row]], list[R]],
+        fallible: bool,
+    ) -> None:
+        self.query = query
+        self.sql = sql
+        self.make = make
+        self.make_all = make_all
+        self.fallible = fallible
+        self._positions = positions
+        self._checks = checks
+        self._defaults = defaults
+        self._needed = needed
+        self._row_binders: dict[frozenset[str], Callable[[Mapping[str, Any]], Row]] = {}
+        self.arrange = _arranger([*checks], positions, constants)
+        self.bind: Callable[[Mapping[str, Any]], Row] = (
+            self._bind_new
+            if defaults is not None
+            else write_binder(positions, checks, constants, needed, self._refuse)
+        )
 
     def names(self) -> list[str]:
         """Return the column that each of the driver's parameters is for, in their order."""
-        names = [name.removeprefix(NEW_VALUE) for name, _ in self.parameters]
-        names += [""] * len(self.constants)
-        return [names[place] for place in self.order]
+        return [
+            name.removeprefix(NEW_VALUE) if name in self._checks else "" for name in self._positions
+        ]
 
-    def bind(self, values: Mapping[str, Any]) -> Row:
-        """Check and convert `values` into the driver's parameters, in the statement's order."""
-        if self.defaults is not None:
-            return self.arrange(self.row(values))
-        try:
-            checked = [process(values[name]) for name, process in self.parameters]
-        except Refused:
-            self._refuse(values)
-            raise
-        if None in checked:
-            self._refuse(values)
-        return self.arrange(checked)
-
-    def row(self, values: Mapping[str, Any]) -> list[Any]:
+    def row(self, values: Mapping[str, Any]) -> Row:
         """Check and convert `values`, and return them in their places among the defaults."""
-        assert self.defaults is not None
-        row = self.defaults.copy()
-        try:
-            for name, value in values.items():
-                place, process = self.places[name]
-                row[place] = process(value)
-        except Refused:
-            self._refuse(values)
-            raise
-        return row
+        names = frozenset(values)
+        binder = self._row_binders.get(names)
+        if binder is None:
+            binder = self._row_binders[names] = self._row_binder(names)
+        return binder(values)
+
+    def _row_binder(self, names: frozenset[str]) -> Callable[[Mapping[str, Any]], Row]:
+        assert self._defaults is not None and names <= self._checks.keys()
+        others = {name: self._defaults[name] for name in self._defaults if name not in names}
+        return write_binder([*self._checks], self._checks, others, self._needed, self._refuse)
+
+    def _bind_new(self, values: Mapping[str, Any]) -> Row:
+        return self.arrange(self.row(values))
 
     def bind_all(self, batch: Iterable[Mapping[str, Any]]) -> list[Row]:
         """Do what `bind` does for each entry; of many new rows it is the quicker way."""
         entries = list(batch)
         names = entries[0].keys() if entries else ()
         if (
-            self.defaults is None
+            self._defaults is None
             or self.arrange is not _as_it_is
             or any(values.keys() != names for values in entries)
         ):
             return [self.bind(values) for values in entries]
+        columns: list[Iterable[Any]] = []
         try:
-            columns = [
-                map(process, map(itemgetter(name), entries))
-                if name in names
-                else repeat(default, len(entries))
-                for (name, process), default in zip(self.parameters, self.defaults, strict=True)
-            ]
-            return list(zip(*columns, strict=True))
+            for name, process in self._checks.items():
+                if name not in names:
+                    columns.append(repeat(self._defaults[name], len(entries)))
+                    continue
+                column = list(map(process, map(itemgetter(name), entries)))
+                if name in self._needed and None in column:
+                    raise Refused("must not be None")
+                columns.append(column)
         except Refused:
             for values in entries:
                 self._refuse(values)
             raise
+        return list(zip(*columns, strict=True))
 
     def _refuse(self, values: Mapping[str, Any]) -> None:
         """Raise for the first value that is refused, if any is."""
-        for name, process in self.parameters:
+        for name, process in self._checks.items():
             if name not in values:
                 continue
             try:
                 process(values[name])
-                if values[name] is None and name in self.needed:
-                    # A comparison with NULL would silently find nothing.
+                if values[name] is None and name in self._needed:
                     raise Refused("must not be None")
             except Refused as refused:
                 column = name.removeprefix(NEW_VALUE)
@@ -231,15 +259,19 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
-def _as_it_is(checked: list[Any]) -> Row:
-    return checked
+def _as_it_is(row: Row) -> Row:
+    return row
 
 
-def _arranger(order: Sequence[int], constants: list[Any]) -> Callable[[list[Any]], Row]:
-    if list(order) == [*range(len(order))]:
-        return (lambda checked: checked + constants) if constants else _as_it_is
-    pick = cast(Callable[[list[Any]], Row], itemgetter(*order))
-    return (lambda checked: pick(checked + constants)) if constants else pick
+def _arranger(
+    names: list[str], positions: Sequence[str], constants: Mapping[str, Any]
+) -> Callable[[Row], Row]:
+    """Return what brings a whole row, and the constants, into the driver's order."""
+    if names == list(positions):
+        return _as_it_is
+    pick = cast(Callable[[Row], Row], itemgetter(*map([*names, *constants].index, positions)))
+    fixed = list(constants.values())
+    return (lambda row: pick([*row, *fixed])) if fixed else pick
 
 
 def _maker(
@@ -254,7 +286,7 @@ def _maker(
     if not is_dataclass(record):
         only = processors[0] or _unchanged
         return (lambda row: only(row[0])), (lambda rows: [only(row[0]) for row in rows])
-    blank = _blank([field.name for field in fields(record)], processors)
+    blank = write_blank([field.name for field in fields(record)], processors)
 
     def make(row: Row) -> R:
         filled = blank(*row)
@@ -268,25 +300,6 @@ def _maker(
         return filled
 
     return make, make_all
-
-
-def _blank(names: Sequence[str], processors: Sequence[Processor | None]) -> Any:
-    """Write a class with these slots, whose constructor converts what it is given.
-
-    Written out, as dataclasses do it, because a loop over the processors takes twice as long.
-    """
-    converters: dict[str, Any] = {}
-    lines = [f"def __init__(self, {', '.join(names)}):"]
-    # A statement that gives no rows back may have fewer columns than the record.
-    for name, process in zip_longest(names, processors[: len(names)]):
-        if process is None:
-            lines.append(f"    self.{name} = {name}")
-        else:
-            converters[f"convert_{name}"] = process
-            lines.append(f"    self.{name} = None if {name} is None else convert_{name}({name})")
-    written: dict[str, Any] = {}
-    exec("\n".join(lines), converters, written)  # noqa: S102 -- of a record's field names alone
-    return type("Blank", (), {"__slots__": tuple(names), **written})
 
 
 class Executor(Protocol):
@@ -375,8 +388,8 @@ class Door:
     async def insert(self, query: Query[R], row: Mapping[str, Any]) -> R | None:
         """Insert one row; return it as it is stored, or None if a condition kept it out.
 
-        The statement's parameters are the row's columns in their order. Asking the database
-        for what it was just given costs more than making the record from that.
+        The statement's parameters are all columns of the row. Asking the database for what it
+        was just given costs more than making the record from that.
         """
         prepared = self._executor.prepare(query)
         whole = prepared.row(row)

@@ -39,7 +39,7 @@ class Rows(Generic[R]):
         self._changeable: frozenset[str] = (
             frozenset() if changes is None else changes.__optional_keys__
         )
-        self._not_null = frozenset(c.name for c in table.columns if not c.nullable)
+        self._fitting: set[frozenset[str]] = set()  # keys that were found to be right
         self._stamped = [c.name for c in table.columns if c.name in ("created_at", "updated_at")]
         self._insert = Query(record, insert(table), table)
         self._insert_and_return = (
@@ -57,18 +57,18 @@ class Rows(Generic[R]):
         """Return the row for `values`, with an id and times; other defaults are the statement's.
 
         `known` are columns that the repository fills in itself. Raises TypeError for an
-        unknown or missing key, InvalidValueError for a None that the column does not take.
+        unknown or missing key.
         """
         row: dict[str, Any] = {**values, **known}  # a TypeError for what is no mapping
-        if not self._required <= values.keys() <= self._allowed:
-            raise TypeError(self._unfit(values))
+        if frozenset(values) not in self._fitting:
+            if not self._required <= values.keys() <= self._allowed:
+                raise TypeError(self._unfit(values))
+            self._fitting.add(frozenset(values))
         if "id" not in row:
             row["id"] = new_id()
         stamp = door.clock.stamp()
         for name in self._stamped:
             row[name] = stamp
-        if None in row.values():
-            self._refuse_none(row)
         return row
 
     def insert(self, door: Door, values: Mapping[str, Any]) -> Awaitable[R]:
@@ -144,7 +144,6 @@ class Rows(Generic[R]):
 
     def new_values(self, door: Door, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters that `setting` takes for these changes."""
-        self._refuse_none(changes)
         values = {NEW_VALUE + name: value for name, value in changes.items()}
         values[NEW_VALUE + "updated_at"] = door.clock.stamp()
         return values
@@ -160,11 +159,6 @@ class Rows(Generic[R]):
             return _unknown(self.table.name, unknown)
         missing = ", ".join(sorted(self._required - values.keys()))
         return f"a new row of {self.table.name} needs {missing}"
-
-    def _refuse_none(self, row: Mapping[str, Any]) -> None:
-        for name in self._not_null:
-            if name in row and row[name] is None:
-                raise none_refused(self.table, name)
 
 
 def refuse_none(table: Table, **values: object) -> None:
