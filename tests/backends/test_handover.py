@@ -22,6 +22,13 @@ cores_can_be_chosen = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(autouse=True, params=["eventfd", "pipe"])
+def way_to_wake(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let threads wake each other by what this system has, and by what every system has."""
+    if request.param == "pipe":
+        monkeypatch.delattr(os, "eventfd", raising=False)
+
+
 @contextmanager
 def serving() -> Generator[Jobs]:
     """Give jobs with a thread that does them; it has ended afterwards."""

@@ -2,9 +2,10 @@
 
 A queue with a semaphore, and `call_soon_threadsafe` for the way back, take six switches between
 the two threads for one piece of work: the thread that is woken finds the interpreter's lock held
-by the one that woke it, and goes to sleep again. Here each is woken by a byte in a pipe. Python
-gives its lock up before it writes, so whoever is woken can run, and two switches are enough. That
-is less than a third of the time; `bench/` measures it as part of every call.
+by the one that woke it, and goes to sleep again. Here each is woken by what is written to a pipe,
+or to Linux's eventfd. Python gives its lock up before it writes, so whoever is woken can run, and
+two switches are enough. That is less than a third of the time; `bench/` measures it as part of
+every call.
 
 Besides, a thread is kept on the core of whoever gives it work. The scheduler likes to spread the
 two over idle cores, although they take turns by the nature of things, and to wake a sleeping core
@@ -23,6 +24,9 @@ from contextlib import suppress
 from time import monotonic
 
 BYTES_AT_A_TIME = 4096
+
+WAKE = (1).to_bytes(8, sys.byteorder)
+"""What is written to wake the other: an eventfd takes an integer of 8 bytes."""
 
 LONG_JOB = 0.005
 """Seconds of work after which a thread is worth a core of its own, if there is an idle one."""
@@ -63,8 +67,12 @@ class Pipe:
     __slots__ = ("reading", "writing")
 
     def __init__(self) -> None:
-        self.reading, self.writing = os.pipe()
-        os.set_blocking(self.writing, False)
+        if hasattr(os, "eventfd"):  # a counter in the kernel, where a pipe has pages
+            self.reading = os.eventfd(0, os.EFD_CLOEXEC)
+            self.writing = os.dup(self.reading)
+        else:
+            self.reading, self.writing = os.pipe()
+            os.set_blocking(self.writing, False)
 
     def close_reading(self) -> None:
         """Close the end that is read."""
@@ -110,7 +118,7 @@ class Jobs:
             self._core = core
         self._waiting.append(job)
         try:
-            os.write(self._pipe.writing, b"\0")
+            os.write(self._pipe.writing, WAKE)
         except OSError:
             pass  # so full that the thread is awake anyway, or it has ended
 
@@ -212,7 +220,7 @@ class Completions:
         """Have the loop call `finished`; from any thread."""
         self._finished.append(finished)
         try:
-            os.write(self._pipe.writing, b"\0")
+            os.write(self._pipe.writing, WAKE)
         except OSError:
             pass  # so full that the loop is awake anyway, or it is closed
 
