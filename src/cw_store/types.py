@@ -271,6 +271,10 @@ class Flag(TypeDecorator[bool]):
 
         return check
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Make a bool of SQLite's 0 and 1; asyncpg's is one already."""
+        return None if dialect.name == "postgresql" else bool
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A moment: UTC microseconds since 1970 on SQLite, timestamptz on PostgreSQL."""

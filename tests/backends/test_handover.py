@@ -69,7 +69,7 @@ def test_jobs_are_done_in_order_in_the_thread_that_serves() -> None:
 def test_more_jobs_than_the_pipe_holds_neither_block_nor_get_lost() -> None:
     jobs = Jobs()
     done: list[int] = []
-    count = 100_000  # bytes; a pipe on Linux holds 65,536
+    count = 100_000  # times 8 bytes; a pipe on Linux holds 65,536
     for number in range(count):
         jobs.add(lambda n=number: done.append(n))
     jobs.end()
@@ -189,7 +189,7 @@ async def test_more_than_the_pipe_holds_is_run_all_the_same() -> None:
     completions = Completions(Returns(asyncio.get_running_loop()))
     ran: list[int] = []
     ended = asyncio.Event()
-    count = 100_000  # bytes; a pipe on Linux holds 65,536
+    count = 100_000  # times 8 bytes; a pipe on Linux holds 65,536
 
     def add_all() -> None:
         for number in range(count):
