@@ -22,8 +22,8 @@ demo: $(READY) ## run the main job: a small real supervisor, on this repository
 	$(BIN)/python -m examples.supervisor
 
 test: $(READY) ## run the tests, with coverage; the drills have the machine to themselves
-	$(BIN)/python -m pytest --numprocesses auto --ignore tests/drills --cov --cov-report=
-	$(BIN)/python -m pytest tests/drills --cov --cov-append --cov-report=term --cov-fail-under=95
+	$(BIN)/python -m pytest --numprocesses auto --ignore tests/drills --cov --cov-report=term --cov-fail-under=95
+	$(BIN)/python -m pytest tests/drills
 
 test-uvloop: $(READY) ## run the tests on uvloop's event loop, without the drills
 	$(BIN)/python -m pytest --numprocesses auto --ignore tests/drills --uvloop
