@@ -149,6 +149,47 @@ async def test_a_store_that_is_closed_between_the_visits_of_a_group_has_stored_n
         assert [each.name for each in await again.initiatives.find_all()] == ["holder"]
 
 
+@pytest.mark.parametrize("long_visit", [IN_MANY_VISITS], indirect=True)
+async def test_calls_that_are_cancelled_between_the_visits_of_a_group_keep_no_other(
+    store: Store,
+) -> None:
+    backend: Any = store.backend
+    loop = asyncio.get_running_loop()
+    begun = asyncio.Event()
+
+    def note_insert(sql: str) -> None:
+        if sql.startswith("INSERT"):
+            loop.call_soon_threadsafe(begun.set)
+
+    async with turn_taken(store):
+        await backend.writer.visit(partial(backend.writer.raw.set_trace_callback, note_insert))
+        tasks = [asyncio.create_task(add_initiative(store)) for _ in range(100)]
+        await until_idle()
+    await begun.wait()
+    cancelled, kept = tasks[::2], tasks[1::2]
+    for task in cancelled:
+        task.cancel()
+    async with asyncio.timeout(10):
+        outcomes = await asyncio.gather(*cancelled, return_exceptions=True)
+        answered = {initiative.id for initiative in await asyncio.gather(*kept)}
+    assert {type(outcome) for outcome in outcomes} == {asyncio.CancelledError}
+    assert answered <= {initiative.id for initiative in await store.initiatives.find_all()}
+
+
+async def test_a_group_whose_savepoints_are_refused_is_done_one_by_one(store: Store) -> None:
+    backend: Any = store.backend
+
+    def refuse_savepoints(action: int, *_: str | None) -> int:
+        return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_SAVEPOINT else sqlite3.SQLITE_OK
+
+    await backend.writer.visit(partial(backend.writer.raw.set_authorizer, refuse_savepoints))
+    outcomes = await together(
+        store, chunks(store, "one"), chunks(store, "a", "pair"), chunks(store, "last")
+    )
+    assert [each for each in outcomes if isinstance(each, BaseException)] == []
+    assert await stored(store) == ["one", "a", "pair", "last"]
+
+
 async def test_a_call_that_has_the_turn_is_known_by_its_task(store: Store) -> None:
     backend: Any = store.backend
     task = asyncio.create_task(add_initiative(store), name="dispatcher")

@@ -98,13 +98,9 @@ async def test_fairness_between_processes_costs_a_single_one_nothing(
             ratios: list[float] = []
             for number in range(rounds):
                 # Now one is first, now the other, as the log grows from round to round.
-                if number % 2:
-                    fair = await round_of(40, looking_around)
-                    alone = await round_of(40, looking_nowhere)
-                else:
-                    alone = await round_of(40, looking_nowhere)
-                    fair = await round_of(40, looking_around)
-                ratios.append(fair / alone)
+                order = (looking_around, looking_nowhere)[:: 1 if number % 2 else -1]
+                seconds = {look: await round_of(40, look) for look in order}
+                ratios.append(seconds[looking_around] / seconds[looking_nowhere])
             loss = min(loss, median(ratios) - 1)
             if loss < 0.05:
                 break

@@ -148,11 +148,14 @@ class Group:
             if call is None:
                 self._committed = _is_committed(cursor, raw)
                 break
-            _run_in_group(call, cursor, raw)
+            try:
+                _run_in_group(call, cursor, raw)
+            except sqlite3.Error:  # of its savepoint
+                _roll_back(cursor, raw)
             if monotonic() > end:
                 return
         if not self._committed:
-            # The database undid the whole group (the disk is full, say): each has to try alone.
+            # The whole group is undone (the disk is full, say): each has to try alone.
             for call in self._calls:
                 call.error = None
                 _run_in_transaction(call, cursor, raw)
@@ -215,8 +218,7 @@ def _is_committed(cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> bool:
     try:
         cursor.execute("COMMIT")
     except sqlite3.Error:
-        if raw.in_transaction:
-            cursor.execute("ROLLBACK")
+        _roll_back(cursor, raw)
         return False
     return True
 
@@ -236,5 +238,9 @@ def _run_to_commit(call: Call, cursor: sqlite3.Cursor, raw: sqlite3.Connection) 
         cursor.execute("COMMIT")
     except Exception as error:
         call.error = error if isinstance(error, StoreError) else plain_failure(error)
-        if raw.in_transaction:
-            cursor.execute("ROLLBACK")
+        _roll_back(cursor, raw)
+
+
+def _roll_back(cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> None:
+    if raw.in_transaction:
+        cursor.execute("ROLLBACK")

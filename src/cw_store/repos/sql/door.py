@@ -20,7 +20,7 @@ from sqlalchemy import Dialect, Table
 from sqlalchemy.sql import Delete, Insert, Select, Update
 
 from cw_store.errors import InvalidValueError
-from cw_store.repos.sql.written import write_binder, write_blank
+from cw_store.repos.sql.written import Processor, write_binder, write_blank
 from cw_store.types import Encrypted, Refused
 
 R = TypeVar("R")
@@ -28,8 +28,9 @@ R = TypeVar("R")
 NEW_VALUE = "changed_"
 """Begins the name of a parameter that an UPDATE sets, as SQLAlchemy keeps the plain names."""
 
+NONE_REFUSED = "must not be None"
+
 Statement = Select[Any] | Insert | Update | Delete
-Processor = Callable[[Any], Any]
 Row = Sequence[Any]
 
 
@@ -215,7 +216,7 @@ class Prepared(Generic[R]):
                     continue
                 column = list(map(process, map(itemgetter(name), entries)))
                 if name in self._needed and None in column:
-                    raise Refused("must not be None")
+                    raise Refused(NONE_REFUSED)
                 columns.append(column)
         except Refused:
             for values in entries:
@@ -231,7 +232,7 @@ class Prepared(Generic[R]):
             try:
                 process(values[name])
                 if values[name] is None and name in self._needed:
-                    raise Refused("must not be None")
+                    raise Refused(NONE_REFUSED)
             except Refused as refused:
                 column = name.removeprefix(NEW_VALUE)
                 raise InvalidValueError(

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Table, bindparam, delete, insert, select, 
 from sqlalchemy.sql import Update
 
 from cw_store.errors import InvalidValueError, NotFoundError
-from cw_store.repos.sql.door import NEW_VALUE, Door, Query
+from cw_store.repos.sql.door import NEW_VALUE, NONE_REFUSED, Door, Query
 from cw_store.repos.sql.ids import new_id
 
 R = TypeVar("R")
@@ -170,7 +170,7 @@ def refuse_none(table: Table, **values: object) -> None:
 
 def none_refused(table: Table, column: str) -> InvalidValueError:
     """Return the error for a None that the column does not take."""
-    return InvalidValueError(table.name, column, None, "must not be None")
+    return InvalidValueError(table.name, column, None, NONE_REFUSED)
 
 
 def _unknown(table: str, names: AbstractSet[str]) -> str:

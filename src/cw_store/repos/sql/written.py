@@ -30,7 +30,7 @@ def write_binder(
     names = [name for name in dict.fromkeys(result) if name not in fixed]
     places = {name: f"value_{place}" for place, name in enumerate(names)}
     known: dict[str, Any] = {"Refused": Refused, "refuse": refuse}
-    lines = ["def bind(values):", "    try:", "        pass"]
+    lines = ["def bind(values):", "    try:", "        pass"]  # there may be nothing to check
     for place, name in enumerate(names):
         known[f"check_{place}"] = checks[name]
         lines.append(f"        value_{place} = check_{place}(values[{name!r}])")
