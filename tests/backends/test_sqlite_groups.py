@@ -100,6 +100,17 @@ async def test_calls_that_wait_together_share_a_commit_up_to_a_limit(
     assert seen.count("COMMIT") == 1 + 2  # of the holder, and of two groups
 
 
+async def test_a_group_leaves_nothing_for_the_garbage_collector(store: Store) -> None:
+    await together(store, *(add_initiative(store) for _ in range(10)))
+    gc.collect()
+    gc.disable()
+    try:
+        await together(store, *(add_initiative(store) for _ in range(10)))
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize("long_visit", [IN_MANY_VISITS], indirect=True)
 async def test_the_loop_has_a_round_after_each_visit_of_a_group(store: Store) -> None:
     backend: Any = store.backend

@@ -1,9 +1,12 @@
 """Housework of a SQLite file: it happens, at the right time, and in nobody's way."""
 
 import asyncio
+import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Housework that is due in milliseconds and for kilobytes."""
     monkeypatch.setattr(sqlite_maintenance, "LOOK_EVERY", 0.001)
     monkeypatch.setattr(sqlite_maintenance, "QUIET_LOOKS", 3)
-    monkeypatch.setattr(sqlite_maintenance, "WAIT_FOR_READERS", 0.001)
+    monkeypatch.setattr(sqlite_maintenance, "WAIT_FOR_OTHERS", 0.001)
     monkeypatch.setattr(sqlite_maintenance, "SHORT_LOG", 64 * KILOBYTE)
     monkeypatch.setattr(sqlite_maintenance, "CHANGES_BEFORE_STATISTICS", 100)
 
@@ -202,6 +205,9 @@ async def test_housework_takes_its_turn_and_is_not_counted_as_a_callers(
     monkeypatch.setattr(sqlite_maintenance, "MANY_TURNS", 1)
     backend: Any = store.backend
     maintenance = housework(store)
+    checkpointer = maintenance._checkpointer
+    seen: list[str] = []
+    await checkpointer.visit(partial(checkpointer.raw.set_trace_callback, seen.append))
     begun, leave, go = asyncio.Event(), asyncio.Event(), threading.Event()
 
     async def second() -> None:
@@ -224,9 +230,24 @@ async def test_housework_takes_its_turn_and_is_not_counted_as_a_callers(
     await until(lambda: maintenance.has_the_turn)
     assert store.connections_in_use == 0
     assert backend.gate.holder().label == "maintenance"
+    await checkpointer.visit(lambda: None)
+    assert seen == []  # while the commit is still to come
     go.set()
     await task
     await until(lambda: backend.gate.is_free)
+    assert seen == [sqlite_maintenance.CHECKPOINT]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread has no priority of its own")
+async def test_checkpoints_step_back_and_nothing_else_does(store: Store) -> None:
+    backend: Any = store.backend
+    checkpointer = housework(store)._checkpointer
+
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, 0)
+
+    assert await checkpointer.visit(niceness) == niceness() + sqlite_maintenance.NICENESS
+    assert await backend.writer.visit(niceness) == niceness()
 
 
 async def test_housework_that_waits_too_long_leaves_the_queue_and_may_come_again(

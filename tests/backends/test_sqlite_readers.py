@@ -4,11 +4,13 @@ import asyncio
 import gc
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from cw_store import StoreBusyError, StoreClosedError, StoreError
+from cw_store.backends import handover
 from cw_store.backends.handover import Returns
 from cw_store.backends.sqlite_connection import Connection, open_connection
 from cw_store.backends.sqlite_readers import ReaderPool
@@ -30,7 +32,7 @@ def open_reader(tmp_path: Path) -> Open:
 
 @pytest.fixture
 async def pool(open_reader: Open) -> AsyncIterator[ReaderPool]:
-    pool = ReaderPool(open_reader, 2, 5.0)
+    pool = ReaderPool(open_reader, Returns(asyncio.get_running_loop()), 2, 5.0)
     yield pool
     assert pool.in_use == 0
     await pool.close()
@@ -109,6 +111,32 @@ async def test_reads_that_wait_share_a_connection_and_each_has_its_own_answer(
     pool.give(held[1])
 
 
+async def test_the_loop_has_a_round_between_reads_that_shared_a_visit(
+    pool: ReaderPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover, "LONG_ROUND", -1.0)
+    loop = asyncio.get_running_loop()
+    seen: list[str] = []
+
+    async def read() -> None:
+        await pool.read(one)
+        seen.append("a read")
+
+    def note_rounds() -> None:
+        seen.append("a round")
+        if seen.count("a read") < 10:
+            loop.call_soon(note_rounds)
+
+    held = [await pool.take(), await pool.take()]
+    reads = [asyncio.create_task(read()) for _ in range(10)]
+    await until_idle()
+    note_rounds()
+    pool.give(held[0])
+    await asyncio.gather(*reads)
+    assert ("a read", "a read") not in pairwise(seen)
+    pool.give(held[1])
+
+
 async def test_a_read_that_was_cancelled_is_passed_over(pool: ReaderPool) -> None:
     held = [await pool.take(), await pool.take()]
     ran: list[int] = []
@@ -133,7 +161,7 @@ async def test_who_waits_behind_a_failed_opening_gets_the_next_connection(
     open_reader: Open,
 ) -> None:
     failing = Failing(open_reader, 1)
-    pool = ReaderPool(failing, 1, 5.0)
+    pool = ReaderPool(failing, Returns(asyncio.get_running_loop()), 1, 5.0)
     taker, reader = await waiting(pool)
     failing.go.set()
     with pytest.raises(StoreError, match="0 to come"):
@@ -145,7 +173,7 @@ async def test_who_waits_behind_a_failed_opening_gets_the_next_connection(
 
 async def test_who_waits_behind_failed_openings_is_told(open_reader: Open) -> None:
     failing = Failing(open_reader, 2)
-    pool = ReaderPool(failing, 1, 5.0)
+    pool = ReaderPool(failing, Returns(asyncio.get_running_loop()), 1, 5.0)
     taker, reader = await waiting(pool)
     failing.go.set()
     for task in (taker, reader):
@@ -157,7 +185,7 @@ async def test_who_waits_behind_failed_openings_is_told(open_reader: Open) -> No
 
 
 async def test_who_waits_too_long_is_told(open_reader: Open) -> None:
-    pool = ReaderPool(open_reader, 1, 0.02)
+    pool = ReaderPool(open_reader, Returns(asyncio.get_running_loop()), 1, 0.02)
     held = await pool.take()
     for wait in (pool.take, lambda: pool.read(one)):
         with pytest.raises(StoreBusyError, match="1 reading connections"):
@@ -168,7 +196,7 @@ async def test_who_waits_too_long_is_told(open_reader: Open) -> None:
 
 
 async def test_closing_refuses_those_who_wait_and_those_who_come(open_reader: Open) -> None:
-    pool = ReaderPool(open_reader, 1, 5.0)
+    pool = ReaderPool(open_reader, Returns(asyncio.get_running_loop()), 1, 5.0)
     held = await pool.take()
     taker, reader = await waiting(pool)
     await pool.close()
@@ -196,7 +224,7 @@ async def test_a_connection_handed_over_to_a_cancelled_taker_comes_back(pool: Re
 async def test_reads_and_takers_have_a_connection_in_the_order_in_which_they_came(
     open_reader: Open,
 ) -> None:
-    pool = ReaderPool(open_reader, 1, 5.0)
+    pool = ReaderPool(open_reader, Returns(asyncio.get_running_loop()), 1, 5.0)
     held = await pool.take()
     reads = [asyncio.ensure_future(pool.read(one)) for _ in range(2)]
     await until_idle()
@@ -232,7 +260,7 @@ class Steered:
 
 async def test_connections_that_are_being_opened_count(open_reader: Open) -> None:
     steered = Steered(open_reader)
-    pool = ReaderPool(steered, 2, 5.0)
+    pool = ReaderPool(steered, Returns(asyncio.get_running_loop()), 2, 5.0)
     takers = [asyncio.create_task(pool.take()) for _ in range(4)]
     await until_idle()
     assert len(steered.attempts) == 2
@@ -249,7 +277,7 @@ async def test_connections_that_are_being_opened_count(open_reader: Open) -> Non
 
 async def test_an_opening_that_failed_leaves_the_limit_as_it_is(open_reader: Open) -> None:
     steered = Steered(open_reader)
-    pool = ReaderPool(steered, 1, 5.0)
+    pool = ReaderPool(steered, Returns(asyncio.get_running_loop()), 1, 5.0)
     first = asyncio.create_task(pool.take())
     await until_idle()
     await steered.fail(0)
@@ -273,7 +301,7 @@ async def test_the_next_taker_is_told_when_its_connection_cannot_be_opened_eithe
     open_reader: Open,
 ) -> None:
     steered = Steered(open_reader)
-    pool = ReaderPool(steered, 1, 5.0)
+    pool = ReaderPool(steered, Returns(asyncio.get_running_loop()), 1, 5.0)
     takers = [asyncio.create_task(pool.take()) for _ in range(2)]
     await until_idle()
     for number, taker in enumerate(takers):
@@ -288,7 +316,7 @@ async def test_an_opening_may_fail_that_nobody_waits_for_any_more(
     open_reader: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     steered = Steered(open_reader)
-    pool = ReaderPool(steered, 2, 5.0)
+    pool = ReaderPool(steered, Returns(asyncio.get_running_loop()), 2, 5.0)
     first = asyncio.create_task(pool.take())
     await until_idle()
     steered.attempts[0].set_result(None)
@@ -312,7 +340,7 @@ async def test_an_opening_may_fail_that_nobody_waits_for_any_more(
 
 
 async def test_an_abandoned_pool_opens_nothing_any_more(open_reader: Open) -> None:
-    pool = ReaderPool(open_reader, 1, 5.0)
+    pool = ReaderPool(open_reader, Returns(asyncio.get_running_loop()), 1, 5.0)
     pool.give(await pool.take())
     pool.abandon()
     for wait in (pool.take, lambda: pool.read(one)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -68,8 +68,12 @@ class SqliteBackend:
             timeout=busy_timeout,
         )
         self.gate = WriteGate(self.loop, busy_timeout)
-        self.readers = ReaderPool(partial(self._open, read_only=True), readers, busy_timeout)
-        self.maintenance = Maintenance(path, self.gate, busy_timeout)
+        self.readers = ReaderPool(
+            partial(self._open, read_only=True), self.returns, readers, busy_timeout
+        )
+        self.maintenance = Maintenance(
+            path, self.gate, partial(self._open, read_only=False), busy_timeout
+        )
         self.neighbours: Neighbours | None = None
         self.nobody_waits: Callable[[], bool] = _as_before_the_opening
         """Whether no other process waits for its turn to write; from any thread."""
@@ -93,20 +97,22 @@ class SqliteBackend:
         """Close every connection; what has not committed is rolled back."""
         self.maintenance.stop()
         self.gate.close()
-        try:
+        async with AsyncExitStack() as closing:  # the last first
+            closing.callback(self._leave_neighbours)
+            if self._writer is not None:
+                closing.push_async_callback(self._writer.closed)
+            closing.push_async_callback(self.maintenance.close)
             await self.readers.close()
-        finally:
-            try:
-                if self._writer is not None:
-                    await self._writer.closed()
-            finally:
-                if self.neighbours is not None:
-                    self.neighbours.close()
-                    self.neighbours = None
+
+    def _leave_neighbours(self) -> None:
+        if self.neighbours is not None:
+            self.neighbours.close()
+            self.neighbours = None
 
     def abandon(self) -> None:
         """Let go of everything without an event loop, because the store's own is gone."""
         self.readers.abandon()
+        self.maintenance.abandon()
         if self._writer is not None:
             if self.neighbours is not None:
                 # In the thread, which may be looking into the file right now.

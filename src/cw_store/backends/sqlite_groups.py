@@ -162,9 +162,10 @@ class Group:
             self._committed = True
 
     def _after_visit(self) -> None:
+        visited, self._visited = self._visited, None  # it leads back here: a cycle
         if self._committed:
             self._settle()
-        elif self._begun and self._visited is not None and self._visited.error is None:
+        elif self._begun and visited is not None and visited.error is None:
             self._backend.loop.call_soon(self._visit)
         else:
             self.wait_in_lock_line()

@@ -8,6 +8,9 @@ has become longer than ever; the turns taken and the rows changed tell of the re
 then holds SQLite's write lock (its modes RESTART and TRUNCATE), so that no other process writes
 meanwhile: SQLite 3.7.0 to 3.51.2 can lose pages when one connection begins the log anew while
 another copies it ("Write-Ahead Logging", on the WAL-reset bug).
+
+A checkpoint is milliseconds of work, in which reads go on. It has a connection and a thread of its
+own, which steps back a little where the event loop and the readers are on the same core.
 """
 
 from __future__ import annotations
@@ -15,8 +18,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Sequence
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from cw_store.backends.gate import Turn, WriteGate
 from cw_store.backends.sqlite_connection import PATIENCE, Connection
@@ -45,8 +51,15 @@ CHANGES_BEFORE_STATISTICS = 10_000
 Not sooner: statistics of tables that were nearly empty mislead the planner once they are large.
 """
 
-WAIT_FOR_READERS = 0.05
-"""Seconds that a checkpoint waits for readers of old snapshots, and writers behind it."""
+WAIT_FOR_OTHERS = 0.05
+"""Seconds that housework waits for readers of old snapshots or another process, and writers behind
+it."""
+
+NICENESS = 3
+"""How much the checkpoints' thread steps back: a third of a core that it shares with one other.
+
+More would keep the writers waiting behind it on a machine that is busy with something else.
+"""
 
 SETTINGS = ("PRAGMA wal_autocheckpoint = 0", "PRAGMA analysis_limit = 400")
 # Quick, since it reads at most `analysis_limit` rows of an index. Before SQLite 3.46
@@ -58,15 +71,33 @@ CHECKPOINT = "PRAGMA wal_checkpoint(RESTART)"
 CHECKPOINT_AND_TRUNCATE = "PRAGMA wal_checkpoint(TRUNCATE)"
 
 
-class Maintenance:
-    """Keeps the write-ahead log short and the statistics fresh, on the writing connection."""
+class Work(NamedTuple):
+    """The checkpoint to be made, if any, and whether there are to be new statistics."""
 
-    def __init__(self, path: Path, gate: WriteGate, timeout: float) -> None:
+    checkpoint: str | None
+    statistics: bool
+
+
+NOTHING = Work(None, False)
+
+
+class Maintenance:
+    """Keeps the write-ahead log short and the statistics fresh."""
+
+    def __init__(
+        self,
+        path: Path,
+        gate: WriteGate,
+        open_checkpointer: Callable[[], Awaitable[Connection]],
+        timeout: float,
+    ) -> None:
         self._log = path.with_name(path.name + "-wal")
         self._gate = gate
+        self._open_checkpointer = open_checkpointer
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._writer: Connection | None = None
+        self._checkpointer: Connection | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._turns = 0  # since the last checkpoint
         self._turns_seen = 0
@@ -79,7 +110,19 @@ class Maintenance:
     async def start(self, writer: Connection) -> None:
         """Take over from SQLite what it would do within a commit."""
         await writer.visit(_apply, SETTINGS, writer.cursor_of_visits)
+        self._checkpointer = checkpointer = await self._open_checkpointer()
+        await checkpointer.visit(_prepare_checkpointer, checkpointer.cursor_of_visits)
         self._writer = writer
+
+    async def close(self) -> None:
+        """Close the connection once what it has begun is done."""
+        if self._checkpointer is not None:
+            await self._checkpointer.closed()
+
+    def abandon(self) -> None:
+        """Close the connection without an event loop."""
+        if self._checkpointer is not None:
+            self._checkpointer.abandon()
 
     def stop(self) -> None:
         """Look no more."""
@@ -115,27 +158,31 @@ class Maintenance:
             self._timer = self._loop.call_later(LOOK_EVERY, self._look, writer)
 
     def _ask_if_due(self, writer: Connection, is_quiet: bool) -> None:
-        if self._turn is None:
+        checkpointer = self._checkpointer
+        if self._turn is None and checkpointer is not None:
             work = self._due(writer, is_quiet)
-            if work:
-                self._turn = MaintenanceTurn(self, self._loop, self._timeout, writer, work)
+            if work != NOTHING:
+                self._turn = MaintenanceTurn(
+                    self, self._loop, self._timeout, writer, checkpointer, work
+                )
                 self._gate.ask(self._turn)
 
-    def _due(self, writer: Connection, is_quiet: bool) -> list[str]:
+    def _due(self, writer: Connection, is_quiet: bool) -> Work:
         length = self._length()
         self._long_from = min(self._long_from, length + LONG_LOG)
         is_long = length >= self._long_from or self._is_long(writer)
-        work: list[str] = []
+        changes = writer.raw.total_changes
+        checkpoint = None
         if length > SHORT_LOG and (is_quiet or is_long):
-            work.append(CHECKPOINT_AND_TRUNCATE if is_quiet else CHECKPOINT)
+            checkpoint = CHECKPOINT_AND_TRUNCATE if is_quiet else CHECKPOINT
             self._long_from = length + LONG_LOG
             self._turns = self._turns_seen = 0
-            self._many_changes = writer.raw.total_changes + MANY_CHANGES
-        changes = writer.raw.total_changes
-        if (is_quiet or work) and changes >= self._statistics_from:
+            self._many_changes = changes + MANY_CHANGES
+        has_time = is_quiet or checkpoint is not None
+        statistics = has_time and changes >= self._statistics_from
+        if statistics:
             self._statistics_from = 2 * changes
-            work.insert(0, MAKE_STATISTICS)
-        return work
+        return Work(checkpoint, statistics)
 
     def _is_long(self, writer: Connection) -> bool:
         return self._turns >= MANY_TURNS or writer.raw.total_changes >= self._many_changes
@@ -154,9 +201,12 @@ class Maintenance:
 
 
 class MaintenanceTurn(Turn):
-    """The writer's turn for housework, for which nobody waits."""
+    """The writer's turn for housework, for which nobody waits, nor for what goes wrong with it.
 
-    __slots__ = ("_maintenance", "_work", "_writer", "is_granted")
+    A snapshot or another process may be in the way, which is no reason to complain.
+    """
+
+    __slots__ = ("_checkpointer", "_maintenance", "_work", "_writer", "is_granted")
 
     def __init__(
         self,
@@ -164,44 +214,66 @@ class MaintenanceTurn(Turn):
         loop: asyncio.AbstractEventLoop,
         timeout: float,
         writer: Connection,
-        work: Sequence[str],
+        checkpointer: Connection,
+        work: Work,
     ) -> None:
         super().__init__(loop, "maintenance", timeout)
         self._maintenance = maintenance
         self._writer = writer
+        self._checkpointer = checkpointer
         self._work = work
         self.is_granted = False
 
     def granted(self) -> None:
         """Do the housework."""
         self.is_granted = True
+        # Whoever had the turn before may still be committing: the checkpoint stands behind that.
         self._writer.visit(
-            _keep_house,
-            self._work,
+            _make_statistics if self._work.statistics else _do_nothing,
             self._writer.cursor_of_visits,
-            then=lambda: self._maintenance.ended(self),
+            then=self._make_checkpoint,
         )
+
+    def _make_checkpoint(self) -> None:
+        if self._work.checkpoint is None:
+            self._leave()
+        else:
+            self._checkpointer.visit(
+                _apply,
+                [self._work.checkpoint],
+                self._checkpointer.cursor_of_visits,
+                then=self._leave,
+            )
+
+    def _leave(self) -> None:
+        self._maintenance.ended(self)
 
     def refused(self, error: Exception) -> None:
         """Leave it for another time."""
-        self._maintenance.ended(self)
+        self._leave()
 
 
 def _apply(pragmas: Sequence[str], cursor: sqlite3.Cursor) -> None:
-    """Run them in the writer's thread."""
+    """Run them in the connection's thread."""
     for pragma in pragmas:
         cursor.execute(pragma).fetchall()
 
 
-def _keep_house(work: Sequence[str], cursor: sqlite3.Cursor) -> None:
-    """Do it in the writer's thread.
+def _prepare_checkpointer(cursor: sqlite3.Cursor) -> None:
+    """Make the thread that this is run in the one for checkpoints."""
+    _apply([_busy_timeout(WAIT_FOR_OTHERS)], cursor)
+    if sys.platform == "linux":  # where a thread has a priority, not only the process
+        with suppress(OSError):  # it may not be allowed, and all that it costs is time
+            os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
 
-    A snapshot or another process may be in the way, which is no reason to complain.
-    """
+
+def _do_nothing(cursor: sqlite3.Cursor) -> None:
+    pass
+
+
+def _make_statistics(cursor: sqlite3.Cursor) -> None:
     try:
-        _apply([_busy_timeout(WAIT_FOR_READERS), *work], cursor)
-    except sqlite3.Error:
-        pass
+        _apply([_busy_timeout(WAIT_FOR_OTHERS), MAKE_STATISTICS], cursor)
     finally:
         _apply([_busy_timeout(PATIENCE)], cursor)
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
+from cw_store.backends.handover import Returns
 from cw_store.backends.patience import Patience, Patient
 from cw_store.backends.sqlite_connection import Connection
 from cw_store.errors import StoreBusyError, StoreClosedError, StoreError
@@ -62,12 +63,17 @@ class ReaderPool:
     """
 
     def __init__(
-        self, open_reader: Callable[[], Awaitable[Connection]], limit: int, timeout: float
+        self,
+        open_reader: Callable[[], Awaitable[Connection]],
+        returns: Returns,
+        limit: int,
+        timeout: float,
     ) -> None:
         self._open_reader = open_reader
+        self._returns = returns
         self._limit = limit
         self._timeout = timeout
-        self._loop = asyncio.get_running_loop()
+        self._loop = returns.loop
         self._all: list[Connection] = []
         self._idle: list[Connection] = []
         self._opening = 0
@@ -147,8 +153,7 @@ class ReaderPool:
 
     def _settle(self, calls: list[ReadCall], reader: Connection) -> None:
         self.give(reader)
-        for call in calls:
-            call.settle()
+        self._returns.add_all(call.settle_now for call in calls)
 
     async def close(self) -> None:
         """Close every connection and refuse those who wait."""
