@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +22,7 @@ from bench.contenders import (
     is_installed,
 )
 from bench.race import (
+    Effort,
     Race,
     WrongAnswersError,
     postgres_databases,
@@ -34,16 +35,8 @@ from bench.work import POSTGRES_ROWS, SQLITE_ROWS, Row
 PRODUCTS = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
 
 
-class Effort(NamedTuple):
-    """How long everything is measured: rounds, and seconds for a row and for fifty tasks."""
-
-    rounds: int
-    seconds: float
-    race_seconds: float
-
-
-THOROUGH = Effort(9, 0.12, 0.8)
-QUICK = Effort(3, 0.03, 0.25)
+THOROUGH = Effort(36, 0.03, 9, 0.8)
+QUICK = Effort(3, 0.03, 3, 0.25)
 
 
 def main() -> int:
@@ -78,6 +71,7 @@ def _races(
     effort = Effort(
         arguments.rounds or effort.rounds,
         arguments.seconds or effort.seconds,
+        arguments.race_rounds or effort.race_rounds,
         arguments.race_seconds or effort.race_seconds,
     )
     about = machine()
@@ -112,7 +106,7 @@ def _races(
                 )
                 if arguments.check:
                     continue
-                figures = race.run(entries, *effort, tell=_teller(console))
+                figures = race.run(entries, effort, _teller(console))
             of_what = "ratios of processor time" if arguments.cpu else "ratios"
             title = f"{PRODUCTS[database]}: {of_what} to {base} written by hand"
             missed += print_table(console, title, race.rows, figures, base)
@@ -238,6 +232,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rounds", type=int, help="how often everybody has a turn")
     parser.add_argument("--seconds", type=float, help="how long a row is measured in a round")
+    parser.add_argument("--race-rounds", type=int, help="how often fifty tasks have one")
     parser.add_argument("--race-seconds", type=float, help="the same for a row of fifty tasks")
     parser.add_argument(
         "--cpu", action="store_true", help="ratios of processor time, for a machine that is busy"

@@ -13,31 +13,25 @@ from typing import TypedDict
 from bench.work import MIXED_TASKS, Call
 
 TICK = 0.005
-WARM_UP = 0.15
+WARM_UP = 0.25
 """The part of the time that is run before anything is counted."""
 
 
 class CallTimes(TypedDict):
     """Microseconds for a call; `cpu` is the time of all threads, less disturbed by neighbours."""
 
-    calls: int
     cpu: float
     median: float
-    mean: float
-    p99: float
 
 
 class Throughput(TypedDict):
     """What fifty tasks got done, and the ticker's delays meanwhile, in milliseconds.
 
-    `fewest` and `most` are what the slowest and the fastest of the tasks did, `cpu` is in
-    microseconds for one of them.
+    `cpu` is in microseconds for one piece of work.
     """
 
     per_second: float
     cpu: float
-    fewest: int
-    most: int
     lags: list[float]
 
 
@@ -57,13 +51,9 @@ async def time_calls(call: Call, seconds: float, least: int = 10) -> CallTimes:
     cpu = process_time()
     times = await _repeat(call, seconds, least)
     cpu = process_time() - cpu
-    times.sort()
     return {
-        "calls": len(times),
         "cpu": cpu * 1e6 / len(times),
         "median": statistics.median(times) / 1000,
-        "mean": statistics.fmean(times) / 1000,
-        "p99": times[int(len(times) * 0.99)] / 1000,
     }
 
 
@@ -93,8 +83,6 @@ async def count_passes(work: Callable[[], Awaitable[int]], seconds: float) -> Th
     return {
         "per_second": sum(done) / elapsed,
         "cpu": cpu * 1e6 / sum(done),
-        "fewest": min(done),
-        "most": max(done),
         "lags": lags,
     }
 

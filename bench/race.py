@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -28,16 +28,29 @@ class Figure(TypedDict):
     """One contender in one row: the median over the rounds, and its ratio to the base.
 
     `value` is in microseconds, per second, or milliseconds of lag, as the row's kind says. The
-    ratio is the median of the rounds' ratios; `details` are the rounds as measured.
+    ratio is the median of the rounds' ratios; `rounds` are what they were made of.
     """
 
     value: float
     ratio: float | None
-    details: list[dict[str, Any]]
+    rounds: list[float]
 
 
 Figures = dict[str, dict[str, Figure]]
 """By row, then by contender."""
+
+
+class Effort(NamedTuple):
+    """How long everything is measured: rounds, and seconds in each of them.
+
+    Many short rounds bring out a difference better than few long ones, where the machine is
+    faster in one minute than in the next.
+    """
+
+    rounds: int
+    seconds: float
+    race_rounds: int
+    race_seconds: float
 
 
 class WrongAnswersError(Exception):
@@ -105,22 +118,36 @@ class Race:
             if difference is not None:
                 raise WrongAnswersError(f"{name} does not agree with {self.base}: {difference}")
 
-    def run(
-        self, entries: Entries, rounds: int, seconds: float, race_seconds: float, tell: Tell
-    ) -> Figures:
-        """Let all run row by row, round by round; whoever is first changes with each round."""
+    def run(self, entries: Entries, effort: Effort, tell: Tell) -> Figures:
+        """Let all run row by row, round by round; whoever is first changes with each round.
+
+        Fifty tasks at once come last: whoever gets more done in them has larger tables after it,
+        and a call then costs more.
+        """
         runs = list(dict.fromkeys((row.run, row.synchronous) for row in self.rows))
+        calls = [run for run in runs if run[0] not in RACES]
+        races = [run for run in runs if run[0] in RACES]
+        self._take_turns(entries, calls, effort.rounds, effort.seconds, tell)
+        self._take_turns(entries, races, effort.race_rounds, effort.race_seconds, tell)
+        return {row.key: self._figures(row, entries) for row in self.rows}
+
+    def _take_turns(
+        self,
+        entries: Entries,
+        runs: Sequence[tuple[str, str]],
+        rounds: int,
+        seconds: float,
+        tell: Tell,
+    ) -> None:
         names = list(self.modules)
-        for number in range(rounds):
-            tell(f"round {number + 1} of {rounds}")
+        for number in range(rounds if runs else 0):
+            tell(f"round {number + 1} of {rounds}: {', '.join(dict(runs))}")
             turn = number % len(names)
             for run, synchronous in runs:
-                length = race_seconds if run in RACES else seconds
                 for name in names[turn:] + names[:turn]:
                     entry = entries[name, synchronous]
-                    result = entry.worker.ask(what=run, seconds=length)
+                    result = entry.worker.ask(what=run, seconds=seconds)
                     entry.rounds.setdefault(run, []).append(result)
-        return {row.key: self._figures(row, entries) for row in self.rows}
 
     def _figures(self, row: Row, entries: Entries) -> dict[str, Figure]:
         rounds = {name: entries[name, row.synchronous].rounds[row.run] for name in self.modules}
@@ -129,7 +156,7 @@ class Race:
             name: {
                 "value": _value(row, theirs),
                 "ratio": self._ratio(row, theirs, base),
-                "details": [] if row.kind == "lag" else [_detail(each) for each in theirs],
+                "rounds": [] if row.kind == "lag" else [each[self._key(row)] for each in theirs],
             }
             for name, theirs in rounds.items()
         }
@@ -139,12 +166,16 @@ class Race:
     ) -> float | None:
         if row.kind == "lag":
             return None
-        pairs = list(zip(theirs, base, strict=True))
+        key = self._key(row)
+        pairs = [(one[key], other[key]) for one, other in zip(theirs, base, strict=True)]
+        if self.by_cpu and row.kind == "per second":
+            return statistics.median(other / one for one, other in pairs)
+        return statistics.median(one / other for one, other in pairs)
+
+    def _key(self, row: Row) -> str:
         if self.by_cpu:
-            ratio = statistics.median(one["cpu"] / other["cpu"] for one, other in pairs)
-            return ratio if row.kind == "microseconds" else 1 / ratio
-        key = "median" if row.kind == "microseconds" else "per_second"
-        return statistics.median(one[key] / other[key] for one, other in pairs)
+            return "cpu"
+        return "median" if row.kind == "microseconds" else "per_second"
 
 
 def _value(row: Row, rounds: list[dict[str, Any]]) -> float:
@@ -156,12 +187,6 @@ def _value(row: Row, rounds: list[dict[str, Any]]) -> float:
         case "lag":
             lags = sorted(lag for each in rounds for lag in each["lags"])
             return lags[min(len(lags) - 1, int(len(lags) * 0.99))]
-
-
-def _detail(measured: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: round(value, 2) for name, value in measured.items() if not isinstance(value, list)
-    }
 
 
 def sqlite_databases(folder: Path) -> Callable[[str], str]:

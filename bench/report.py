@@ -148,7 +148,7 @@ def race_as_json(rows: Sequence[Row], figures: Figures, base: str) -> dict[str, 
                     name: {
                         "value": round(figure["value"], 2),
                         "ratio": None if figure["ratio"] is None else round(figure["ratio"], 3),
-                        "rounds": figure["details"],
+                        "rounds": [round(each, 2) for each in figure["rounds"]],
                     }
                     for name, figure in figures[row.key].items()
                 },

@@ -30,8 +30,12 @@ from cw_store.backends.sqlite_connection import PATIENCE, Connection
 LOOK_EVERY = 0.05
 """Seconds between two looks at the log while there are writes."""
 
-QUIET_LOOKS = 10
-"""After so many looks in a row without a write, nobody is in the way of some housework."""
+QUIET_LOOKS = 100
+"""After so many looks in a row without a write, nobody is in the way of some housework.
+
+Five seconds: whoever writes next has to lengthen the log again, which a program that writes every
+now and then would pay for each time.
+"""
 
 LONG_LOG = 8 * 1024 * 1024
 """Bytes by which the log has grown that are worth a turn although others wait."""
