@@ -127,8 +127,20 @@ class Race:
         runs = list(dict.fromkeys((row.run, row.synchronous) for row in self.rows))
         calls = [run for run in runs if run[0] not in RACES]
         races = [run for run in runs if run[0] in RACES]
-        self._take_turns(entries, calls, effort.rounds, effort.seconds, tell)
-        self._take_turns(entries, races, effort.race_rounds, effort.race_seconds, tell)
+        self._take_turns(
+            entries,
+            calls,
+            effort.rounds,
+            effort.seconds,
+            lambda line: tell(f"one call at a time, {line}"),
+        )
+        self._take_turns(
+            entries,
+            races,
+            effort.race_rounds,
+            effort.race_seconds,
+            lambda line: tell(f"fifty tasks at once, {line}"),
+        )
         return {row.key: self._figures(row, entries) for row in self.rows}
 
     def _take_turns(
@@ -141,7 +153,7 @@ class Race:
     ) -> None:
         names = list(self.modules)
         for number in range(rounds if runs else 0):
-            tell(f"round {number + 1} of {rounds}: {', '.join(dict(runs))}")
+            tell(f"round {number + 1} of {rounds}")
             turn = number % len(names)
             for run, synchronous in runs:
                 for name in names[turn:] + names[:turn]:
