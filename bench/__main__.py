@@ -34,9 +34,8 @@ from bench.work import POSTGRES_ROWS, SQLITE_ROWS, Row
 
 PRODUCTS = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
 
-
-THOROUGH = Effort(36, 0.03, 9, 0.8)
-QUICK = Effort(3, 0.03, 3, 0.25)
+THOROUGH = Effort(rounds=36, seconds=0.03, race_rounds=9, race_seconds=0.8)
+QUICK = Effort(rounds=3, seconds=0.03, race_rounds=3, race_seconds=0.25)
 
 
 def main() -> int:

@@ -60,6 +60,24 @@ async def together(store: Store, *calls: Coroutine[Any, Any, T]) -> list[T | Bas
         return await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def begun_group(store: Store, size: int) -> list[asyncio.Task[Any]]:
+    """Return the calls of a group that has begun."""
+    backend: Any = store.backend
+    loop = asyncio.get_running_loop()
+    begun = asyncio.Event()
+
+    def note_insert(sql: str) -> None:
+        if sql.startswith("INSERT"):
+            loop.call_soon_threadsafe(begun.set)
+
+    async with turn_taken(store):
+        await backend.writer.visit(partial(backend.writer.raw.set_trace_callback, note_insert))
+        tasks = [asyncio.create_task(add_initiative(store)) for _ in range(size)]
+        await until_idle()
+    await begun.wait()
+    return tasks
+
+
 def chunks(store: Store, *contents: str, same_id: str | None = None) -> Coroutine[Any, Any, Any]:
     rows: list[NewLogChunk] = [
         {"agent_id": "a", "agent_name": "a", "session_number": 1, "content": content}
@@ -140,19 +158,7 @@ async def test_a_store_that_is_closed_between_the_visits_of_a_group_has_stored_n
     path: Path,
 ) -> None:
     store = await Store.open(path)
-    backend: Any = store.backend
-    loop = asyncio.get_running_loop()
-    begun = asyncio.Event()
-
-    def note_insert(sql: str) -> None:
-        if sql.startswith("INSERT"):
-            loop.call_soon_threadsafe(begun.set)
-
-    async with turn_taken(store):
-        await backend.writer.visit(partial(backend.writer.raw.set_trace_callback, note_insert))
-        tasks = [asyncio.create_task(add_initiative(store)) for _ in range(200)]
-        await until_idle()
-    await begun.wait()
+    tasks = await begun_group(store, 200)
     await store.close()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {StoreClosedError}
@@ -164,19 +170,7 @@ async def test_a_store_that_is_closed_between_the_visits_of_a_group_has_stored_n
 async def test_calls_that_are_cancelled_between_the_visits_of_a_group_keep_no_other(
     store: Store,
 ) -> None:
-    backend: Any = store.backend
-    loop = asyncio.get_running_loop()
-    begun = asyncio.Event()
-
-    def note_insert(sql: str) -> None:
-        if sql.startswith("INSERT"):
-            loop.call_soon_threadsafe(begun.set)
-
-    async with turn_taken(store):
-        await backend.writer.visit(partial(backend.writer.raw.set_trace_callback, note_insert))
-        tasks = [asyncio.create_task(add_initiative(store)) for _ in range(100)]
-        await until_idle()
-    await begun.wait()
+    tasks = await begun_group(store, 100)
     cancelled, kept = tasks[::2], tasks[1::2]
     for task in cancelled:
         task.cancel()
