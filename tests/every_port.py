@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints
 
 from builders import (
@@ -42,10 +43,10 @@ from cw_store.repos.sql import Repositories
 def repositories(kind: type = Repositories) -> dict[str, type]:
     """The port of each repository of a store, by the repository's name."""
     returned = {
-        name: get_type_hints(member.fget)["return"]
+        name: get_type_hints(member.func)["return"]
         for base in kind.__mro__
         for name, member in vars(base).items()
-        if isinstance(member, property) and member.fget is not None
+        if isinstance(member, cached_property)
     }
     return {name: port for name, port in returned.items() if is_port(port)}
 

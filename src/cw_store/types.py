@@ -326,8 +326,9 @@ def _in_utc(value: object) -> datetime:
     return value
 
 
-# The same rows are read again and again, and most rows have the same time twice.
-@lru_cache(maxsize=4096)
+# The same rows are read again and again, and most rows have the same time twice. A larger cache
+# costs each write more: what it drops has long left the processor's own.
+@lru_cache(maxsize=512)
 def _moment(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else EPOCH + timedelta(0, 0, microseconds)
 

@@ -56,6 +56,7 @@ async def test_the_connections_are_what_they_are_for(backend: SqliteBackend) -> 
     assert [await setting(one, "query_only") for one in (backend.writer, reader)] == [0, 1]
     assert [await setting(one, "busy_timeout") for one in (backend.writer, reader)] == [5, 20]
     assert [await setting(one, "synchronous") for one in (backend.writer, reader)] == [2, 2]
+    assert [await setting(one, "cache_size") for one in (backend.writer, reader)] == [-4096, -4096]
     with pytest.raises(StoreBusyError, match=r"within 0\.02 s"):
         await backend.readers.take()
     backend.readers.give(reader)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from cw_store.repos.accounts import AccountRepository
 from cw_store.repos.agents import AgentRepository
 from cw_store.repos.change_sets import ChangeSetRepository
@@ -38,83 +40,83 @@ from cw_store.repos.tasks import TaskRepository
 class Repositories:
     """Every repository, as its port; a unit of work and a store are both this.
 
-    Each is made when it is asked for, since a unit of work seldom needs more than a few.
+    Each is made when it is first asked for, since a unit of work seldom needs more than a few.
     """
 
     def __init__(self, door: Door) -> None:
         self._door = door
 
-    @property
+    @cached_property
     def initiatives(self) -> InitiativeRepository:
         """The initiatives."""
         return Initiatives(self._door)
 
-    @property
+    @cached_property
     def phases(self) -> PhaseRepository:
         """The phases and their dependencies."""
         return Phases(self._door)
 
-    @property
+    @cached_property
     def tasks(self) -> TaskRepository:
         """The tasks and their dependencies."""
         return Tasks(self._door)
 
-    @property
+    @cached_property
     def agents(self) -> AgentRepository:
         """The agents."""
         return Agents(self._door)
 
-    @property
+    @cached_property
     def messages(self) -> MessageRepository:
         """The messages."""
         return Messages(self._door)
 
-    @property
+    @cached_property
     def pages(self) -> PageRepository:
         """The pages."""
         return Pages(self._door)
 
-    @property
+    @cached_property
     def projects(self) -> ProjectRepository:
         """The projects."""
         return Projects(self._door)
 
-    @property
+    @cached_property
     def accounts(self) -> AccountRepository:
         """The accounts and their rotation."""
         return Accounts(self._door)
 
-    @property
+    @cached_property
     def proposals(self) -> ProposalRepository:
         """The proposals."""
         return Proposals(self._door)
 
-    @property
+    @cached_property
     def log_chunks(self) -> LogChunkRepository:
         """The agents' log."""
         return LogChunks(self._door)
 
-    @property
+    @cached_property
     def conversations(self) -> ConversationRepository:
         """The agents' questions to each other."""
         return Conversations(self._door)
 
-    @property
+    @cached_property
     def chat_sessions(self) -> ChatSessionRepository:
         """The chat sessions and their messages."""
         return ChatSessions(self._door)
 
-    @property
+    @cached_property
     def review_comments(self) -> ReviewCommentRepository:
         """The review comments."""
         return ReviewComments(self._door)
 
-    @property
+    @cached_property
     def errands(self) -> ErrandRepository:
         """The errands."""
         return Errands(self._door)
 
-    @property
+    @cached_property
     def change_sets(self) -> ChangeSetRepository:
         """The change sets and their entries."""
         return ChangeSets(self._door)
