@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from itertools import count
 from typing import Any, cast, get_args
 from weakref import WeakKeyDictionary
@@ -27,6 +26,7 @@ from cw_store.repos.json_value import JsonValue
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+MOMENTS_KEPT = 4096
 # asyncpg takes the very first and the very last datetime for infinity, and the rotation of
 # accounts stamps a microsecond after the latest use.
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
@@ -326,11 +326,23 @@ def _in_utc(value: object) -> datetime:
     return value
 
 
-# The same rows are read again and again, and most rows have the same time twice. A larger cache
-# costs each write more: what it drops has long left the processor's own.
-@lru_cache(maxsize=512)
-def _moment(microseconds: int | None) -> datetime | None:
-    return None if microseconds is None else EPOCH + timedelta(0, 0, microseconds)
+class _Moments(dict[int | None, datetime | None]):
+    """The moments that were read, by their microseconds, until there are too many.
+
+    The same rows are read again and again, and most rows have the same time twice. To forget all
+    at once costs a write less than to forget the oldest, which has left the processor's cache.
+    """
+
+    def __missing__(self, microseconds: int | None) -> datetime | None:
+        if microseconds is None:
+            return None
+        if len(self) >= MOMENTS_KEPT:
+            self.clear()
+        moment = self[microseconds] = EPOCH + microseconds * MICROSECOND
+        return moment
+
+
+_moment = _Moments().__getitem__
 
 
 # A string is matched whole, so that nothing inside one is taken for a number.
