@@ -121,26 +121,25 @@ class Race:
     def run(self, entries: Entries, effort: Effort, tell: Tell) -> Figures:
         """Let all run row by row, round by round; whoever is first changes with each round.
 
-        Fifty tasks at once come last: whoever gets more done in them has larger tables after it,
-        and a call then costs more.
+        Fifty tasks at once come last, the mixed run after all others: whoever gets more done in
+        them has larger tables after it, and a call then costs more.
         """
         runs = list(dict.fromkeys((row.run, row.synchronous) for row in self.rows))
-        calls = [run for run in runs if run[0] not in RACES]
-        races = [run for run in runs if run[0] in RACES]
         self._take_turns(
             entries,
-            calls,
+            [run for run in runs if run[0] not in RACES],
             effort.rounds,
             effort.seconds,
             lambda line: tell(f"one call at a time, {line}"),
         )
-        self._take_turns(
-            entries,
-            races,
-            effort.race_rounds,
-            effort.race_seconds,
-            lambda line: tell(f"fifty tasks at once, {line}"),
-        )
+        for race in RACES:
+            self._take_turns(
+                entries,
+                [run for run in runs if run[0] == race],
+                effort.race_rounds,
+                effort.race_seconds,
+                lambda line, race=race: tell(f"fifty tasks at once, {race}, {line}"),
+            )
         return {row.key: self._figures(row, entries) for row in self.rows}
 
     def _take_turns(

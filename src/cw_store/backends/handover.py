@@ -31,7 +31,7 @@ WAKE = (1).to_bytes(8, sys.byteorder)
 LONG_JOB = 0.005
 """Seconds of work after which a thread is worth a core of its own, if there is an idle one."""
 
-LONG_ROUND = 0.0001
+LONG_ROUND = 0.00005
 """Seconds for which one round of the event loop wakes those who waited for a thread.
 
 In a round come the tasks that were woken otherwise too, and threads that share the core, so a

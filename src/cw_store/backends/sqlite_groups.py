@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GROUP_LIMIT = 256
 """Most single-statement writes that share one commit."""
 
-LONG_VISIT = 0.0003
+LONG_VISIT = 0.0001
 """Seconds after which a group lets the event loop have a round, with its transaction open.
 
 The scheduler is in no hurry to take the core from a thread that is at work, so a timer would wait
