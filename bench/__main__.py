@@ -34,7 +34,7 @@ from bench.work import POSTGRES_ROWS, SQLITE_ROWS, Row
 
 PRODUCTS = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
 
-THOROUGH = Effort(rounds=36, seconds=0.03, race_rounds=9, race_seconds=0.8)
+THOROUGH = Effort(rounds=36, seconds=0.03, race_rounds=18, race_seconds=0.4)
 QUICK = Effort(rounds=3, seconds=0.03, race_rounds=3, race_seconds=0.25)
 
 
