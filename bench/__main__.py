@@ -97,15 +97,14 @@ def _races(
                 by_cpu=arguments.cpu,
                 any_core=arguments.any_core,
             )
-            with race.entries() as entries:
-                race.check(entries)
-                console.print(
-                    f"{database}: the same answers, and the same rows left behind, from "
-                    + ", ".join(race.modules)
-                )
-                if arguments.check:
-                    continue
-                figures = race.run(entries, effort, _teller(console))
+            race.check()
+            console.print(
+                f"{database}: the same answers, and the same rows left behind, from "
+                + ", ".join(race.modules)
+            )
+            if arguments.check:
+                continue
+            figures = race.run(effort, _teller(console))
             of_what = "ratios of processor time" if arguments.cpu else "ratios"
             title = f"{PRODUCTS[database]}: {of_what} to {base} written by hand"
             missed += print_table(console, title, race.rows, figures, base)

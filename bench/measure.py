@@ -80,6 +80,7 @@ async def count_passes(work: Callable[[], Awaitable[int]], seconds: float) -> Th
         elapsed, cpu = perf_counter() - started, process_time() - cpu
     finally:
         ticker.cancel()
+        await asyncio.wait([ticker])
     return {
         "per_second": sum(done) / elapsed,
         "cpu": cpu * 1e6 / sum(done),
@@ -104,5 +105,7 @@ async def _race(work: Callable[[], Awaitable[int]], seconds: float) -> list[int]
 async def _tick(lags: list[float]) -> None:
     while True:
         due = perf_counter() + TICK
-        await asyncio.sleep(TICK)
-        lags.append((perf_counter() - due) * 1000)
+        try:
+            await asyncio.sleep(TICK)
+        finally:  # the last one is cancelled, when it may be late already
+            lags.append(max(0.0, (perf_counter() - due) * 1000))

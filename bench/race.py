@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shutil
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
@@ -27,8 +28,9 @@ Tell = Callable[[str], None]
 class Figure(TypedDict):
     """One contender in one row: the median over the rounds, and its ratio to the base.
 
-    `value` is in microseconds, per second, or milliseconds of lag, as the row's kind says. The
-    ratio is the median of the rounds' ratios; `rounds` are what they were made of.
+    `value` is in microseconds, per second, or milliseconds of lag, as the row's kind says; the
+    lag of a round is what 99 of 100 ticks stayed below. The ratio is the median of the rounds'
+    ratios; `rounds` are what they were made of.
     """
 
     value: float
@@ -57,16 +59,18 @@ class WrongAnswersError(Exception):
     """The contenders do not do the same work."""
 
 
-@dataclass
-class Entry:
-    """One contender at one setting of `synchronous`: its process, and what it did in each round."""
+class Run(NamedTuple):
+    """What a worker is asked to do, and at which setting of `synchronous`."""
 
-    worker: Worker
-    rounds: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
+    what: str
+    synchronous: str
 
 
-Entries = dict[tuple[str, str], Entry]
+Workers = dict[tuple[str, str], Worker]
 """By contender and setting of `synchronous`."""
+
+Rounds = dict[tuple[str, Run], list[dict[str, Any]]]
+"""What the workers reported, by contender and run."""
 
 
 @dataclass(frozen=True)
@@ -76,133 +80,124 @@ class Race:
     modules: dict[str, str]
     base: str
     rows: Sequence[Row]
-    new_database: Callable[[str], str]
-    """Gives the URL of a database with the schema and the seed; it is told a name for it."""
+    new_database: Callable[[], str]
+    """Gives the URL of a new database with the schema and the seed."""
     by_cpu: bool = False
     """Compare the processor's time for a call, where neighbours make the other too noisy."""
     any_core: bool = False
     """Leave the processes to the scheduler, as a program is that does not care."""
 
+    def check(self) -> None:
+        """Raise WrongAnswersError unless all give the base's answers and leave its rows."""
+        seed = make_seed()
+        expected: dict[str, Any] | None = None
+        with self._workers({row.synchronous for row in self.rows}) as workers:
+            base_first = sorted(workers.items(), key=lambda item: item[0][0] != self.base)
+            for (name, _), worker in base_first:
+                found = {
+                    "answers": worker.ask(what="answer"),
+                    "rows left": asyncio.run(rows_left(worker.url, seed)),
+                }
+                if expected is None:
+                    expected = found
+                difference = first_difference(found, expected)
+                if difference is not None:
+                    raise WrongAnswersError(f"{name} does not agree with {self.base}: {difference}")
+
+    def run(self, effort: Effort, tell: Tell) -> Figures:
+        """Let all run row by row, round by round; whoever is first changes with each round.
+
+        One call at a time, and each race of fifty tasks, begins with new processes on new
+        databases: whoever got more done in the one before would have larger tables in the next,
+        and a call costs more in them.
+        """
+        runs = list(dict.fromkeys(Run(row.run, row.synchronous) for row in self.rows))
+        calls = [run for run in runs if run.what not in RACES]
+        rounds = self._take_turns("one call at a time", calls, effort.rounds, effort.seconds, tell)
+        for what, title in RACES.items():
+            race = [run for run in runs if run.what == what]
+            title = f"fifty tasks at once, {title}"
+            rounds |= self._take_turns(title, race, effort.race_rounds, effort.race_seconds, tell)
+        return {row.key: self._figures(row, rounds) for row in self.rows}
+
+    def _take_turns(
+        self, title: str, runs: Sequence[Run], rounds: int, seconds: float, tell: Tell
+    ) -> Rounds:
+        done: Rounds = {}
+        if not runs:
+            return done
+        names = list(self.modules)
+        with self._workers({run.synchronous for run in runs}) as workers:
+            for number in range(rounds):
+                tell(f"{title}, round {number + 1} of {rounds}")
+                turn = number % len(names)
+                for run in runs:
+                    for name in names[turn:] + names[:turn]:
+                        result = workers[name, run.synchronous].ask(what=run.what, seconds=seconds)
+                        done.setdefault((name, run), []).append(result)
+        return done
+
     @contextmanager
-    def entries(self) -> Iterator[Entries]:
-        """Start everybody's process."""
-        settings = sorted({row.synchronous for row in self.rows})
-        entries: Entries = {}
+    def _workers(self, settings: Iterable[str]) -> Iterator[Workers]:
+        """Start everybody's process at each setting of `synchronous`, on a database of its own."""
+        workers: Workers = {}
         with ExitStack() as stack:
-            for number, (name, module) in enumerate(self.modules.items()):
+            for name, module in self.modules.items():
                 for synchronous in settings:
                     worker = Worker(
                         name,
                         {
                             "module": module,
-                            "url": self.new_database(f"{number}-{synchronous}"),
+                            "url": self.new_database(),
                             "synchronous": synchronous,
                             "any_core": self.any_core,
                         },
                     )
-                    entries[name, synchronous] = Entry(stack.enter_context(worker))
-            yield entries
+                    workers[name, synchronous] = stack.enter_context(worker)
+            yield workers
 
-    def check(self, entries: Entries) -> None:
-        """Raise WrongAnswersError unless all give the base's answers and leave its rows."""
-        seed = make_seed()
-        expected: dict[str, Any] | None = None
-        for (name, _), entry in sorted(entries.items(), key=lambda item: item[0][0] != self.base):
-            found = {
-                "answers": entry.worker.ask(what="answer"),
-                "rows left": asyncio.run(rows_left(entry.worker.url, seed)),
+    def _figures(self, row: Row, rounds: Rounds) -> dict[str, Figure]:
+        run = Run(row.run, row.synchronous)
+        base = self._compared(row, rounds[self.base, run])
+        figures: dict[str, Figure] = {}
+        for name in self.modules:
+            compared = self._compared(row, rounds[name, run])
+            figures[name] = {
+                "value": statistics.median(_value(row, each) for each in rounds[name, run]),
+                "ratio": self._ratio(row, compared, base),
+                "rounds": compared,
             }
-            if expected is None:
-                expected = found
-            difference = first_difference(found, expected)
-            if difference is not None:
-                raise WrongAnswersError(f"{name} does not agree with {self.base}: {difference}")
+        return figures
 
-    def run(self, entries: Entries, effort: Effort, tell: Tell) -> Figures:
-        """Let all run row by row, round by round; whoever is first changes with each round.
+    def _compared(self, row: Row, rounds: Iterable[dict[str, Any]]) -> list[float]:
+        if self.by_cpu and row.kind != "lag":
+            return [each["cpu"] for each in rounds]
+        return [_value(row, each) for each in rounds]
 
-        Fifty tasks at once come last, the mixed run after all others: whoever gets more done in
-        them has larger tables after it, and a call then costs more.
-        """
-        runs = list(dict.fromkeys((row.run, row.synchronous) for row in self.rows))
-        self._take_turns(
-            entries,
-            [run for run in runs if run[0] not in RACES],
-            effort.rounds,
-            effort.seconds,
-            lambda line: tell(f"one call at a time, {line}"),
-        )
-        for race in RACES:
-            self._take_turns(
-                entries,
-                [run for run in runs if run[0] == race],
-                effort.race_rounds,
-                effort.race_seconds,
-                lambda line, race=race: tell(f"fifty tasks at once, {race}, {line}"),
-            )
-        return {row.key: self._figures(row, entries) for row in self.rows}
-
-    def _take_turns(
-        self,
-        entries: Entries,
-        runs: Sequence[tuple[str, str]],
-        rounds: int,
-        seconds: float,
-        tell: Tell,
-    ) -> None:
-        names = list(self.modules)
-        for number in range(rounds if runs else 0):
-            tell(f"round {number + 1} of {rounds}")
-            turn = number % len(names)
-            for run, synchronous in runs:
-                for name in names[turn:] + names[:turn]:
-                    entry = entries[name, synchronous]
-                    result = entry.worker.ask(what=run, seconds=seconds)
-                    entry.rounds.setdefault(run, []).append(result)
-
-    def _figures(self, row: Row, entries: Entries) -> dict[str, Figure]:
-        rounds = {name: entries[name, row.synchronous].rounds[row.run] for name in self.modules}
-        base = rounds[self.base]
-        return {
-            name: {
-                "value": _value(row, theirs),
-                "ratio": self._ratio(row, theirs, base),
-                "rounds": [] if row.kind == "lag" else [each[self._key(row)] for each in theirs],
-            }
-            for name, theirs in rounds.items()
-        }
-
-    def _ratio(
-        self, row: Row, theirs: list[dict[str, Any]], base: list[dict[str, Any]]
-    ) -> float | None:
+    def _ratio(self, row: Row, theirs: list[float], base: list[float]) -> float | None:
         if row.kind == "lag":
             return None
-        key = self._key(row)
-        pairs = [(one[key], other[key]) for one, other in zip(theirs, base, strict=True)]
+        pairs = zip(theirs, base, strict=True)
         if self.by_cpu and row.kind == "per second":
             return statistics.median(other / one for one, other in pairs)
         return statistics.median(one / other for one, other in pairs)
 
-    def _key(self, row: Row) -> str:
-        if self.by_cpu:
-            return "cpu"
-        return "median" if row.kind == "microseconds" else "per_second"
 
-
-def _value(row: Row, rounds: list[dict[str, Any]]) -> float:
+def _value(row: Row, report: dict[str, Any]) -> float:
     match row.kind:
         case "microseconds":
-            return statistics.median(each["median"] for each in rounds)
+            return report["median"]
         case "per second":
-            return statistics.median(each["per_second"] for each in rounds)
+            return report["per_second"]
         case "lag":
-            lags = sorted(lag for each in rounds for lag in each["lags"])
+            lags = sorted(report["lags"])
             return lags[min(len(lags) - 1, int(len(lags) * 0.99))]
 
 
-def sqlite_databases(folder: Path) -> Callable[[str], str]:
+def sqlite_databases(folder: Path) -> Callable[[], str]:
     """Prepare one SQLite file with schema and seed, and hand out copies of it."""
     template = folder / "template.db"
+    numbers = itertools.count(1)
 
     async def prepare() -> None:
         await ensure_schema(template)
@@ -210,20 +205,20 @@ def sqlite_databases(folder: Path) -> Callable[[str], str]:
 
     asyncio.run(prepare())
 
-    def copied(name: str) -> str:
-        return str(shutil.copyfile(template, folder / f"{name}.db"))
+    def copied() -> str:
+        return str(shutil.copyfile(template, folder / f"{next(numbers)}.db"))
 
     return copied
 
 
-def postgres_databases(create: Callable[[], str]) -> Callable[[str], str]:
+def postgres_databases(create: Callable[[], str]) -> Callable[[], str]:
     """Prepare empty PostgreSQL databases, which `create` gives, as they are asked for."""
 
     async def prepare(url: str) -> None:
         await ensure_schema(url)
         await plant(make_seed(), url)
 
-    def created(name: str) -> str:
+    def created() -> str:
         url = create()
         asyncio.run(prepare(url))
         return url
