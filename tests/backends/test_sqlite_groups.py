@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import sqlite3
+import threading
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
@@ -349,26 +350,76 @@ async def test_calls_that_wait_too_long_for_another_process_are_told_and_nobody_
     assert caplog.records == []
 
 
+def cancel_others(*but: asyncio.Task[Any]) -> None:
+    """Cancel all tasks, those of the store's own too, as asyncio.run does at its end."""
+    kept = {asyncio.current_task(), *but}
+    for task in asyncio.all_tasks() - kept:
+        task.cancel()
+
+
+async def until_others_run(*but: asyncio.Task[Any]) -> None:
+    """Return in the round of the loop in which a task of the store's own has been made."""
+    kept = {asyncio.current_task(), *but}
+    async with asyncio.timeout(10):
+        while not asyncio.all_tasks() - kept:  # noqa: ASYNC110 -- no event tells of it
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("rounds", [0, 20])
 async def test_a_closing_loop_refuses_calls_that_wait_for_another_program(
-    store: Store, path: Path
+    store: Store, path: Path, rounds: int
 ) -> None:
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    before = asyncio.all_tasks()
     call = asyncio.create_task(add_initiative(store))
-    async with asyncio.timeout(10):
-        # The call goes to wait in a task of its group's own.
-        while not (waiting := asyncio.all_tasks() - before - {call}):  # noqa: ASYNC110 -- no event
-            await asyncio.sleep(0)
-    await until_idle()
-    for task in waiting:
-        task.cancel()  # as asyncio.run does at its end
+    await until_others_run(call)
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+    cancel_others(call)
+    await asyncio.sleep(0)
+    cancel_others(call)
     async with asyncio.timeout(10):
         with pytest.raises(StoreClosedError, match="while this waited"):
             await call
     other.execute("COMMIT")
     other.close()
     await add_initiative(store)
+
+
+@pytest.mark.parametrize("size", [1, 100])
+async def test_what_has_begun_when_the_loop_closes_is_brought_to_its_end(
+    store: Store, path: Path, size: int
+) -> None:
+    backend: Any = store.backend
+    loop = asyncio.get_running_loop()
+    begun, cancelled = asyncio.Event(), threading.Event()
+
+    def wait_at_insert(sql: str) -> None:
+        if sql.startswith("INSERT"):
+            loop.call_soon_threadsafe(begun.set)
+            cancelled.wait(10)
+
+    neighbours = Neighbours(path.with_name("cw.db-turns"))
+    async with turn_taken(store):
+        calls = [asyncio.create_task(add_initiative(store)) for _ in range(size)]
+        await until_idle()
+        ticket = neighbours.join()
+        assert ticket is not None
+    await until_others_run(*calls)
+    await backend.writer.visit(partial(backend.writer.raw.set_trace_callback, wait_at_insert))
+    ticket.leave()
+    await begun.wait()
+    cancel_others(*calls)
+    await asyncio.sleep(0)
+    cancelled.set()
+    async with asyncio.timeout(10):
+        answered = {initiative.id for initiative in await asyncio.gather(*calls)}
+    last = await add_initiative(store)
+    neighbours.close()
+    other = sqlite3.connect(path)
+    found = {id for (id,) in other.execute("SELECT id FROM initiatives WHERE name <> 'holder'")}
+    other.close()
+    assert found == answered | {last.id}
 
 
 async def test_a_compound_call_waits_for_another_programs_lock(store: Store, path: Path) -> None:

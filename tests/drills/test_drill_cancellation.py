@@ -34,7 +34,7 @@ from drill import (
 from processes import Workers
 from workers import lock_now_and_then
 
-from cw_store import Store, UnitOfWork
+from cw_store import NewLogChunk, Store, StoreClosedError, UnitOfWork
 
 
 @dataclass
@@ -377,6 +377,75 @@ async def test_a_thousand_random_cancellations_lose_and_tear_nothing(
         f"{cancellations} cancellations, {locks} locks, {len(acknowledged)} acknowledged, "
         f"{len(refused)} undone; threads and files {before} → {now}; "
         f"last write {milliseconds(last)}"
+    )
+
+
+async def test_cancelling_all_tasks_again_and_again_loses_and_tears_nothing(
+    url: str, drill: Drill, workers: Workers
+) -> None:
+    """What programs do that are told to end: the store's own tasks are among those cancelled."""
+    chance = randomness()
+    acknowledged: set[str] = set()
+    refused: set[str] = set()
+    rounds = drill.amount(40, 400)
+
+    async def unit(store: Store, key: str) -> None:
+        uow = store.unit_of_work(label=key)
+        try:
+            async with uow:
+                await add_pair(uow, key)
+        finally:
+            if uow.committed is not None:
+                (acknowledged if uow.committed else refused).add(key)
+
+    async def call(store: Store, key: str) -> None:
+        row: NewLogChunk = {
+            "agent_id": key,
+            "agent_name": "drill",
+            "session_number": 1,
+            "content": "{}",
+        }
+        try:
+            await store.log_chunks.insert_chunks([row, {**row, "session_number": 2}])
+        except StoreClosedError:  # it waited for a task of the store's own
+            refused.add(key)
+        else:
+            acknowledged.add(key)
+
+    async with Store(url) as store:
+        await asyncio.gather(*(write_unit(store, f"warm {number}") for number in range(12)))
+        await asyncio.gather(*(rows_by_key(store) for _ in range(12)))
+        locker = workers.start(lock_now_and_then, url, 0.01, 0.05)
+        before = await _holdings()
+        async with silence("cancelling all tasks"):
+            for number in range(rounds):
+                tasks = [
+                    asyncio.create_task(work(store, f"{work.__name__} {number}.{place}"))
+                    for place in range(8)
+                    for work in (unit, call)
+                ]
+                longest = chance.choice((0.002, 0.02, 0.1))
+                await asyncio.wait(tasks, timeout=chance.uniform(0, longest))
+                for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                    task.cancel()
+                await asyncio.wait(tasks)
+                for task in tasks:
+                    assert task.cancelled() or task.exception() is None, task.exception()
+        locker.tell("stop")
+        locks: int = await asyncio.to_thread(locker.receive)
+        locker.ended()
+        last = await timed(write_unit(store, "last"))
+        assert last < 0.1, f"the last write took {last:.3f} s; {load()}"
+        rows = await rows_by_key(store)
+        assert torn(rows) == []
+        assert not acknowledged - rows.keys(), "acknowledged, and not there"
+        assert not refused & rows.keys(), "said to be rolled back, and there"
+        assert store.connections_in_use == 0
+        now = await _holdings()
+        assert now[0] <= before[0] and now[1] <= before[1] + 2, f"{before} grew to {now}"
+    drill.held(
+        f"{rounds} times, {locks} locks, {len(acknowledged)} acknowledged, {len(refused)} "
+        f"undone; threads and files {before} → {now}; last write {milliseconds(last)}"
     )
 
 

@@ -83,7 +83,10 @@ class PostgresBackend:
         self._pool_size = pool_size
         self.timeout = busy_timeout
         self.compiled: dict[Query[Any], Prepared[Any]] = {}
-        self.sessions = Sessions("postgresql+asyncpg", lambda: connect(server, busy_timeout))
+        # In a task of its own, since the time that it may take ends it by a cancellation.
+        self.sessions = Sessions(
+            "postgresql+asyncpg", lambda: asyncio.ensure_future(connect(server, busy_timeout))
+        )
         self.dialect: Dialect = self.sessions.dialect
         use_rules(self.dialect, rules)
         self._may_be_sealed = True
@@ -189,6 +192,10 @@ class PostgresBackend:
             # A connection that was lost has left the pool by itself.
             with suppress(*DRIVER_ERRORS):
                 await self._pool.release(connection)
+        except asyncio.CancelledError:
+            # asyncpg does it in a task of its own; one that was cancelled has kept the connection.
+            _drop(connection)
+            raise
         finally:
             self.connections_in_use -= 1
             self._places.release()

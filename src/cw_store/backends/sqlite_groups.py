@@ -8,6 +8,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from cw_store.backends.cancellation import BegunTask
 from cw_store.backends.gate import Turn
 from cw_store.backends.sqlite_connection import Visit
 from cw_store.backends.sqlite_lock import lock_line
@@ -177,7 +178,7 @@ class Group:
     def wait_in_lock_line(self) -> None:
         """Try again when the lock may be free."""
         if self._retry is None:
-            self._retry = asyncio.ensure_future(self._take_turns())
+            self._retry = BegunTask(self._take_turns())
 
     async def _take_turns(self) -> None:
         try:
@@ -185,9 +186,13 @@ class Group:
                 while not self._committed:
                     if not self._begun:
                         await line.next()
-                    # The task is the group's own and nobody cancels it but a closing loop.
-                    visit = self._backend.writer.visit(self._run)
-                    await visit.finished()
+                    try:
+                        await self._backend.writer.visit(self._run).finished()
+                    except asyncio.CancelledError:
+                        # The task is the group's own, so it is the loop that ends. What has begun
+                        # is brought to its end, or the next to write would go on in it.
+                        if not self._begun and not self._committed:
+                            raise
         except BaseException as error:
             for call in self._calls:
                 call.error = error if isinstance(error, StoreError) else closed_meanwhile()

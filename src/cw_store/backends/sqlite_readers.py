@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
+from cw_store.backends.cancellation import BegunTask
 from cw_store.backends.handover import Returns
 from cw_store.backends.patience import Patience, Patient
 from cw_store.backends.sqlite_connection import Connection
@@ -181,7 +182,7 @@ class ReaderPool:
             self._opening -= 1
             if self._waiting and self._may_open():
                 # Those who stand behind count on the connection that this one was opening.
-                self._replacement = asyncio.ensure_future(self._open_for_those_who_wait())
+                self._replacement = BegunTask(self._open_for_those_who_wait())
             raise
         self._opening -= 1
         if self._closed:
