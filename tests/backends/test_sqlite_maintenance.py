@@ -38,6 +38,17 @@ async def write(store: Store, kilobytes: int = 100) -> None:
     await store.log_chunks.insert_chunk("a", "a", 1, "x" * kilobytes * KILOBYTE)
 
 
+def kilobytes(count: int) -> list[NewLogChunk]:
+    """Return so many rows of a kilobyte."""
+    row: NewLogChunk = {
+        "agent_id": "a",
+        "agent_name": "a",
+        "session_number": 1,
+        "content": "x" * KILOBYTE,
+    }
+    return [row for _ in range(count)]
+
+
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
         while not holds():  # noqa: ASYNC110 -- no event tells of housework
@@ -72,6 +83,19 @@ async def test_a_log_is_cut_to_nothing_when_nobody_writes(store: Store, path: Pa
     await until(lambda: not looks(store))
     await write(store)  # and so it is the next time
     await until(lambda: length(path) == 0)
+    assert statistics(path) == []  # of two rows
+
+
+async def test_it_is_not_quiet_while_somebody_writes(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_maintenance, "QUIET_LOOKS", 1_000_000)
+    maintenance = housework(store)
+    await write(store, 1)
+    await until(lambda: maintenance._quiet_looks > 20)
+    await write(store, 1)
+    await until(lambda: maintenance._turns == maintenance._turns_seen)
+    assert maintenance._quiet_looks < 20
 
 
 async def test_a_short_log_is_left_alone_and_nobody_looks_any_more(
@@ -156,8 +180,9 @@ async def test_statistics_are_made_when_there_is_something_to_count(
 
 
 async def test_housework_gives_the_turn_and_the_patience_back(store: Store, path: Path) -> None:
-    await write(store)
+    await store.log_chunks.insert_chunks(kilobytes(100))
     await until(lambda: length(path) == 0)
+    assert statistics(path) != []
     async with asyncio.timeout(20):
         async with store.unit_of_work() as uow:
             assert await uow.session.scalar(sa.text("PRAGMA busy_timeout")) == 5
@@ -183,12 +208,8 @@ async def test_housework_does_not_begin_while_a_unit_writes(
 
 
 async def test_statistics_are_made_before_the_log_is_cut(store: Store, path: Path) -> None:
-    rows: list[NewLogChunk] = [
-        {"agent_id": "a", "agent_name": "a", "session_number": 1, "content": "x" * KILOBYTE}
-        for _ in range(100)
-    ]
     maintenance = housework(store)
-    await store.log_chunks.insert_chunks(rows)
+    await store.log_chunks.insert_chunks(kilobytes(100))
     assert length(path) > 64 * KILOBYTE
     # Whoever reads the file meanwhile keeps the log from being cut.
     await until(lambda: maintenance._statistics_from > 100 and maintenance._turn is None)
