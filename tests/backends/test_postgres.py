@@ -51,6 +51,22 @@ async def test_a_schema_other_than_public_holds_the_whole_store(
     postgres_server.drop_database(url)
 
 
+async def test_a_connection_that_is_cancelled_on_its_way_back_leaves_its_place(
+    migrated_server: str,
+) -> None:
+    async with Store(migrated_server, pool_size=1) as store, asyncio.timeout(10):
+        for _ in range(2):
+            call = asyncio.create_task(store.initiatives.find_all())
+            cancelled = 0
+            while not call.done():
+                # asyncpg takes a connection back in a task of its own.
+                for task in asyncio.all_tasks() - {asyncio.current_task(), call}:
+                    cancelled += task.cancel()
+                await asyncio.sleep(0)
+            assert cancelled
+            assert await call == []
+
+
 async def test_without_a_busy_timeout_nobody_waits_for_a_connection(migrated_server: str) -> None:
     async with Store(migrated_server, pool_size=1, busy_timeout=0) as store:
         async with store.unit_of_work(read_only=True) as uow:

@@ -193,9 +193,9 @@ class PostgresBackend:
             with suppress(*DRIVER_ERRORS):
                 await self._pool.release(connection)
         except asyncio.CancelledError:
-            # asyncpg does it in a task of its own; one that was cancelled has kept the connection.
+            # Not this task's, which `finish` keeps from it: asyncpg does it in one of its own, and
+            # if that was cancelled, the pool has not got the connection back.
             _drop(connection)
-            raise
         finally:
             self.connections_in_use -= 1
             self._places.release()
