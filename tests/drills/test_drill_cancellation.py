@@ -327,78 +327,25 @@ async def test_a_new_file_can_be_opened_after_a_cancelled_opening(file: str, dri
     drill.held(f"{points} points; each file opened afterwards")
 
 
-async def test_a_thousand_random_cancellations_lose_and_tear_nothing(
-    url: str, drill: Drill, workers: Workers
-) -> None:
-    chance = randomness()
-    acknowledged: set[str] = set()
-    refused: set[str] = set()
-    cancellations = drill.amount(150, 1000)
-    numbers = iter(range(cancellations))
+@dataclass
+class Told:
+    """What units and calls were told of their end, by their keys."""
 
-    async def unit(store: Store, key: str) -> None:
+    stored: set[str] = field(default_factory=set[str])
+    undone: set[str] = field(default_factory=set[str])
+    found: str = ""
+    """What there is to tell, once all was seen to be true."""
+
+    async def unit(self, store: Store, key: str) -> None:
         uow = store.unit_of_work(label=key)
         try:
             async with uow:
                 await add_pair(uow, key)
         finally:
             if uow.committed is not None:
-                (acknowledged if uow.committed else refused).add(key)
+                (self.stored if uow.committed else self.undone).add(key)
 
-    async def writer(store: Store) -> None:
-        for number in numbers:
-            task = asyncio.create_task(unit(store, f"unit {number}"))
-            longest = chance.choice((0.0, 0.002, 0.01, 0.3))
-            await asyncio.wait([task], timeout=chance.uniform(0, longest))
-            task.cancel()
-            await asyncio.wait([task])
-            assert task.cancelled() or task.exception() is None, task.exception()
-
-    async with Store(url) as store:
-        await asyncio.gather(*(write_unit(store, f"warm {number}") for number in range(12)))
-        await asyncio.gather(*(rows_by_key(store) for _ in range(12)))
-        locker = workers.start(lock_now_and_then, url, 0.05, 0.3)
-        before = await _holdings()
-        async with silence("random cancellations"):
-            await asyncio.gather(*(writer(store) for _ in range(8)))
-        locker.tell("stop")
-        locks: int = await asyncio.to_thread(locker.receive)
-        locker.ended()
-        last = await timed(write_unit(store, "last"))
-        assert last < 0.1, f"the last write took {last:.3f} s; {load()}"
-        rows = await rows_by_key(store)
-        assert torn(rows) == []
-        assert not acknowledged - rows.keys(), "acknowledged, and not there"
-        assert not refused & rows.keys(), "said to be rolled back, and there"
-        assert store.connections_in_use == 0
-        now = await _holdings()
-        assert now[0] <= before[0] and now[1] <= before[1] + 2, f"{before} grew to {now}"
-    drill.held(
-        f"{cancellations} cancellations, {locks} locks, {len(acknowledged)} acknowledged, "
-        f"{len(refused)} undone; threads and files {before} → {now}; "
-        f"last write {milliseconds(last)}"
-    )
-
-
-async def test_cancelling_all_tasks_again_and_again_loses_and_tears_nothing(
-    url: str, drill: Drill, workers: Workers
-) -> None:
-    """What programs do that are told to end: the store's own tasks are among those cancelled."""
-    chance = randomness()
-    acknowledged: set[str] = set()
-    refused: set[str] = set()
-    rounds = drill.amount(40, 400)
-
-    async def unit(store: Store, key: str) -> None:
-        uow = store.unit_of_work(label=key)
-        try:
-            async with uow:
-                await add_pair(uow, key)
-        finally:
-            if uow.committed is not None:
-                (acknowledged if uow.committed else refused).add(key)
-
-    async def call(store: Store, key: str) -> None:
+    async def call(self, store: Store, key: str) -> None:
         row: NewLogChunk = {
             "agent_id": key,
             "agent_name": "drill",
@@ -408,45 +355,84 @@ async def test_cancelling_all_tasks_again_and_again_loses_and_tears_nothing(
         try:
             await store.log_chunks.insert_chunks([row, {**row, "session_number": 2}])
         except StoreClosedError:  # it waited for a task of the store's own
-            refused.add(key)
+            self.undone.add(key)
         else:
-            acknowledged.add(key)
+            self.stored.add(key)
 
-    async with Store(url) as store:
-        await asyncio.gather(*(write_unit(store, f"warm {number}") for number in range(12)))
-        await asyncio.gather(*(rows_by_key(store) for _ in range(12)))
-        locker = workers.start(lock_now_and_then, url, 0.01, 0.05)
-        before = await _holdings()
-        async with silence("cancelling all tasks"):
-            for number in range(rounds):
-                tasks = [
-                    asyncio.create_task(work(store, f"{work.__name__} {number}.{place}"))
-                    for place in range(8)
-                    for work in (unit, call)
-                ]
-                longest = chance.choice((0.002, 0.02, 0.1))
-                await asyncio.wait(tasks, timeout=chance.uniform(0, longest))
-                for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                    task.cancel()
-                await asyncio.wait(tasks)
-                for task in tasks:
-                    assert task.cancelled() or task.exception() is None, task.exception()
-        locker.tell("stop")
-        locks: int = await asyncio.to_thread(locker.receive)
-        locker.ended()
-        last = await timed(write_unit(store, "last"))
-        assert last < 0.1, f"the last write took {last:.3f} s; {load()}"
-        rows = await rows_by_key(store)
-        assert torn(rows) == []
-        assert not acknowledged - rows.keys(), "acknowledged, and not there"
-        assert not refused & rows.keys(), "said to be rolled back, and there"
-        assert store.connections_in_use == 0
-        now = await _holdings()
-        assert now[0] <= before[0] and now[1] <= before[1] + 2, f"{before} grew to {now}"
-    drill.held(
-        f"{rounds} times, {locks} locks, {len(acknowledged)} acknowledged, {len(refused)} "
-        f"undone; threads and files {before} → {now}; last write {milliseconds(last)}"
-    )
+    @asynccontextmanager
+    async def kept_among_locks(
+        self, url: str, workers: Workers, shortest: float, longest: float
+    ) -> AsyncGenerator[Store]:
+        """Give a store while another program locks its database; then see that all was true."""
+        async with Store(url) as store:
+            await asyncio.gather(*(write_unit(store, f"warm {number}") for number in range(12)))
+            await asyncio.gather(*(rows_by_key(store) for _ in range(12)))
+            locker = workers.start(lock_now_and_then, url, shortest, longest)
+            before = await _holdings()
+            async with silence("cancellations"):
+                yield store
+            locker.tell("stop")
+            locks: int = await asyncio.to_thread(locker.receive)
+            locker.ended()
+            last = await timed(write_unit(store, "last"))
+            assert last < 0.1, f"the last write took {last:.3f} s; {load()}"
+            rows = await rows_by_key(store)
+            assert torn(rows) == []
+            assert not self.stored - rows.keys(), "acknowledged, and not there"
+            assert not self.undone & rows.keys(), "said to be rolled back, and there"
+            assert store.connections_in_use == 0
+            now = await _holdings()
+            assert now[0] <= before[0] and now[1] <= before[1] + 2, f"{before} grew to {now}"
+            self.found = (
+                f"{locks} locks, {len(self.stored)} acknowledged, {len(self.undone)} undone; "
+                f"threads and files {before} → {now}; last write {milliseconds(last)}"
+            )
+
+
+async def test_a_thousand_random_cancellations_lose_and_tear_nothing(
+    url: str, drill: Drill, workers: Workers
+) -> None:
+    chance = randomness()
+    told = Told()
+    cancellations = drill.amount(150, 1000)
+    numbers = iter(range(cancellations))
+
+    async def writer(store: Store) -> None:
+        for number in numbers:
+            task = asyncio.create_task(told.unit(store, f"unit {number}"))
+            longest = chance.choice((0.0, 0.002, 0.01, 0.3))
+            await asyncio.wait([task], timeout=chance.uniform(0, longest))
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled() or task.exception() is None, task.exception()
+
+    async with told.kept_among_locks(url, workers, 0.05, 0.3) as store:
+        await asyncio.gather(*(writer(store) for _ in range(8)))
+    drill.held(f"{cancellations} cancellations, {told.found}")
+
+
+async def test_cancelling_all_tasks_again_and_again_loses_and_tears_nothing(
+    url: str, drill: Drill, workers: Workers
+) -> None:
+    """What programs do that are told to end: the store's own tasks are among those cancelled."""
+    chance = randomness()
+    told = Told()
+    rounds = drill.amount(40, 400)
+    async with told.kept_among_locks(url, workers, 0.01, 0.05) as store:
+        for number in range(rounds):
+            tasks = [
+                asyncio.create_task(work(store, f"{work.__name__} {number}.{place}"))
+                for place in range(8)
+                for work in (told.unit, told.call)
+            ]
+            longest = chance.choice((0.002, 0.02, 0.1))
+            await asyncio.wait(tasks, timeout=chance.uniform(0, longest))
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            await asyncio.wait(tasks)
+            for task in tasks:
+                assert task.cancelled() or task.exception() is None, task.exception()
+    drill.held(f"{rounds} times, {told.found}")
 
 
 ENDLESS = sa.text(
