@@ -13,6 +13,7 @@ from cw_store import (
     DependencyCycleError,
     InvalidValueError,
     NotFoundError,
+    OutcomeUnknownError,
     ReadOnlyError,
     SchemaAheadError,
     SchemaBehindError,
@@ -23,6 +24,7 @@ from cw_store import (
     StoreError,
     TurnHolder,
     UnitOfWorkError,
+    UnreadableError,
     errors,
 )
 
@@ -37,8 +39,10 @@ TREE: dict[type[Exception], tuple[type[Exception], ...]] = {
     DependencyCycleError: (InvalidValueError,),
     ReadOnlyError: (StoreError,),
     UnitOfWorkError: (StoreError,),
+    OutcomeUnknownError: (StoreError,),
     StoreBusyError: (StoreError, TimeoutError),
     StoreClosedError: (StoreError,),
+    UnreadableError: (StoreError,),
     SchemaError: (StoreError,),
     SchemaBehindError: (SchemaError,),
     SchemaAheadError: (SchemaError,),
@@ -62,6 +66,9 @@ EXAMPLES: dict[str, Exception] = {
         "no turn", TurnHolder("dispatch", "Task-1", 1.5)
     ),
     "no turn": StoreBusyError("no turn"),
+    "credentials of row 'a1' of accounts cannot be read: its key is not here": UnreadableError(
+        "accounts", "a1", "credentials", "its key is not here"
+    ),
     "the database is at schema 0001 and this cw_store needs 0002; "
     "open it with migrate=True or run ensure_schema()": SchemaBehindError("0001", "0002"),
     "the database is at schema none and this cw_store needs 0002; "
@@ -110,6 +117,8 @@ def test_errors_carry_their_facts() -> None:
         7,
         "takes text",
     )
+    unreadable = UnreadableError("accounts", "a1", "credentials", "its key is not here")
+    assert (unreadable.table, unreadable.id, unreadable.column) == ("accounts", "a1", "credentials")
     cycle = DependencyCycleError("task_dependencies", "depends_on_task_id", ["a", "b", "a"])
     assert cycle.path == ("a", "b", "a")
     assert StoreBusyError("no turn").holder is None

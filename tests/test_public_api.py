@@ -32,8 +32,9 @@ PUBLIC = """
 Store UnitOfWork ensure_schema
 copy_store CopiedTable CopyReport
 AlreadyExistsError BrokenReferenceError ConflictError DependencyCycleError InvalidValueError
-NotFoundError ReadOnlyError SchemaAheadError SchemaBehindError SchemaError StaleStateError
-StoreBusyError StoreClosedError StoreError TurnHolder UnitOfWorkError
+NotFoundError OutcomeUnknownError ReadOnlyError SchemaAheadError SchemaBehindError SchemaError
+StaleStateError StoreBusyError StoreClosedError StoreError TurnHolder UnitOfWorkError
+UnreadableError
 Account AccountChanges AccountRepository NewAccount
 Agent AgentChanges AgentMode AgentRepository AgentStatus NewAgent
 ChangeSet ChangeSetAction ChangeSetChanges ChangeSetEntityType ChangeSetEntry ChangeSetMode

@@ -16,6 +16,7 @@ from cw_store.errors import (
     DependencyCycleError,
     InvalidValueError,
     NotFoundError,
+    OutcomeUnknownError,
     ReadOnlyError,
     SchemaAheadError,
     SchemaBehindError,
@@ -26,6 +27,7 @@ from cw_store.errors import (
     StoreError,
     TurnHolder,
     UnitOfWorkError,
+    UnreadableError,
 )
 from cw_store.migrate import ensure_schema
 from cw_store.repos.accounts import (
@@ -165,6 +167,7 @@ __all__ = [
     "DependencyCycleError",
     "InvalidValueError",
     "NotFoundError",
+    "OutcomeUnknownError",
     "ReadOnlyError",
     "SchemaAheadError",
     "SchemaBehindError",
@@ -175,6 +178,7 @@ __all__ = [
     "StoreError",
     "TurnHolder",
     "UnitOfWorkError",
+    "UnreadableError",
     "Account",
     "AccountChanges",
     "AccountRepository",

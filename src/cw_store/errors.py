@@ -10,8 +10,10 @@
     │   └── DependencyCycleError path                  ids around the cycle, first == last
     ├── ReadOnlyError
     ├── UnitOfWorkError
+    ├── OutcomeUnknownError                            nobody can know whether it is stored
     ├── StoreBusyError           holder                             (also TimeoutError)
     ├── StoreClosedError
+    ├── UnreadableError          table, id, column     a stored value that cannot be read
     └── SchemaError
         ├── SchemaBehindError    current, head
         └── SchemaAheadError     current
@@ -33,6 +35,7 @@ __all__ = [
     "DependencyCycleError",
     "InvalidValueError",
     "NotFoundError",
+    "OutcomeUnknownError",
     "ReadOnlyError",
     "SchemaAheadError",
     "SchemaBehindError",
@@ -43,6 +46,7 @@ __all__ = [
     "StoreError",
     "TurnHolder",
     "UnitOfWorkError",
+    "UnreadableError",
 ]
 
 
@@ -125,6 +129,13 @@ class UnitOfWorkError(StoreError):
     """The unit of work has ended or is spent; begin a new one."""
 
 
+class OutcomeUnknownError(StoreError):
+    """Nobody can know whether it is stored: what would have said so was lost on the way.
+
+    Look before you write again: `uow.committed` is `None`, and `store.run` repeats nothing.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class TurnHolder:
     """Who holds the writer's turn: the unit's label, its task's name, and for how long."""
@@ -153,6 +164,19 @@ class StoreBusyError(StoreError, TimeoutError):
 
 class StoreClosedError(StoreError):
     """The store is closed, or belongs to another event loop or process."""
+
+
+class UnreadableError(StoreError):
+    """A stored value that cannot be read: encrypted under another key, no JSON, another type.
+
+    `id` is the row's, or `None` for a row that has none.
+    """
+
+    def __init__(self, table: str, id: str | None, column: str, reason: str) -> None:
+        self.table = table
+        self.id = id
+        self.column = column
+        super().__init__(f"{column} of row {id!r} of {table} cannot be read: {reason}")
 
 
 class SchemaError(StoreError):
