@@ -37,6 +37,7 @@ from cw_store.repos import (
     review_comments,
     tasks,
 )
+from cw_store.repos.json_value import JsonValue
 from cw_store.repos.sql import Repositories
 
 
@@ -129,12 +130,12 @@ def column_of(name: str, hint: Any, table: str) -> Column:
     if not required:
         (hint,) = get_args(hint)
     members = set(get_args(hint)) if get_origin(hint) in (Union, types.UnionType) else {hint}
+    if members == {JsonValue}:
+        return Column(name, "json", True, required)
     nullable = types.NoneType in members
     members -= {types.NoneType}
     choices = tuple(value for member in members for value in get_args(member))
     kind: Kind
-    if any(get_origin(member) is dict for member in members):
-        return Column(name, "json", True, required)
     if any(get_origin(member) is Literal for member in members):
         return Column(name, "choice", nullable, required, choices)
     if datetime in members:

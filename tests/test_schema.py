@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Table, UniqueConstraint
 
 from cw_store import ChangeSetEntry, NewChangeSetEntry, PhaseDependency, TaskDependency
+from cw_store.repos.json_value import JsonValue
 from cw_store.schema import metadata
 from cw_store.types import Encrypted, Flag, Id, Json, OneOf, PlainText, UtcDateTime, WholeNumber
 from every_port import PORTS, Column, Kind, Port, columns_of
@@ -54,7 +55,9 @@ def test_a_record_has_the_columns_of_its_table_in_their_order(name: str) -> None
 @by_name
 def test_a_field_may_be_none_where_its_column_may_be_null(name: str) -> None:
     hints = get_type_hints(RECORDS[name])
-    optional = {field for field, hint in hints.items() if type(None) in get_args(hint)}
+    optional = {
+        field for field, hint in hints.items() if type(None) in get_args(hint) or hint is JsonValue
+    }
     nullable = {column.name for column in metadata.tables[name].columns if column.nullable}
     assert optional == nullable | {*JOINED.get(name, [])}
 

@@ -770,3 +770,12 @@ async def test_no_error_of_the_database_reaches_the_application_bare(store: Stor
     assert type(caught.value).__module__ == "cw_store.errors"
     assert caught.value.__cause__ is not None
     assert not isinstance(caught.value.__cause__, StoreError)
+
+
+@pytest.mark.parametrize("repository", PROTOCOLS)
+async def test_help_shows_the_words_of_the_port(repository: str, store: Store) -> None:
+    port = PROTOCOLS[repository]
+    for name, promised in vars(port).items():
+        if not name.startswith("_"):
+            offered = getattr(getattr(store, repository), name)
+            assert inspect.getdoc(offered) == inspect.getdoc(promised) is not None, name

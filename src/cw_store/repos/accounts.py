@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NotRequired, Protocol, TypedDict, Unpack
+from typing import NotRequired, Protocol, Unpack
+
+from typing_extensions import TypedDict
 
 
 @dataclass(frozen=True, slots=True)

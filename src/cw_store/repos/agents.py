@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NotRequired, Protocol, TypedDict, Unpack
+from typing import Literal, NotRequired, Protocol, Unpack
+
+from typing_extensions import TypedDict
 
 from cw_store.repos.json_value import JsonValue
 

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NotRequired, Protocol, TypedDict, Unpack
+from typing import Literal, NotRequired, Protocol, Unpack
+
+from typing_extensions import TypedDict
 
 ErrandStatus = Literal["active", "pending_review", "conflict", "merged", "abandoned"]
 

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NotRequired, Protocol, TypedDict, Unpack
+from typing import NotRequired, Protocol, Unpack
+
+from typing_extensions import TypedDict
 
 
 @dataclass(frozen=True, slots=True)

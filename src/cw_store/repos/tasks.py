@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NotRequired, Protocol, TypedDict, Unpack
+from typing import Literal, NotRequired, Protocol, Unpack
+
+from typing_extensions import TypedDict
 
 TaskType = Literal["auto"]
 TaskCategory = Literal[

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from cw_store.credentials import SEALED
-from cw_store.repos.accounts import Account, AccountChanges, NewAccount
+from cw_store.repos.accounts import Account, AccountChanges, AccountRepository, NewAccount
 from cw_store.repos.sql.door import NEW_VALUE, Door, Query
 from cw_store.repos.sql.expressions import PRESENT, Later, MicrosecondAfter
 from cw_store.repos.sql.listings import Listing, oldest_first
@@ -147,8 +147,8 @@ async def reseal(door: Door, after: str, limit: int) -> list[str]:
     return [account.id for account in found]
 
 
-class Accounts:
-    """The `AccountRepository` over a door."""
+class Accounts(AccountRepository):
+    """The repository over a door."""
 
     __slots__ = ("_door",)
 

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select
 # Compiles for SQLite as well, where ON CONFLICT is written the same.
 from sqlalchemy.dialects.postgresql import insert
 
-from cw_store.repos.agents import Agent, AgentChanges, AgentStatus, NewAgent
+from cw_store.repos.agents import Agent, AgentChanges, AgentRepository, AgentStatus, NewAgent
 from cw_store.repos.sql.agent_names import names
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import Listing, newest_first, oldest_first
@@ -54,8 +54,8 @@ BY_STATUS = Query(
 )
 
 
-class Agents:
-    """The `AgentRepository` over a door."""
+class Agents(AgentRepository):
+    """The repository over a door."""
 
     __slots__ = ("_door",)
 

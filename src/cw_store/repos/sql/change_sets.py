@@ -12,6 +12,7 @@ from cw_store.repos.change_sets import (
     ChangeSet,
     ChangeSetChanges,
     ChangeSetEntry,
+    ChangeSetRepository,
     NewChangeSet,
     NewChangeSetEntry,
 )
@@ -55,8 +56,8 @@ REVERT_APPLIED = ROWS.returning(
 )
 
 
-class ChangeSets:
-    """The `ChangeSetRepository` over a door."""
+class ChangeSets(ChangeSetRepository):
+    """The repository over a door."""
 
     __slots__ = ("_door",)
 

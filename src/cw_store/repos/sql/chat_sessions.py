@@ -10,6 +10,7 @@ from cw_store.repos.chat_sessions import (
     ChatMessage,
     ChatSession,
     ChatSessionChanges,
+    ChatSessionRepository,
     ChatTargetType,
     NewChatMessage,
     NewChatSession,
@@ -54,8 +55,8 @@ MESSAGES_OF_SESSION = Query(
 )
 
 
-class ChatSessions:
-    """The `ChatSessionRepository` over a door."""
+class ChatSessions(ChatSessionRepository):
+    """The repository over a door."""
 
     __slots__ = ("_door",)
 

@@ -7,7 +7,12 @@ from typing import Unpack
 from sqlalchemy import bindparam, select
 
 from cw_store.errors import StaleStateError
-from cw_store.repos.conversations import Conversation, ConversationChanges, NewConversation
+from cw_store.repos.conversations import (
+    Conversation,
+    ConversationChanges,
+    ConversationRepository,
+    NewConversation,
+)
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import oldest_first
 from cw_store.repos.sql.rows import Rows, refuse_none
@@ -41,8 +46,8 @@ ANSWER_PENDING = ROWS.returning(
 )
 
 
-class Conversations:
-    """The `ConversationRepository` over a door."""
+class Conversations(ConversationRepository):
+    """The repository over a door."""
 
     __slots__ = ("_door",)
 

@@ -6,7 +6,7 @@ from typing import Unpack
 
 from sqlalchemy import bindparam, literal_column, select
 
-from cw_store.repos.errands import Errand, ErrandChanges, ErrandStatus, NewErrand
+from cw_store.repos.errands import Errand, ErrandChanges, ErrandRepository, ErrandStatus, NewErrand
 from cw_store.repos.sql.door import Door
 from cw_store.repos.sql.listings import Listing
 from cw_store.repos.sql.rows import Rows
@@ -37,8 +37,8 @@ LISTINGS = {
 }
 
 
-class Errands:
-    """The `ErrandRepository` over a door."""
+class Errands(ErrandRepository):
+    """The repository over a door."""
 
     __slots__ = ("_door",)
 

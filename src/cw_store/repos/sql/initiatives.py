@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, select
 from cw_store.repos.initiatives import (
     Initiative,
     InitiativeChanges,
+    InitiativeRepository,
     InitiativeStatus,
     NewInitiative,
 )
@@ -30,8 +31,8 @@ BY_STATUS = Query(
 )
 
 
-class Initiatives:
-    """The `InitiativeRepository` over a door."""
+class Initiatives(InitiativeRepository):
+    """The repository over a door."""
 
     __slots__ = ("_door",)
 

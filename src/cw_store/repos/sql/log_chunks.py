@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from sqlalchemy import bindparam, delete, func, select, tuple_
 
-from cw_store.repos.log_chunks import LogChunk, NewLogChunk
+from cw_store.repos.log_chunks import LogChunk, LogChunkRepository, NewLogChunk
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import Listing, limited, oldest_first
 from cw_store.repos.sql.rows import Rows
@@ -57,8 +57,8 @@ HIGHEST_SESSION_NUMBER = Query(
 DELETE_OF_AGENT = Query(int, delete(agent_log_chunks).where(of_agent), agent_log_chunks)
 
 
-class LogChunks:
-    """The `LogChunkRepository` over a door."""
+class LogChunks(LogChunkRepository):
+    """The repository over a door."""
 
     __slots__ = ("_door",)
 

@@ -7,7 +7,13 @@ from typing import Unpack
 
 from sqlalchemy import bindparam, select, text
 
-from cw_store.repos.messages import Message, MessageChanges, NewMessage, ParticipantType
+from cw_store.repos.messages import (
+    Message,
+    MessageChanges,
+    MessageRepository,
+    NewMessage,
+    ParticipantType,
+)
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.expressions import exactly
 from cw_store.repos.sql.listings import oldest_first
@@ -68,8 +74,8 @@ REPLIES = Query(
 )
 
 
-class Messages:
-    """The `MessageRepository` over a door."""
+class Messages(MessageRepository):
+    """The repository over a door."""
 
     __slots__ = ("_door",)
 

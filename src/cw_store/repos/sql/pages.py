@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from cw_store.errors import NotFoundError
-from cw_store.repos.pages import NewPage, Page, PageChanges
+from cw_store.repos.pages import NewPage, Page, PageChanges, PageRepository
 from cw_store.repos.sql.ancestry import Ancestry
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.ids import new_id
@@ -72,8 +72,8 @@ INITIATIVE_ID = Query(
 )
 
 
-class Pages:
-    """The `PageRepository` over a door."""
+class Pages(PageRepository):
+    """The repository over a door."""
 
     __slots__ = ("_door",)
 

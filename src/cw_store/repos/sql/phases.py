@@ -6,7 +6,14 @@ from typing import Unpack
 
 from sqlalchemy import bindparam, select
 
-from cw_store.repos.phases import NewPhase, Phase, PhaseChanges, PhaseDependency, PhaseStatus
+from cw_store.repos.phases import (
+    NewPhase,
+    Phase,
+    PhaseChanges,
+    PhaseDependency,
+    PhaseRepository,
+    PhaseStatus,
+)
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.edges import Edges
 from cw_store.repos.sql.listings import oldest_first
@@ -32,8 +39,8 @@ BY_STATUS = Query(
 )
 
 
-class Phases:
-    """The `PhaseRepository` over a door."""
+class Phases(PhaseRepository):
+    """The repository over a door."""
 
     __slots__ = ("_door",)
 

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from cw_store.errors import BrokenReferenceError, NotFoundError
-from cw_store.repos.projects import NewProject, Project, ProjectChanges
+from cw_store.repos.projects import NewProject, Project, ProjectChanges, ProjectRepository
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import Listing, oldest_first
 from cw_store.repos.sql.rows import Rows, refuse_none
@@ -62,8 +62,8 @@ INITIATIVE_ID = Query(
 )
 
 
-class Projects:
-    """The `ProjectRepository` over a door."""
+class Projects(ProjectRepository):
+    """The repository over a door."""
 
     __slots__ = ("_door",)
 

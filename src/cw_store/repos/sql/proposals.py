@@ -8,7 +8,13 @@ from typing import Unpack
 
 from sqlalchemy import bindparam, func, select
 
-from cw_store.repos.proposals import NewProposal, Proposal, ProposalChanges, ProposalStatus
+from cw_store.repos.proposals import (
+    NewProposal,
+    Proposal,
+    ProposalChanges,
+    ProposalRepository,
+    ProposalStatus,
+)
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import oldest_first
 from cw_store.repos.sql.rows import Rows
@@ -42,8 +48,8 @@ def _update_of_agent(columns: tuple[str, ...]) -> Query[int]:
     return Query(int, ROWS.setting(columns).where(of_agent), proposals)
 
 
-class Proposals:
-    """The `ProposalRepository` over a door."""
+class Proposals(ProposalRepository):
+    """The repository over a door."""
 
     __slots__ = ("_door",)
 

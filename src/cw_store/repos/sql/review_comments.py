@@ -6,7 +6,12 @@ from typing import Unpack
 
 from sqlalchemy import bindparam, select
 
-from cw_store.repos.review_comments import NewReviewComment, ReviewComment, ReviewCommentChanges
+from cw_store.repos.review_comments import (
+    NewReviewComment,
+    ReviewComment,
+    ReviewCommentChanges,
+    ReviewCommentRepository,
+)
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import oldest_first
 from cw_store.repos.sql.rows import Rows
@@ -23,8 +28,8 @@ OF_PHASE = Query(
 )
 
 
-class ReviewComments:
-    """The `ReviewCommentRepository` over a door."""
+class ReviewComments(ReviewCommentRepository):
+    """The repository over a door."""
 
     __slots__ = ("_door",)
 

@@ -25,7 +25,14 @@ from cw_store.repos.sql.door import NEW_VALUE, Door, Query
 from cw_store.repos.sql.edges import Edges
 from cw_store.repos.sql.listings import oldest_first
 from cw_store.repos.sql.rows import Rows
-from cw_store.repos.tasks import NewTask, Task, TaskChanges, TaskDependency, TaskStatus
+from cw_store.repos.tasks import (
+    NewTask,
+    Task,
+    TaskChanges,
+    TaskDependency,
+    TaskRepository,
+    TaskStatus,
+)
 from cw_store.schema import phases, task_dependencies, tasks
 
 ROWS = Rows(tasks, Task, NewTask, TaskChanges)
@@ -147,8 +154,8 @@ def _move_if_it_fits(columns: tuple[str, ...]) -> Query[Task]:
     )
 
 
-class Tasks:
-    """The `TaskRepository` over a door."""
+class Tasks(TaskRepository):
+    """The repository over a door."""
 
     __slots__ = ("_door",)
 
