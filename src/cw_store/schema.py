@@ -65,6 +65,11 @@ metadata = MetaData(
 )
 
 
+def record_columns(table: Table) -> list[Column[Any]]:
+    """Return the columns that are fields of the table's record, in the record's order."""
+    return list(table.columns)
+
+
 def _id() -> Column[str]:
     return Column("id", Id, primary_key=True)
 

@@ -28,11 +28,11 @@ from cw_store.types import PlainText, WholeNumber
 
 ROWS = Rows(accounts, Account, NewAccount, AccountChanges)
 
-ALL = Listing(Account, select(accounts), accounts)
+ALL = Listing(Account, select(*ROWS.columns), accounts)
 
 BY_EMAIL = Query(
     Account,
-    select(accounts)
+    select(*ROWS.columns)
     .where(accounts.c.email == bindparam("email"))
     .order_by(*oldest_first(accounts)),
     accounts,
@@ -40,7 +40,7 @@ BY_EMAIL = Query(
 
 BY_PROVIDER = Query(
     Account,
-    select(accounts)
+    select(*ROWS.columns)
     .where(accounts.c.provider == bindparam("provider"))
     .order_by(*oldest_first(accounts)),
     accounts,
@@ -73,7 +73,7 @@ claim = (
         last_used_at=Later(stamp, func.coalesce(MicrosecondAfter(last_use), stamp)),
         updated_at=stamp,
     )
-    .returning(*accounts.columns)
+    .returning(*ROWS.columns)
 )
 
 # Compare-and-set: on PostgreSQL one who waited for the same account finds it changed, and takes
@@ -113,7 +113,7 @@ CLEAR_EXPIRED_EXHAUSTION = Query(
 # Nobody changes the rows between the look and the update; SQLite has one writer anyway.
 LOCKED_SECRETS = Query(
     Account,
-    select(accounts)
+    select(*ROWS.columns)
     .where(
         accounts.c.id > bindparam("after", type_=PlainText()),
         accounts.c.credentials.is_not(None) | accounts.c.config_json.is_not(None),

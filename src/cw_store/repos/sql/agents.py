@@ -21,17 +21,20 @@ ROWS = Rows(agents, Agent, NewAgent, AgentChanges)
 
 INSERT_IF_NAME_IS_FREE = Query(
     Agent,
-    insert(agents).on_conflict_do_nothing(index_elements=["name"]).returning(*agents.columns),
+    insert(agents)
+    .values(ROWS.new_row)
+    .on_conflict_do_nothing(index_elements=["name"])
+    .returning(*ROWS.columns),
     agents,
 )
 
-ALL = Listing(Agent, select(agents), agents)
+ALL = Listing(Agent, select(*ROWS.columns), agents)
 
-BY_NAME = Query(Agent, select(agents).where(agents.c.name == bindparam("name")), agents)
+BY_NAME = Query(Agent, select(*ROWS.columns).where(agents.c.name == bindparam("name")), agents)
 
 NEWEST_OF_TASK = Query(
     Agent,
-    select(agents)
+    select(*ROWS.columns)
     .where(agents.c.task_id == bindparam("task_id"))
     .order_by(*newest_first(agents))
     .limit(1),
@@ -40,7 +43,7 @@ NEWEST_OF_TASK = Query(
 
 NEWEST_OF_SESSION = Query(
     Agent,
-    select(agents)
+    select(*ROWS.columns)
     .where(agents.c.session_id == bindparam("session_id"))
     .order_by(*newest_first(agents))
     .limit(1),
@@ -49,7 +52,9 @@ NEWEST_OF_SESSION = Query(
 
 BY_STATUS = Query(
     Agent,
-    select(agents).where(agents.c.status == bindparam("status")).order_by(*oldest_first(agents)),
+    select(*ROWS.columns)
+    .where(agents.c.status == bindparam("status"))
+    .order_by(*oldest_first(agents)),
     agents,
 )
 

@@ -27,7 +27,7 @@ ENTRIES = Rows(change_set_entries, ChangeSetEntry, NewChangeSetEntry)
 
 OF_INITIATIVE = Query(
     ChangeSet,
-    select(change_sets)
+    select(*ROWS.columns)
     .where(change_sets.c.initiative_id == bindparam("initiative_id"))
     .order_by(*oldest_first(change_sets)),
     change_sets,
@@ -35,7 +35,7 @@ OF_INITIATIVE = Query(
 
 OF_AGENT = Query(
     ChangeSet,
-    select(change_sets)
+    select(*ROWS.columns)
     .where(change_sets.c.agent_id == bindparam("agent_id"))
     .order_by(*oldest_first(change_sets)),
     change_sets,
@@ -43,7 +43,7 @@ OF_AGENT = Query(
 
 ENTRIES_OF = Query(
     ChangeSetEntry,
-    select(change_set_entries)
+    select(*ENTRIES.columns)
     .where(change_set_entries.c.change_set_id == bindparam("change_set_id"))
     .order_by(change_set_entries.c.sort_order, *oldest_first(change_set_entries)),
     change_set_entries,

@@ -25,7 +25,7 @@ SESSIONS = Rows(chat_sessions, ChatSession, NewChatSession, ChatSessionChanges)
 MESSAGES = Rows(chat_messages, ChatMessage, NewChatMessage)
 
 NEWEST_ACTIVE = (
-    select(chat_sessions)
+    select(*SESSIONS.columns)
     .where(chat_sessions.c.status == "active")
     .order_by(*newest_first(chat_sessions))
     .limit(1)
@@ -48,7 +48,7 @@ ACTIVE_OF_AGENT = Query(
 
 MESSAGES_OF_SESSION = Query(
     ChatMessage,
-    select(chat_messages)
+    select(*MESSAGES.columns)
     .where(chat_messages.c.chat_session_id == bindparam("chat_session_id"))
     .order_by(*oldest_first(chat_messages)),
     chat_messages,

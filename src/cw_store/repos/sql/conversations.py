@@ -22,7 +22,7 @@ ROWS = Rows(conversations, Conversation, NewConversation, ConversationChanges)
 
 PENDING_FOR_AGENT = Query(
     Conversation,
-    select(conversations)
+    select(*ROWS.columns)
     .where(
         conversations.c.to_agent_id == bindparam("to_agent_id"),
         conversations.c.status == "pending",
@@ -33,7 +33,7 @@ PENDING_FOR_AGENT = Query(
 
 FROM_AGENT = Query(
     Conversation,
-    select(conversations)
+    select(*ROWS.columns)
     .where(conversations.c.from_agent_id == bindparam("from_agent_id"))
     .order_by(*oldest_first(conversations)),
     conversations,

@@ -21,6 +21,7 @@ from sqlalchemy.sql import Delete, Insert, Select, Update
 
 from cw_store.errors import InvalidValueError
 from cw_store.repos.sql.written import Processor, write_binder, write_blank
+from cw_store.schema import record_columns
 from cw_store.types import Encrypted, Refused
 
 R = TypeVar("R")
@@ -80,7 +81,7 @@ class Query(Generic[R]):
             else:
                 constants[name] = process(bind.value)
         # An INSERT that returns nothing is given its rows back by `Door.insert_all`.
-        returned = list(self.statement.exported_columns) or list(self.table.columns)
+        returned = list(self.statement.exported_columns) or record_columns(self.table)
         processors = tuple(
             column.type.dialect_impl(dialect).result_processor(dialect, None) for column in returned
         )

@@ -54,7 +54,7 @@ class Edges(Generic[E, R]):
         )
         self._dependencies = Query(
             rows.record,
-            select(owners)
+            select(*rows.columns)
             .join(table, dependency == owners.c.id)
             .where(dependent == one)
             .order_by(*oldest_first(owners)),
@@ -62,7 +62,7 @@ class Edges(Generic[E, R]):
         )
         self._dependents = Query(
             rows.record,
-            select(owners)
+            select(*rows.columns)
             .join(table, dependent == owners.c.id)
             .where(dependency == other)
             .order_by(*oldest_first(owners)),

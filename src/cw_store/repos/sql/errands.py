@@ -10,7 +10,7 @@ from cw_store.repos.errands import Errand, ErrandChanges, ErrandRepository, Erra
 from cw_store.repos.sql.door import Door
 from cw_store.repos.sql.listings import Listing
 from cw_store.repos.sql.rows import Rows
-from cw_store.schema import agents, errands
+from cw_store.schema import agents, errands, record_columns
 
 # A subquery and not a join, because RETURNING takes it too; written out, because there
 # SQLAlchemy would not refer it to the row that is returned.
@@ -18,7 +18,7 @@ agent_alias = literal_column(
     "(SELECT agents.name FROM agents WHERE agents.id = errands.agent_id)", agents.c.name.type
 ).label("agent_alias")
 
-COLUMNS = (*errands.columns, agent_alias)
+COLUMNS = (*record_columns(errands), agent_alias)
 
 ROWS = Rows(errands, Errand, NewErrand, ErrandChanges, COLUMNS)
 
@@ -27,7 +27,7 @@ of_project = errands.c.project_id == bindparam("project_id")
 in_status = errands.c.status == bindparam("status")
 
 LISTINGS = {
-    filtered_by: Listing(Errand, select(*COLUMNS).where(*conditions), errands, newest=True)
+    filtered_by: Listing(Errand, select(*ROWS.columns).where(*conditions), errands, newest=True)
     for filtered_by, conditions in {
         frozenset[str](): (),
         frozenset(("project_id",)): (of_project,),

@@ -20,11 +20,11 @@ from cw_store.schema import initiatives
 
 ROWS = Rows(initiatives, Initiative, NewInitiative, InitiativeChanges)
 
-ALL = Listing(Initiative, select(initiatives), initiatives)
+ALL = Listing(Initiative, select(*ROWS.columns), initiatives)
 
 BY_STATUS = Query(
     Initiative,
-    select(initiatives)
+    select(*ROWS.columns)
     .where(initiatives.c.status == bindparam("status"))
     .order_by(*oldest_first(initiatives)),
     initiatives,

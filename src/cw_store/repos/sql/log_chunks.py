@@ -22,7 +22,7 @@ of_agent = agent_log_chunks.c.agent_id == bindparam("agent_id")
 
 of_session = agent_log_chunks.c.session_number == bindparam("session_number")
 
-FROM_AGENT = select(agent_log_chunks).where(of_agent)
+FROM_AGENT = select(*ROWS.columns).where(of_agent)
 
 FROM_SESSION = FROM_AGENT.where(of_session)
 

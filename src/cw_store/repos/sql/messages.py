@@ -22,7 +22,7 @@ from cw_store.schema import messages
 
 ROWS = Rows(messages, Message, NewMessage, MessageChanges)
 
-OLDEST_FIRST = select(messages).order_by(*oldest_first(messages))
+OLDEST_FIRST = select(*ROWS.columns).order_by(*oldest_first(messages))
 
 FROM_TYPE = Query(
     Message, OLDEST_FIRST.where(messages.c.sender_type == bindparam("sender_type")), messages

@@ -24,7 +24,7 @@ TREE = Ancestry(pages, pages.c.parent_page_id)
 
 OF_INITIATIVE = Query(
     Page,
-    select(pages)
+    select(*ROWS.columns)
     .where(pages.c.initiative_id == bindparam("initiative_id"))
     .order_by(*oldest_first(pages)),
     pages,
@@ -32,7 +32,7 @@ OF_INITIATIVE = Query(
 
 OF_PARENT = Query(
     Page,
-    select(pages)
+    select(*ROWS.columns)
     .where(pages.c.parent_page_id == bindparam("parent_page_id"))
     .order_by(pages.c.sort_order, *oldest_first(pages)),
     pages,
@@ -40,7 +40,7 @@ OF_PARENT = Query(
 
 ROOT = Query(
     Page,
-    select(pages).where(
+    select(*ROWS.columns).where(
         pages.c.initiative_id == bindparam("initiative_id"), pages.c.parent_page_id.is_(None)
     ),
     pages,
@@ -63,7 +63,7 @@ NEW_ROOT_IF_THERE_IS_NONE = Query(
     .on_conflict_do_nothing(
         index_elements=[pages.c.initiative_id], index_where=text("parent_page_id IS NULL")
     )
-    .returning(*pages.columns),
+    .returning(*ROWS.columns),
     pages,
 )
 

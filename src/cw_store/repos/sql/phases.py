@@ -26,7 +26,7 @@ EDGES = Edges(phase_dependencies, PhaseDependency, ROWS)
 
 OF_INITIATIVE = Query(
     Phase,
-    select(phases)
+    select(*ROWS.columns)
     .where(phases.c.initiative_id == bindparam("initiative_id"))
     .order_by(*oldest_first(phases)),
     phases,
@@ -34,7 +34,9 @@ OF_INITIATIVE = Query(
 
 BY_STATUS = Query(
     Phase,
-    select(phases).where(phases.c.status == bindparam("status")).order_by(*oldest_first(phases)),
+    select(*ROWS.columns)
+    .where(phases.c.status == bindparam("status"))
+    .order_by(*oldest_first(phases)),
     phases,
 )
 

@@ -19,13 +19,15 @@ from cw_store.schema import initiative_projects, initiatives, projects
 
 ROWS = Rows(projects, Project, NewProject, ProjectChanges)
 
-ALL = Listing(Project, select(projects), projects)
+ALL = Listing(Project, select(*ROWS.columns), projects)
 
-BY_NAME = Query(Project, select(projects).where(projects.c.name == bindparam("name")), projects)
+BY_NAME = Query(
+    Project, select(*ROWS.columns).where(projects.c.name == bindparam("name")), projects
+)
 
 OF_INITIATIVE = Query(
     Project,
-    select(projects)
+    select(*ROWS.columns)
     .join(initiative_projects, initiative_projects.c.project_id == projects.c.id)
     .where(initiative_projects.c.initiative_id == bindparam("initiative_id"))
     .order_by(*oldest_first(projects)),

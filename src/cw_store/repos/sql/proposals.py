@@ -22,7 +22,7 @@ from cw_store.schema import proposals
 
 ROWS = Rows(proposals, Proposal, NewProposal, ProposalChanges)
 
-OLDEST_FIRST = select(proposals).order_by(*oldest_first(proposals))
+OLDEST_FIRST = select(*ROWS.columns).order_by(*oldest_first(proposals))
 
 of_agent = proposals.c.agent_id == bindparam("agent_id")
 

@@ -21,7 +21,7 @@ ROWS = Rows(review_comments, ReviewComment, NewReviewComment, ReviewCommentChang
 
 OF_PHASE = Query(
     ReviewComment,
-    select(review_comments)
+    select(*ROWS.columns)
     .where(review_comments.c.phase_id == bindparam("phase_id"))
     .order_by(*oldest_first(review_comments)),
     review_comments,

@@ -12,6 +12,7 @@ from sqlalchemy.sql import Update
 from cw_store.errors import InvalidValueError, NotFoundError
 from cw_store.repos.sql.door import NEW_VALUE, NONE_REFUSED, Door, Query
 from cw_store.repos.sql.ids import new_id
+from cw_store.schema import record_columns
 
 R = TypeVar("R")
 
@@ -21,6 +22,9 @@ class Rows(Generic[R]):
 
     `new` and `changes` are the TypedDicts of the port: their keys are what may be passed.
     `columns` fill the record, where that is more than the table's own columns.
+
+    `columns` are what every query for records selects or returns, and `new_row` are the
+    parameters of an INSERT of one.
     """
 
     def __init__(
@@ -33,7 +37,11 @@ class Rows(Generic[R]):
     ) -> None:
         self.table = table
         self.record = record
-        self._columns: Sequence[ColumnElement[Any]] = columns or list(table.columns)
+        self.columns: Sequence[ColumnElement[Any]] = columns or record_columns(table)
+        self.new_row = {
+            column.name: bindparam(column.name, type_=column.type)
+            for column in record_columns(table)
+        }
         self._required: frozenset[str] = new.__required_keys__
         self._allowed: frozenset[str] = self._required | new.__optional_keys__
         self._changeable: frozenset[str] = (
@@ -41,15 +49,12 @@ class Rows(Generic[R]):
         )
         self._fitting: set[frozenset[str]] = set()  # keys that were found to be right
         self._stamped = [c.name for c in table.columns if c.name in ("created_at", "updated_at")]
-        self._insert = Query(record, insert(table), table)
+        new = insert(table).values(self.new_row)
+        self._insert = Query(record, new, table)
         self._insert_and_return = (
-            None
-            if columns is None
-            else Query(record, insert(table).returning(*self._columns), table)
+            None if columns is None else Query(record, new.returning(*self.columns), table)
         )
-        self._get = Query(
-            record, select(*self._columns).where(table.c.id == bindparam("id")), table
-        )
+        self._get = Query(record, select(*self.columns).where(table.c.id == bindparam("id")), table)
         self._delete = Query(record, delete(table).where(table.c.id == bindparam("id")), table)
         self._patches: dict[tuple[str, ...], Query[R]] = {}
 
@@ -140,7 +145,7 @@ class Rows(Generic[R]):
 
     def returning(self, statement: Update) -> Query[R]:
         """Return the UPDATE as a query for the records it changed."""
-        return Query(self.record, statement.returning(*self._columns), self.table)
+        return Query(self.record, statement.returning(*self.columns), self.table)
 
     def new_values(self, door: Door, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters that `setting` takes for these changes."""

@@ -48,25 +48,31 @@ PLACE = frozenset(("phase_id", "initiative_id"))
 
 OF_PHASE = Query(
     Task,
-    select(tasks).where(tasks.c.phase_id == bindparam("phase_id")).order_by(*IN_ORDER),
+    select(*ROWS.columns).where(tasks.c.phase_id == bindparam("phase_id")).order_by(*IN_ORDER),
     tasks,
 )
 
 OF_INITIATIVE = Query(
     Task,
-    select(tasks).where(tasks.c.initiative_id == bindparam("initiative_id")).order_by(*IN_ORDER),
+    select(*ROWS.columns)
+    .where(tasks.c.initiative_id == bindparam("initiative_id"))
+    .order_by(*IN_ORDER),
     tasks,
 )
 
 OF_PARENT = Query(
     Task,
-    select(tasks).where(tasks.c.parent_task_id == bindparam("parent_task_id")).order_by(*IN_ORDER),
+    select(*ROWS.columns)
+    .where(tasks.c.parent_task_id == bindparam("parent_task_id"))
+    .order_by(*IN_ORDER),
     tasks,
 )
 
 BY_STATUS = Query(
     Task,
-    select(tasks).where(tasks.c.status == bindparam("status")).order_by(*oldest_first(tasks)),
+    select(*ROWS.columns)
+    .where(tasks.c.status == bindparam("status"))
+    .order_by(*oldest_first(tasks)),
     tasks,
 )
 
@@ -96,11 +102,7 @@ def _fits(phase_id: ColumnElement[Any], initiative_id: ColumnElement[Any]) -> Co
     return ~exists(other)
 
 
-def _parameter(column: Column[Any], prefix: str = "") -> ColumnElement[Any]:
-    return bindparam(prefix + column.name, type_=column.type)
-
-
-whole_row = {column.name: _parameter(column) for column in tasks.columns}
+whole_row = ROWS.new_row
 
 INSERT_IF_IT_FITS = Query(
     Task,
@@ -133,7 +135,7 @@ INSERT_INTO_INITIATIVE_OF_PHASE = Query(
     Task,
     insert(tasks)
     .values({**whole_row, "initiative_id": _initiative_of(whole_row["phase_id"])})
-    .returning(*tasks.columns),
+    .returning(*ROWS.columns),
     tasks,
 )
 
@@ -143,7 +145,9 @@ def _move_if_it_fits(columns: tuple[str, ...]) -> Query[Task]:
     """Update these columns, unless phase and initiative would then not agree."""
 
     def afterwards(column: Column[Any]) -> ColumnElement[Any]:
-        return _parameter(column, NEW_VALUE) if column.name in columns else column
+        if column.name not in columns:
+            return column
+        return bindparam(NEW_VALUE + column.name, type_=column.type)
 
     phase_id, initiative_id = afterwards(tasks.c.phase_id), afterwards(tasks.c.initiative_id)
     taken = func.coalesce(initiative_id, _initiative_of(phase_id))
