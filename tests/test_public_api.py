@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -80,20 +81,24 @@ def test_public_classes_and_functions_have_a_docstring() -> None:
             assert value.__doc__, name
 
 
-IMPORTED = """
+LOADED = """
 import json, sys
 before = set(sys.modules)
 import cw_store
-print(json.dumps(sorted({name.partition(".")[0] for name in set(sys.modules) - before})))
+imported = set(sys.modules) - before
+cw_store.Store
+used = set(sys.modules) - before
+print(json.dumps([sorted({name.partition(".")[0] for name in each}) for each in (imported, used)]))
 """
 
 
-def test_importing_it_imports_only_what_every_store_needs(tmp_path: Path) -> None:
-    done = run_program(IMPORTED, cwd=tmp_path)
+def test_importing_it_loads_nothing_until_something_of_it_is_used(tmp_path: Path) -> None:
+    done = run_program(LOADED, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    imported = set(json.loads(done.stdout))
-    assert {"cw_store", "sqlalchemy", "aiosqlite", "nanoid"} <= imported
-    assert not imported & {
+    imported, used = json.loads(done.stdout)
+    assert imported == ["cw_store"]
+    assert {"cw_store", "sqlalchemy", "aiosqlite", "nanoid"} <= set(used)
+    assert not set(used) & {
         "alembic",
         "asyncpg",
         "mako",
@@ -104,6 +109,28 @@ def test_importing_it_imports_only_what_every_store_needs(tmp_path: Path) -> Non
         "psycopg",
         "unittest",
     }
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "import cw_store; cw_store.Store",
+        "from cw_store import Store, Task, NotFoundError",
+        "from cw_store import *; Store",
+        "import cw_store; cw_store.errors.NotFoundError",
+        "import cw_store; assert 'Store' in dir(cw_store) and 'Store' in cw_store.__all__",
+        "import cw_store, pydoc as p; assert 'class Task(' in p.plaintext.document(cw_store)",
+        "import cw_store, pickle as p; assert p.loads(p.dumps(cw_store.Task)) is cw_store.Task",
+        "import cw_store; assert not hasattr(cw_store, 'nothing_of_this_name')",
+    ],
+)
+def test_nobody_sees_that_it_is_loaded_late(use: str, tmp_path: Path) -> None:
+    done = run_program(use, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_package_and_its_metadata_agree_on_the_version() -> None:
+    assert cw_store.__version__ == version("cw-store")
 
 
 def test_a_current_database_is_opened_without_alembic(migrated_file: Path, tmp_path: Path) -> None:
