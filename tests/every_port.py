@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from enum import IntEnum
 from functools import cached_property
-from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NotRequired, Union, cast, get_args, get_origin, get_type_hints
 
 from builders import (
     Repos,
@@ -443,6 +444,70 @@ def sample(column: Column) -> Any:
         case "json":
             empty: list[Any] = []
             return {"type": "doc", "content": [{"n": -(2**63), "ok": True, "no": None}, 1.5, empty]}
+
+
+class Text(str):
+    """Text that is shown as something else, as a member of an enumeration is."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "shown"
+
+    def __format__(self, _specification: str) -> str:
+        return "formatted"
+
+    def __hash__(self) -> int:
+        return 0
+
+
+class Number(IntEnum):
+    """A number that is shown as a name."""
+
+    SECOND = 2
+
+
+class Float(float):
+    """A number of another class, as numpy has them."""
+
+
+class Items(list[Any]):
+    """A list of another class."""
+
+
+class Entries(dict[str, Any]):
+    """An object of another class."""
+
+
+class Moment(datetime):
+    """A moment of another class, as some libraries have them."""
+
+
+def disguised(column: Column) -> Any:
+    """Return a valid value of a subclass, which is read back as a plain one."""
+    value = sample(column)
+    match column.kind:
+        case "id" | "text" | "choice":
+            return Text(value)
+        case "integer":
+            return Number.SECOND
+        case "flag":
+            return value
+        case "moment":
+            return Moment(2026, 3, 29, 3, 59, 59, 9, timezone(timedelta(hours=2)), fold=1)
+        case "json":
+            inner: list[Any] = [Items([Number.SECOND, Text("text"), Float(-0.0), 1e16, True, None])]
+            return Entries({Text("items"): inner, "order": Number.SECOND})
+
+
+def parts(value: Any) -> Any:
+    """Return all that a comparison leaves out: the exact types, the sign of zero, the fold."""
+    if isinstance(value, dict):
+        items = sorted(cast(dict[str, Any], value).items())
+        return type(cast(object, value)), [(type(key), key, parts(item)) for key, item in items]
+    if isinstance(value, list):
+        return type(cast(object, value)), [parts(item) for item in cast(list[Any], value)]
+    return type(value), repr(value)
 
 
 class Opaque:

@@ -4,12 +4,29 @@ from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
 import pytest
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Table, UniqueConstraint
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    Table,
+    UniqueConstraint,
+)
+from sqlalchemy.sql.schema import ColumnCollectionConstraint
 
 from cw_store import ChangeSetEntry, NewChangeSetEntry, PhaseDependency, TaskDependency
 from cw_store.repos.json_value import JsonValue
 from cw_store.schema import metadata
-from cw_store.types import Encrypted, Flag, Id, Json, OneOf, PlainText, UtcDateTime, WholeNumber
+from cw_store.types import (
+    Encrypted,
+    Flag,
+    Id,
+    IndexedText,
+    Json,
+    OneOf,
+    PlainText,
+    UtcDateTime,
+    WholeNumber,
+)
 from every_port import PORTS, Column, Kind, Port, columns_of
 
 RECORDS: dict[str, type] = {
@@ -30,6 +47,7 @@ GIVEN_BY_PARENT = {"change_set_entries": {"change_set_id"}}
 KINDS: dict[type, Kind] = {
     Id: "id",
     PlainText: "text",
+    IndexedText: "text",
     Encrypted: "text",
     OneOf: "choice",
     WholeNumber: "integer",
@@ -44,6 +62,17 @@ by_new = pytest.mark.parametrize("name", sorted(NEW))
 
 def test_there_are_exactly_the_tables_of_the_contract() -> None:
     assert sorted(metadata.tables) == sorted({*RECORDS, "initiative_projects"})
+
+
+@pytest.mark.parametrize("name", sorted(metadata.tables))
+def test_all_text_that_an_index_holds_is_limited(name: str) -> None:
+    table = metadata.tables[name]
+    keys = [key for key in table.constraints if isinstance(key, ColumnCollectionConstraint)]
+    indexes: list[Index | ColumnCollectionConstraint] = [*table.indexes]
+    indexes += [key for key in keys if not isinstance(key, CheckConstraint)]
+    for column in (column for index in indexes for column in index.columns):
+        is_text = isinstance(column.type, PlainText)
+        assert not is_text or isinstance(column.type, (IndexedText, OneOf)), str(column)
 
 
 @by_name

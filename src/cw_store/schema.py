@@ -47,6 +47,7 @@ from cw_store.types import (
     Encrypted,
     Flag,
     Id,
+    IndexedText,
     Json,
     OneOf,
     PlainText,
@@ -100,6 +101,11 @@ def _one_of(
 
 def _text(name: str, default: str | None = None) -> Column[str]:
     return Column(name, PlainText, nullable=False, default=default, server_default=default)
+
+
+def _indexed_text(name: str, default: str | None = None) -> Column[str]:
+    """Give a column that an index holds, so that its text is limited on both databases."""
+    return Column(name, IndexedText, nullable=False, default=default, server_default=default)
 
 
 def _nullable_text(name: str) -> Column[str]:
@@ -200,8 +206,8 @@ accounts = Table(
     "accounts",
     metadata,
     _id(),
-    _text("email"),
-    _text("provider", default="claude"),
+    _indexed_text("email"),
+    _indexed_text("provider", default="claude"),
     Column("config_json", Encrypted, nullable=True),
     Column("credentials", Encrypted, nullable=True),
     _flag("is_exhausted"),
@@ -218,10 +224,10 @@ agents = Table(
     "agents",
     metadata,
     _id(),
-    _text("name"),
+    _indexed_text("name"),
     _reference("task_id", "tasks.id", "SET NULL", nullable=True),
     _reference("initiative_id", "initiatives.id", "SET NULL", nullable=True),
-    _nullable_text("session_id"),
+    Column("session_id", IndexedText, nullable=True),
     _text("worktree_id"),
     _text("provider", default="claude"),
     _reference("account_id", "accounts.id", "SET NULL", nullable=True),
@@ -289,8 +295,8 @@ projects = Table(
     "projects",
     metadata,
     _id(),
-    _text("name"),
-    _text("url"),
+    _indexed_text("name"),
+    _indexed_text("url"),
     _text("default_branch", default="main"),
     _moment("last_fetched_at"),
     *_times(),

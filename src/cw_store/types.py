@@ -37,6 +37,9 @@ OUT_OF_RANGE = "is not from 0001-01-02 to 9999-12-30 in UTC"
 SEAL_MARK = "cw-store:"
 """Begins every text that is not what it was when it was stored."""
 MAX_TEXT_BYTES = 16 * 1024 * 1024
+# A row of a B-tree takes a third of a page at most, 2,704 bytes of PostgreSQL's (its documentation,
+# "B-Tree Indexes": Implementation).
+MAX_INDEXED_BYTES = 2_000
 MAX_JSON_DEPTH = 100
 INTEGER_BITS = 32
 JSON_INTEGER_BITS = 64
@@ -44,6 +47,10 @@ JSON_INTEGER_BITS = 64
 
 class Refused(ValueError):
     """A value that a column type does not take; the message is the reason."""
+
+
+class Unreadable(ValueError):
+    """A stored value that a column type cannot read; the message is the reason."""
 
 
 def _keep(text: str) -> str:
@@ -74,9 +81,10 @@ def _rules_of(dialect: Dialect) -> ValueRules:
 
 
 def check_text(value: object, max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """Return `value` when both databases can keep it as text, else raise `Refused`."""
+    """Return the text of `value` when both databases can keep it, else raise `Refused`."""
     if not isinstance(value, str):
         raise Refused(f"takes text, not {type(value).__name__}")
+    value = _plain(value)
     if "\0" in value:
         raise Refused("must not contain the character NUL")
     if value.isascii():
@@ -89,6 +97,11 @@ def check_text(value: object, max_bytes: int = MAX_TEXT_BYTES) -> str:
     if size > max_bytes:
         raise Refused(f"is {size} bytes long, more than the {max_bytes} allowed")
     return value
+
+
+def _plain(text: str) -> str:
+    """Return the text alone, of a member of an enumeration for instance, as it will be read."""
+    return text if type(text) is str else str.__str__(text)
 
 
 def check_json(value: object, max_bytes: int = MAX_TEXT_BYTES) -> str:
@@ -166,9 +179,12 @@ class PlainText(TypeDecorator[str]):
     # The types give their processors themselves: what TypeDecorator makes of
     # process_bind_param is two calls and a look-up for every value.
 
+    max_bytes = MAX_TEXT_BYTES
+    """What the type itself allows; the store may allow less."""
+
     def bind_processor(self, dialect: Dialect) -> Callable[..., str | None]:
         """Refuse what is no text that both databases can keep."""
-        max_bytes = _rules_of(dialect).max_text_bytes
+        max_bytes = min(self.max_bytes, _rules_of(dialect).max_text_bytes)
 
         def check(value: Any) -> str | None:
             # Most text is short ASCII, and len() and find() are cheap.
@@ -184,14 +200,21 @@ class PlainText(TypeDecorator[str]):
         return None
 
 
-class Id(PlainText):
+class IndexedText(PlainText):
+    """Text in a column that an index holds, which PostgreSQL's cannot for any length."""
+
+    cache_ok = True
+    max_bytes = MAX_INDEXED_BYTES
+
+
+class Id(IndexedText):
     """The id of a row: text that is not empty."""
 
     cache_ok = True
 
     def bind_processor(self, dialect: Dialect) -> Callable[..., str | None]:
         """Refuse an empty id."""
-        max_bytes = _rules_of(dialect).max_text_bytes
+        max_bytes = min(self.max_bytes, _rules_of(dialect).max_text_bytes)
 
         def check(value: Any) -> str | None:
             if type(value) is str and value.isascii() and 0 < len(value) <= max_bytes:
@@ -199,9 +222,10 @@ class Id(PlainText):
                     return value
             if value is None:
                 return None
-            if value == "":
+            text = check_text(value, max_bytes)
+            if not text:
                 raise Refused("must not be empty")
-            return check_text(value, max_bytes)
+            return text
 
         return check
 
@@ -225,11 +249,13 @@ class OneOf(PlainText):
         values = self.values
 
         def check(value: Any) -> str | None:
-            if value is None or (isinstance(value, str) and value in values):
-                return value
+            if value is None:
+                return None
             if not isinstance(value, str):
                 raise Refused(f"takes text, not {type(value).__name__}")
-            raise Refused(f"must be one of {', '.join(values)}")
+            if (text := _plain(value)) not in values:
+                raise Refused(f"must be one of {', '.join(values)}")
+            return text
 
         return check
 
@@ -248,9 +274,10 @@ class WholeNumber(TypeDecorator[int]):
                 return None
             if not isinstance(value, int) or isinstance(value, bool):
                 raise Refused(f"takes an integer, not {type(value).__name__}")
-            if not -0x80000000 <= value <= 0x7FFFFFFF:
+            number = value if type(value) is int else int.__int__(value)
+            if not -0x80000000 <= number <= 0x7FFFFFFF:
                 raise Refused(f"does not fit into {INTEGER_BITS} bits")
-            return value
+            return number
 
         return check
 
@@ -321,9 +348,17 @@ def _in_utc(value: object) -> datetime:
             value = value.astimezone(UTC)
         except OverflowError:
             raise Refused(OUT_OF_RANGE) from None
+    if type(value) is not datetime or value.fold:
+        value = _plain_datetime(value)
     if not EARLIEST <= value < TOO_LATE:
         raise Refused(OUT_OF_RANGE)
     return value
+
+
+def _plain_datetime(value: datetime) -> datetime:
+    """Return the same time as what a read gives: no subclass, and no `fold`."""
+    date = (value.year, value.month, value.day)
+    return datetime(*date, value.hour, value.minute, value.second, value.microsecond, UTC)
 
 
 class _Moments(dict[int | None, datetime | None]):
@@ -346,20 +381,24 @@ _moment = _Moments().__getitem__
 
 
 # A string is matched whole, so that nothing inside one is taken for a number.
-_TEXT_OR_EXPONENT = re.compile(r'"(?:[^"\\]|\\.)*"|(-?\d+(?:\.\d+)?e\+1\d(?!\d))')
+_TEXT_OR_NUMBER = re.compile(
+    r'"(?:[^"\\]|\\.)*"|(-?\d+(?:\.\d+)?e\+1\d(?!\d)|-0\.0(?!\d))',
+)
 
 
-def without_exponents(text: str) -> str:
-    """Write 1.2345678901234568e+18 in JSON as 1234567890123456768.0.
+def for_jsonb(text: str) -> str:
+    """Write 1.2345678901234568e+18 in JSON as 1234567890123456768.0, and -0.0 as 0.0.
 
     jsonb writes the first as 1234567890123456800, which reads as an integer: another type, and
-    another value. It keeps the second as it is.
+    another value. It keeps the second as it is. It has no negative zero.
     """
-    return _TEXT_OR_EXPONENT.sub(_spelled_out, text) if "e+1" in text else text
+    if "e+1" in text or "-0.0" in text:
+        return _TEXT_OR_NUMBER.sub(_spelled_out, text)
+    return text
 
 
 def _spelled_out(match: re.Match[str]) -> str:
-    return f"{float(match[1]):.1f}" if match[1] else match[0]
+    return f"{float(match[1]) + 0.0:.1f}" if match[1] else match[0]
 
 
 class JsonText(str):
@@ -388,9 +427,7 @@ class Json(TypeDecorator[JsonValue]):
             return None if value is None else JsonText(check_json(value, max_bytes))
 
         def encode_for_jsonb(value: Any) -> str | None:
-            return (
-                None if value is None else JsonText(without_exponents(check_json(value, max_bytes)))
-            )
+            return None if value is None else JsonText(for_jsonb(check_json(value, max_bytes)))
 
         return encode_for_jsonb if dialect.name == "postgresql" else encode
 

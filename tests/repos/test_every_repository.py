@@ -1,6 +1,8 @@
 """What holds for every repository, checked for each of them."""
 
 import inspect
+import random
+import string
 from collections.abc import Awaitable
 from dataclasses import FrozenInstanceError, dataclass, fields, replace
 from datetime import UTC
@@ -18,7 +20,21 @@ from cw_store import (
     Store,
     StoreError,
 )
-from every_port import PORTS, PROTOCOLS, Column, Port, bad_values, column_of, nested, sample, shown
+from cw_store.schema import metadata
+from cw_store.types import MAX_INDEXED_BYTES, IndexedText
+from every_port import (
+    PORTS,
+    PROTOCOLS,
+    Column,
+    Port,
+    bad_values,
+    column_of,
+    disguised,
+    nested,
+    parts,
+    sample,
+    shown,
+)
 from steppable_clock import SteppableClock
 
 FOUND = [port for port in PORTS if port.find]
@@ -103,6 +119,24 @@ async def test_every_column_that_create_takes_is_stored(store: Store, port: Port
     found = await port.method(store, port.find)(created.id)
     assert found == created
     assert {name: getattr(found, name) for name in values} == values
+
+
+@pytest.mark.parametrize("port", FOUND, ids=str)
+async def test_what_is_returned_is_what_is_read_in_type_too(store: Store, port: Port) -> None:
+    values = {column.name: disguised(column) for column in port.free(port.new_columns())}
+    created = await port.add(store, **values)
+    found = await port.method(store, port.find)(created.id)
+    assert parts_of(created) == parts_of(found)
+    if port.changes:
+        columns = port.free(port.changeable_columns())
+        changes = {column.name: disguised(column) for column in columns}
+        updated = await port.method(store, port.update)(created.id, **changes)
+        found = await port.method(store, port.find)(created.id)
+        assert parts_of(updated) == parts_of(found)
+
+
+def parts_of(record: Any) -> dict[str, Any]:
+    return {field.name: parts(getattr(record, field.name)) for field in fields(record)}
 
 
 @pytest.mark.parametrize("port", FOUND, ids=str)
@@ -449,6 +483,35 @@ async def test_text_longer_than_the_store_allows_is_refused(store: Store, port: 
     assert complaints == []
     assert await count_rows(store, port.table) == 1
     assert {name: getattr(created, name) for name in longest} == longest
+
+
+# Random letters, as the databases compress what repeats itself.
+LONGEST = "".join(random.Random(1).choices(string.ascii_letters, k=MAX_INDEXED_BYTES))
+
+
+@pytest.mark.parametrize("port", PORTS, ids=str)
+async def test_text_that_an_index_holds_is_limited(store: Store, port: Port) -> None:
+    columns = [column for column in port.new_columns() if column.kind in ("id", "text")]
+    indexed = [
+        c for c in columns if isinstance(metadata.tables[port.table].c[c.name].type, IndexedText)
+    ]
+    assert "id" in [column.name for column in indexed]
+    complaints: list[str] = []
+    async with store.unit_of_work() as uow:
+        values = await port.minimal(uow)
+        for column in indexed:
+            call = port.method(uow, port.create)(**{**values, column.name: "ä" + LONGEST[1:]})
+            if said := complaint(port, column, await refusal(call)):
+                complaints.append(f"{column.name}: {said}")
+    assert complaints == []
+    for column in port.free(indexed):
+        created = await port.add(store, **{column.name: LONGEST})
+        assert getattr(created, column.name) == LONGEST
+        if port.find:
+            assert await port.method(store, port.find)(created.id) == created
+    if port.find:
+        with pytest.raises(InvalidValueError):
+            await port.method(store, port.find)(LONGEST + "x")
 
 
 async def test_the_extremes_of_numbers_and_json_are_kept(store: Store) -> None:

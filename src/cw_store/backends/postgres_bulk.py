@@ -15,7 +15,7 @@ from cw_store.backends.postgres import BEGIN_READING, BEGIN_WRITING, connect
 from cw_store.backends.postgres_failures import DRIVER_ERRORS, refusals
 from cw_store.errors import StoreError
 from cw_store.schema import metadata
-from cw_store.types import Json, PlainText, read_json, without_exponents
+from cw_store.types import Json, PlainText, for_jsonb, read_json
 
 _dialect = asyncpg.dialect()
 
@@ -91,7 +91,7 @@ class PostgresBulk:
         PostgreSQL looks at a foreign key at the end of the statement, so within one the rows of
         a table may come before those that they point to.
         """
-        spell_out = _converter(table, without_exponents)
+        spell_out = _converter(table, for_jsonb)
         interrupted: BaseException | None = None
 
         async def rows() -> AsyncGenerator[Row]:

@@ -91,6 +91,9 @@ def failure(prepared: Prepared[Any] | None, error: BaseException) -> StoreError:
         case "23514" | "23502":
             column = getattr(error, "column_name", None) or ", ".join(columns) or "?"
             return InvalidValueError(table, column, None, "is not allowed by the schema")
+        case "54000":
+            column = ", ".join(columns) or "?"
+            return InvalidValueError(table, column, None, "is too long for an index")
         case "40001" | "40P01":
             return StoreBusyError(
                 "another transaction was in the way, and the database chose this one to give up"
