@@ -376,3 +376,76 @@ def test_a_forked_child_may_open_what_was_closed_before(tmp_path: Path) -> None:
     told = done.stdout.splitlines()
     assert told[0] == "closed.db opened", done.stderr
     assert told[1].startswith("open.db was open when this process was forked"), done.stderr
+
+
+# Running out.
+
+OUT_OF = """
+import asyncio, os, resource, sys, threading
+from pathlib import Path
+from cw_store import StoreError
+from cw_store.backends.handover import Returns
+from cw_store.backends.sqlite_connection import open_connection
+
+async def attempt():
+    returns = Returns(asyncio.get_running_loop())
+    connection = await open_connection(
+        Path(sys.argv[1]), returns=returns, read_only=False, synchronous="NORMAL", timeout=1
+    )
+    await connection.closed()
+
+def taken():
+    held = []
+    try:
+        while True:
+            held.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return held
+
+async def without_descriptors():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    for left in range(12):
+        held = taken()
+        for _ in range(left):
+            os.close(held.pop())
+        try:
+            await attempt()
+            print("opened", end=" ")
+        except StoreError as error:
+            print("refused", end=" ")
+        for descriptor in held:
+            os.close(descriptor)
+
+async def without_threads():
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+    start, threading.Thread.start = threading.Thread.start, refuse
+    for _ in range(3):
+        try:
+            await attempt()
+        except StoreError:
+            print("refused", end=" ")
+    threading.Thread.start = start
+
+async def main():
+    await attempt()
+    await asyncio.sleep(0.1)
+    before = len(os.listdir("/proc/self/fd"))
+    await {"descriptors": without_descriptors, "threads": without_threads}[sys.argv[2]]()
+    await asyncio.sleep(0.1)
+    print(len(os.listdir("/proc/self/fd")) - before, "lost")
+    await attempt()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="nobody counts descriptors here")
+@pytest.mark.parametrize("what", ["descriptors", "threads"])
+def test_what_cannot_be_opened_for_want_of_something_leaves_nothing(
+    tmp_path: Path, what: str
+) -> None:
+    ran = run_program(OUT_OF, tmp_path / "cw.db", what, cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "refused" in ran.stdout
+    assert ran.stdout.endswith(" 0 lost\n")

@@ -67,6 +67,7 @@ class Pipe:
     __slots__ = ("reading", "writing")
 
     def __init__(self) -> None:
+        self.reading = self.writing = -1  # for `__del__`, should there be no descriptors
         if hasattr(os, "eventfd"):  # a counter in the kernel, where a pipe has pages
             self.reading = os.eventfd(0, os.EFD_CLOEXEC)
             self.writing = os.dup(self.reading)
@@ -126,6 +127,11 @@ class Jobs:
         """Let `serve` return when all jobs are done; none may be added any more."""
         self.add(_end)
         self._pipe.close_writing()
+
+    def abandon(self) -> None:
+        """Close both ends, since there is no thread that would."""
+        self._pipe.close_writing()
+        self._pipe.close_reading()
 
     def serve(self) -> None:
         """Do the jobs, in the thread that calls this, until the end."""

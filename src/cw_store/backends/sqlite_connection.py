@@ -109,8 +109,12 @@ class Connection(aiosqlite.Connection):
         super().__init__(connector, iter_chunk_size=64)
         self._file = str(path.resolve())
         self._owner = returns.loop
-        self.completions = Completions(returns)
         self.jobs = Jobs()
+        try:
+            self.completions = Completions(returns)
+        except BaseException:
+            self.jobs.abandon()
+            raise
         self._queue: SimpleQueue[tuple[None, Callable[[], Any]]] = cast(Any, self)._tx
         self._queue.put_nowait((None, self.jobs.serve))
         self._stopped = False
@@ -118,14 +122,25 @@ class Connection(aiosqlite.Connection):
         self._thread.daemon = True
 
     async def opened(self) -> Connection:
-        """Start the thread and connect."""
-        self._thread.start()
+        """Start the thread and connect; raises StoreError when no thread is to be had."""
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._forget_thread()
+            raise StoreError(f"no thread for a connection to the database: {error}") from error
         try:
             await self.visit(self._connect_here)
         except BaseException:
             self.abandon()
             raise
         return self
+
+    def _forget_thread(self) -> None:
+        """Close what leads to a thread that never ran, and so cannot close its own ends."""
+        self._stopped = True
+        self.jobs.abandon()
+        self.completions.stop()
+        self.completions.end()
 
     def _connect_here(self) -> None:
         """Connect, in the thread: whoever waits may be gone, but `_let_go` finds what to close."""
@@ -330,4 +345,10 @@ async def open_connection(
     connector = partial(
         connect_patiently, path, read_only=read_only, synchronous=synchronous, timeout=timeout
     )
-    return await Connection(path, connector, returns).opened()
+    try:
+        connection = Connection(path, connector, returns)
+    except OSError as error:
+        raise StoreError(
+            f"no descriptors for a connection to the database: {error.strerror}"
+        ) from error
+    return await connection.opened()
