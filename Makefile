@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-uvloop check drills bench bench-growth bench-quick mutants format migration build clean
+.PHONY: help setup demo test test-uvloop test-pythons test-newest test-python check drills bench bench-growth bench-quick mutants format migration build clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,20 @@ test: $(READY) ## run the tests, with coverage; the drills have the machine to t
 
 test-uvloop: $(READY) ## run the tests on uvloop's event loop, without the drills
 	$(BIN)/python -m pytest --numprocesses auto --ignore tests/drills --uvloop
+
+test-pythons: $(READY) ## run the tests on every other Python that this machine has, without the drills
+	@for python in $$($(BIN)/python tests/pythons.py); do \
+		$(MAKE) --no-print-directory test-python OTHER=$$python || exit 1; \
+	done
+
+test-newest: $(READY) ## the same on the newest of them alone, on uvloop's event loop
+	@$(MAKE) --no-print-directory test-python OPTIONS=--uvloop \
+		OTHER=$$( { echo $(PYTHON); $(BIN)/python tests/pythons.py; } | tail -n 1)
+
+test-python:
+	@version=$$($(OTHER) -c 'import sys; print("%d.%d" % sys.version_info[:2])') && echo "Python $$version" && \
+	$(MAKE) --no-print-directory setup PYTHON=$(OTHER) VENV=.venv-$$version && \
+	.venv-$$version/bin/python -m pytest --numprocesses auto --ignore tests/drills $(OPTIONS)
 
 check: $(READY) ## lint, format, types, imports
 	$(BIN)/ruff check
@@ -72,4 +86,4 @@ build: $(READY) ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
 clean: ## remove what was built; the databases stay
-	rm -rf $(VENV) build dist .coverage .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-* build dist .coverage .pytest_cache .ruff_cache .import_linter_cache .hypothesis
