@@ -20,10 +20,11 @@ from rich.live import Live
 
 from cw_store import Store, StoreError
 
-from .display import last_lines_of_blocked, summary_table, task_table
+from .display import last_lines_of_blocked, plain, summary_table, task_table
 from .plan import Plan, PlanError, read_plan, store_plan
 from .processes import LockedError, only_supervisor
 from .supervisor import Supervisor
+from .terminal import harmless
 
 FRAME_SECONDS = 0.25
 
@@ -96,8 +97,8 @@ async def run(arguments: Arguments, lock: int) -> int:
 
         seconds = time.monotonic() - begun
         for name, lines in await last_lines_of_blocked(store, plan.id):
-            console.print(f"\n{name} is blocked. It wrote at last:", style="bold", highlight=False)
-            console.print(lines, markup=False, highlight=False, soft_wrap=True)
+            console.print(plain(f"\n{name} is blocked. It wrote at last:", "bold"))
+            console.print(plain(lines), soft_wrap=True)
         console.print(await summary_table(store, plan.id, seconds, arguments.store_url))
         async with store.unit_of_work(read_only=True) as uow:
             initiative = await uow.initiatives.find_by_id(plan.id)
@@ -130,7 +131,7 @@ async def showing(
     begun = time.monotonic()
 
     def print_line(news: str) -> None:
-        print(f"{time.monotonic() - begun:6.1f} s  {news}", flush=True)
+        print(f"{time.monotonic() - begun:6.1f} s  {harmless(news)}", flush=True)
 
     if not console.is_terminal:
         yield print_line
@@ -146,7 +147,7 @@ async def showing(
 
         async def draw() -> None:
             table = await task_table(store, plan.id)
-            table.title, table.caption = plan.name, latest
+            table.title, table.caption = plain(plan.name), plain(latest)
             live.update(table, refresh=True)
 
         async def draw_all_the_time() -> None:
@@ -170,7 +171,7 @@ def main() -> int:
         with only_supervisor(arguments.store_url) as lock:
             return asyncio.run(run(arguments, lock))
     except (PlanError, LockedError, StoreError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(harmless(str(error)), file=sys.stderr)
         return 2
 
 

@@ -13,6 +13,8 @@ import sys
 
 from cw_store import StaleStateError, Store, Task, UnitOfWork
 
+from .terminal import harmless
+
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
 
@@ -33,7 +35,7 @@ async def answer_until_completed(
                     await uow.conversations.answer(conversation.id, answer)
                 except StaleStateError:
                     continue  # someone else was faster; the first answer counts
-            print(f"{conversation.question} {answer}")
+            print(harmless(f"{conversation.question} {answer}"))
             pause = FIRST_PAUSE_SECONDS
         if task.status in ("completed", "blocked"):
             return task.status == "completed"

@@ -14,6 +14,8 @@ import sys
 
 from cw_store import Agent, Store, UnitOfWork
 
+from .terminal import harmless
+
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
 
@@ -96,12 +98,13 @@ async def main() -> int:
     given = parser.parse_args()
     try:
         async with asyncio.timeout(given.timeout), Store() as store:
-            print(await ask(store, os.environ["CW_AGENT_ID"], given.to, given.question))
+            answer = await ask(store, os.environ["CW_AGENT_ID"], given.to, given.question)
+            print(harmless(answer))
     except TimeoutError:
         print(f"{given.to} did not answer within {given.timeout:g} seconds", file=sys.stderr)
         return 1
     except NobodyAnswersError as error:
-        print(error, file=sys.stderr)
+        print(harmless(str(error)), file=sys.stderr)
         return 1
     return 0
 

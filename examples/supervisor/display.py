@@ -1,7 +1,8 @@
 """What a reader sees: the table of tasks while they run, and the summary at the end.
 
 Both are read from the store alone, each in one read-only unit of work: a snapshot that waits for
-no writer and makes none wait.
+no writer and makes none wait. Whatever is stored may hold anything, so all of it is shown through
+`harmless`.
 """
 
 from collections import Counter
@@ -9,11 +10,19 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from rich.table import Table
+from rich.text import Text
 
 from cw_store import Agent, Store
 
+from .terminal import harmless
+
 COLOURS = {"completed": "green", "in_progress": "yellow", "blocked": "red", "pending": "dim"}
 LAST_LINES = 10
+
+
+def plain(text: str, style: str = "") -> Text:
+    """Return the text for a table or a console: harmless, and its brackets are no markup."""
+    return Text(harmless(text), style=style)
 
 
 async def task_table(store: Store, initiative_id: str) -> Table:
@@ -36,11 +45,11 @@ async def task_table(store: Store, initiative_id: str) -> Table:
         tries = agents_of.get(task.id, [])
         newest = tries[-1] if tries else None
         table.add_row(
-            phase_names.get(task.phase_id or "", ""),
-            task.name,
-            f"[{COLOURS[task.status]}]{task.status}",
-            f"{newest.name} ({newest.status})" if newest else "",
-            emails.get(newest.account_id or "", "") if newest else "",
+            plain(phase_names.get(task.phase_id or "", "")),
+            plain(task.name),
+            plain(task.status, COLOURS[task.status]),
+            plain(f"{newest.name} ({newest.status})" if newest else ""),
+            plain(emails.get(newest.account_id or "", "") if newest else ""),
             str(len(tries)) if tries else "",
             f"{seconds_of(newest):.1f}" if newest else "",
         )
@@ -67,20 +76,20 @@ async def summary_table(store: Store, initiative_id: str, seconds: float, store_
     uses = Counter(agent.account_id for agent in agents)
     exhaustions = Counter(agent.account_id for agent in agents if agent.exit_code == 75)
 
-    table = Table(title=initiative.name if initiative else None, show_header=False)
+    table = Table(title=plain(initiative.name if initiative else ""), show_header=False)
     table.add_row("initiative", initiative.status if initiative else "not stored")
     table.add_row("tasks", counted(task.status for task in tasks))
     table.add_row("agents", counted(agent.status for agent in agents))
     table.add_row("retries after a crash", str(sum(task.retry_count for task in tasks)))
     for account in accounts:
         table.add_row(
-            f"account {account.email}",
+            plain(f"account {account.email}"),
             f"{uses[account.id]} agents, of which {exhaustions[account.id]} exhausted it",
         )
     table.add_row("questions", counted(question.status for question in questions))
     table.add_row("log", f"{chunks} chunks, {log_bytes:,} bytes")
     table.add_row("seconds in this run", f"{seconds:.1f}")
-    table.add_row("database", store_url)
+    table.add_row("database", plain(store_url))
     return table
 
 
