@@ -247,7 +247,7 @@ async def test_a_store_comes_back_from_the_other_database_as_it_was(
     with closing(sqlite3.connect(first)) as old, closing(sqlite3.connect(last)) as new:
         sealed = old.execute(query).fetchall()
         assert new.execute(query).fetchall() == sealed
-        assert sum(str(row[1]).startswith("cw-store:fernet:") for row in sealed) == len(HOSTILE)
+        assert sum(str(row[1]).startswith("cw-store:bound:") for row in sealed) == len(HOSTILE)
 
 
 async def test_a_copy_within_one_kind_of_database_is_equal(

@@ -2,6 +2,13 @@
 
 Sealed text begins with a marker, and so does plain text that happens to look like it, so
 both come back byte for byte whatever they hold.
+
+What is sealed is bound to its cell, so that whoever can write to the database but has no key
+cannot give one account another's credentials. Fernet authenticates what it encrypts and knows no
+associated data, so table, column and id are encrypted together with the text, in front of it, and
+compared when it is read. That leaves the keys and their rotation as they are, where an AEAD would
+need a second key derived from each. NUL keeps the parts apart, as no id and no text holds one; for
+the same reason a bound text under the older marker, which is bound to nothing, is found out.
 """
 
 from __future__ import annotations
@@ -9,14 +16,18 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from typing import Protocol
 
-from cw_store.errors import StoreError
-from cw_store.types import SEAL_MARK, ValueRules
+from cw_store.errors import StoreError, UnreadableError
+from cw_store.types import SEAL_MARK, Cell, ValueRules
 
 KEYS_VARIABLE = "CW_STORE_KEYS"
 _log = logging.getLogger("cw_store")
-SEALED = SEAL_MARK + "fernet:"
-"""Begins every text that is encrypted."""
+BOUND = SEAL_MARK + "bound:"
+"""Begins every text that is encrypted for its cell."""
+UNBOUND = SEAL_MARK + "fernet:"
+"""Begins a text that is encrypted and bound to nothing: of an older version, or written with an
+application's own statement; `rekey` binds it."""
 _PLAIN = SEAL_MARK + "plain:"
 
 
@@ -40,21 +51,51 @@ def rules_for(keys: Sequence[str | bytes], max_text_bytes: int) -> ValueRules:
         fernet = MultiFernet([Fernet(key) for key in keys])
     except ValueError as error:
         raise ValueError("encryption_keys are Fernet keys: 32 bytes in url-safe base64") from error
+    seal = _FernetSeal(fernet, InvalidToken)
+    return ValueRules(max_text_bytes, seals=True, seal=seal.seal, unseal=seal.unseal)
 
-    def seal(text: str) -> str:
-        return SEALED + fernet.encrypt(text.encode()).decode()
 
-    def unseal(text: str) -> str:
-        if not text.startswith(SEALED):
-            return _unseal_plain(text)
+class _Fernet(Protocol):
+    def encrypt(self, msg: bytes) -> bytes: ...
+
+    def decrypt(self, msg: bytes | str) -> bytes: ...
+
+
+class _FernetSeal:
+    """Encrypts under the first key, decrypts under any."""
+
+    def __init__(self, fernet: _Fernet, invalid: type[Exception]) -> None:
+        self._fernet = fernet
+        self._invalid = invalid
+
+    def seal(self, text: str, cell: Cell | None) -> str:
+        mark, whole = (UNBOUND, text) if cell is None else (BOUND, _binding(cell) + text)
+        # An id with a lone surrogate is refused after this, by its own column.
+        return mark + self._fernet.encrypt(whole.encode(errors="surrogatepass")).decode()
+
+    def unseal(self, text: str, cell: Cell | None) -> str:
+        if text.startswith(BOUND):
+            if cell is None:
+                return text  # it is for the accounts repository, which knows whose it is
+            whole = self._decrypted(text.removeprefix(BOUND), cell)
+            binding = _binding(cell)
+            if not whole.startswith(binding):
+                raise unreadable(cell, "it was encrypted for another row or column")
+            return whole.removeprefix(binding)
+        if text.startswith(UNBOUND):
+            whole = self._decrypted(text.removeprefix(UNBOUND), cell)
+            if "\0" in whole:
+                raise unreadable(cell, "it was encrypted for some row and column, and says no more")
+            return whole
+        return _unseal_plain(text, cell)
+
+    def _decrypted(self, token: str, cell: Cell | None) -> str:
         try:
-            return fernet.decrypt(text.removeprefix(SEALED)).decode()
-        except InvalidToken as error:
-            raise StoreError(
-                "stored credentials are encrypted with a key that is not among encryption_keys"
+            return self._fernet.decrypt(token).decode()
+        except (self._invalid, ValueError) as error:
+            raise unreadable(
+                cell, "it is damaged, or encrypted with a key that is not among encryption_keys"
             ) from error
-
-    return ValueRules(max_text_bytes, seals=True, seal=seal, unseal=unseal)
 
 
 class _PlainSeal:
@@ -63,7 +104,7 @@ class _PlainSeal:
     def __init__(self) -> None:
         self._warned = False
 
-    def seal(self, text: str) -> str:
+    def seal(self, text: str, _cell: Cell | None) -> str:
         if not self._warned:
             self._warned = True
             _log.warning(
@@ -73,10 +114,22 @@ class _PlainSeal:
         return _PLAIN + text if text.startswith(SEAL_MARK) else text
 
 
-def _unseal_plain(text: str) -> str:
-    if text.startswith(SEALED):
-        raise StoreError(
-            "stored credentials are encrypted and this store has no encryption_keys; "
-            f"pass them or set ${KEYS_VARIABLE}"
+def _unseal_plain(text: str, cell: Cell | None) -> str:
+    if text.startswith((BOUND, UNBOUND)):
+        raise unreadable(
+            cell,
+            "it is encrypted and this store has no encryption_keys; "
+            f"pass them or set ${KEYS_VARIABLE}",
         )
     return text.removeprefix(_PLAIN) if text.startswith(_PLAIN) else text
+
+
+def _binding(cell: Cell) -> str:
+    return f"{cell.table}\0{cell.column}\0{cell.id}\0"
+
+
+def unreadable(cell: Cell | None, reason: str) -> StoreError:
+    """Return the error for a text that cannot be read from its cell, which may be unknown."""
+    if cell is None:
+        return StoreError(f"an encrypted column cannot be read: {reason}")
+    return UnreadableError(cell.table, cell.id, cell.column, reason)

@@ -21,7 +21,7 @@ from cw_store.backends.sqlite import SqliteBackend
 from cw_store.backends.sqlite_connection import create_private_file
 from cw_store.clock import SYSTEM_CLOCK, Reading, StrictClock
 from cw_store.credentials import rules_for
-from cw_store.errors import StoreBusyError, StoreClosedError
+from cw_store.errors import StoreBusyError, StoreClosedError, UnreadableError
 from cw_store.migrate import bring_up_to_date, empty_database
 from cw_store.repos.sql import Repositories
 from cw_store.repos.sql.accounts import reseal
@@ -195,20 +195,29 @@ class Store(Repositories):
     async def rekey(self, *, batch_rows: int = 100) -> int:
         """Encrypt all stored credentials anew under the first key; return how many rows had any.
 
-        Online: each batch is a transaction of its own, so others work on in between, and a
-        call that broke can be started again. Without keys nothing is changed. Raises
-        StoreError when a row's key is not among `encryption_keys`.
+        Each text is bound to its row and column; records stay as they are, `updated_at` included.
+        Online: each batch is a transaction of its own, so others work on in between, and a call
+        that broke can be started again. Without keys nothing is changed.
+
+        Raises UnreadableError for a text that cannot be read, its key not being among
+        `encryption_keys`, after all others were encrypted anew. Further ones are in its notes.
         """
         if batch_rows < 1:
             raise ValueError("batch_rows is at least 1")
         changed, after = 0, ""
+        unreadable: list[UnreadableError] = []
         while self._rules.seals:
             async with self._door.atomic() as door:
-                ids = await reseal(door, after, batch_rows)
-            changed += len(ids)
-            if len(ids) < batch_rows:
+                batch = await reseal(door, after, batch_rows)
+            changed += len(batch.ids)
+            unreadable += batch.unreadable
+            if len(batch.ids) < batch_rows:
                 break
-            after = ids[-1]
+            after = batch.ids[-1]
+        if unreadable:
+            for other in unreadable[1:]:
+                unreadable[0].add_note(str(other))
+            raise unreadable[0]
         return changed
 
     @property

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any, cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import BigInteger, Boolean, Dialect, Integer, Text
@@ -53,18 +53,29 @@ class Unreadable(ValueError):
     """A stored value that a column type cannot read; the message is the reason."""
 
 
-def _keep(text: str) -> str:
+class Cell(NamedTuple):
+    """Where a value is stored: its table, its column and the id of its row."""
+
+    table: str
+    column: str
+    id: str
+
+
+def _keep(text: str, _cell: Cell | None) -> str:
     return text
 
 
 @dataclass(frozen=True, slots=True)
 class ValueRules:
-    """What the types must know of the store that uses them."""
+    """What the types must know of the store that uses them.
+
+    `seal` and `unseal` are told which cell a text is for, or None where nobody knows.
+    """
 
     max_text_bytes: int = MAX_TEXT_BYTES
     seals: bool = False
-    seal: Callable[[str], str] = _keep
-    unseal: Callable[[str], str] = _keep
+    seal: Callable[[str, Cell | None], str] = _keep
+    unseal: Callable[[str, Cell | None], str] = _keep
 
 
 _DEFAULT_RULES = ValueRules()
@@ -447,26 +458,60 @@ class Json(TypeDecorator[JsonValue]):
 
 
 class Encrypted(PlainText):
-    """Opaque text, returned byte for byte; sealed at rest when the store has keys."""
+    """Opaque text, returned byte for byte; sealed at rest when the store has keys.
+
+    The repositories bind what they seal to its row and column, whose names `cell_bind_processor`
+    and `cell_result_processor` are given. A statement of an application's own, through its
+    session, tells a type the value and nothing else: what it writes is bound to nothing, and what
+    is bound it reads as it is stored.
+    """
 
     cache_ok = True
 
     def bind_processor(self, dialect: Dialect) -> Callable[..., str | None]:
-        """Check the text, then seal it."""
+        """Check the text, then seal it, bound to nothing."""
         check = super().bind_processor(dialect)
         seal = _rules_of(dialect).seal
 
         def check_and_seal(value: Any) -> str | None:
             text = check(value)
-            return None if text is None else seal(text)
+            return None if text is None else seal(text, None)
 
         return check_and_seal
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        """Give back what was passed in."""
+        """Give back what was passed in, unless it is bound to a row."""
         unseal = _rules_of(dialect).unseal
 
         def unseal_text(value: Any) -> str | None:
-            return unseal(value) if value is not None and value.startswith(SEAL_MARK) else value
+            if value is None or not value.startswith(SEAL_MARK):
+                return value
+            return unseal(value, None)
+
+        return unseal_text
+
+    def cell_bind_processor(
+        self, dialect: Dialect, table: str, column: str
+    ) -> Callable[[Any, Any], str | None]:
+        """Return what checks a text and seals it for the row whose id it is given as well."""
+        check = super().bind_processor(dialect)
+        seal = _rules_of(dialect).seal
+
+        def check_and_seal(value: Any, id: Any) -> str | None:
+            text = check(value)
+            return None if text is None else seal(text, Cell(table, column, id))
+
+        return check_and_seal
+
+    def cell_result_processor(
+        self, dialect: Dialect, table: str, column: str
+    ) -> Callable[[Any, Any], str]:
+        """Return what gives back a text that was sealed for the row whose id it is given."""
+        unseal = _rules_of(dialect).unseal
+
+        def unseal_text(value: Any, id: Any) -> str:
+            if not value.startswith(SEAL_MARK):
+                return value
+            return unseal(value, Cell(table, column, id))
 
         return unseal_text

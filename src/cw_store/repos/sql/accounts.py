@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 from sqlalchemy import (
     Text,
@@ -11,20 +12,21 @@ from sqlalchemy import (
     false,
     func,
     literal_column,
+    or_,
     select,
     true,
     type_coerce,
     update,
 )
 
-from cw_store.credentials import SEALED
+from cw_store.errors import UnreadableError
 from cw_store.repos.accounts import Account, AccountChanges, AccountRepository, NewAccount
 from cw_store.repos.sql.door import NEW_VALUE, Door, Query
 from cw_store.repos.sql.expressions import PRESENT, Later, MicrosecondAfter
 from cw_store.repos.sql.listings import Listing, oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import accounts
-from cw_store.types import PlainText, WholeNumber
+from cw_store.types import SEAL_MARK, Encrypted, PlainText, WholeNumber
 
 ROWS = Rows(accounts, Account, NewAccount, AccountChanges)
 
@@ -110,13 +112,44 @@ CLEAR_EXPIRED_EXHAUSTION = Query(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """The text that one account has in one of its encrypted columns."""
+
+    id: str
+    text: str | None = field(repr=False)
+
+
+ENCRYPTED = [column for column in accounts.columns if isinstance(column.type, Encrypted)]
+
+SECRET = {
+    column.name: Query(
+        Secret,
+        select(*[accounts.c.id, column]).where(accounts.c.id == bindparam("id")),
+        accounts,
+    )
+    for column in ENCRYPTED
+}
+
+# Nothing of the record changes, and so its `updated_at` stays.
+RESEAL = {
+    column.name: Query(
+        int,
+        update(accounts)
+        .values({column: bindparam(NEW_VALUE + column.name)})
+        .where(accounts.c.id == bindparam("id")),
+        accounts,
+    )
+    for column in ENCRYPTED
+}
+
 # Nobody changes the rows between the look and the update; SQLite has one writer anyway.
-LOCKED_SECRETS = Query(
-    Account,
-    select(*ROWS.columns)
+LOCKED_WITH_SECRETS = Query(
+    str,
+    select(accounts.c.id)
     .where(
         accounts.c.id > bindparam("after", type_=PlainText()),
-        accounts.c.credentials.is_not(None) | accounts.c.config_json.is_not(None),
+        or_(*(column.is_not(None) for column in ENCRYPTED)),
     )
     .order_by(accounts.c.id)
     .limit(bindparam("limit", type_=WholeNumber()))
@@ -130,21 +163,35 @@ ANY_SEALED = Query(
     select(PRESENT)
     .select_from(accounts)
     .where(
-        type_coerce(accounts.c.credentials, Text).startswith(SEALED)
-        | type_coerce(accounts.c.config_json, Text).startswith(SEALED)
+        or_(*(type_coerce(column, Text).startswith(SEAL_MARK) for column in ENCRYPTED)),
     )
     .limit(1),
     accounts,
 )
 
 
-async def reseal(door: Door, after: str, limit: int) -> list[str]:
-    """Write the secrets of the next accounts by id anew, under the first key; return their ids."""
-    found = await door.all(LOCKED_SECRETS, after=after, limit=limit)
-    for account in found:
-        secrets = {"credentials": account.credentials, "config_json": account.config_json}
-        await ROWS.patch(door, account.id, secrets)
-    return [account.id for account in found]
+class Resealed(NamedTuple):
+    """The accounts of one batch, and what of them could not be read and stays as it is."""
+
+    ids: list[str]
+    unreadable: list[UnreadableError]
+
+
+async def reseal(door: Door, after: str, limit: int) -> Resealed:
+    """Seal the secrets of the next accounts by id anew, under the first key."""
+    ids = await door.all(LOCKED_WITH_SECRETS, after=after, limit=limit)
+    unreadable: list[UnreadableError] = []
+    for id in ids:
+        for column in ENCRYPTED:
+            try:
+                secret = await door.first(SECRET[column.name], id=id)
+            except UnreadableError as error:
+                unreadable.append(error)
+                continue
+            if secret is not None and secret.text is not None:
+                new = {NEW_VALUE + column.name: secret.text}
+                await door.count(RESEAL[column.name], id=id, **new)
+    return Resealed(ids, unreadable)
 
 
 class Accounts(AccountRepository):

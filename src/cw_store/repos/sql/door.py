@@ -8,11 +8,11 @@ values, visits the database once, and fills records by position.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import fields, is_dataclass
 from datetime import datetime
-from itertools import repeat, starmap
+from itertools import compress, repeat, starmap
 from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -73,30 +73,40 @@ class Query(Generic[R]):
         positions: Sequence[str] = getattr(compiled, "positiontup", None) or ()
         checks: dict[str, Processor] = {}
         constants: dict[str, Any] = {}
+        with_id: set[str] = set()
         for name in self._in_order(positions):
             bind = compiled.binds[name]
             process = bind.type.dialect_impl(dialect).bind_processor(dialect) or _unchanged
-            if bind.required:
-                checks[name] = process
-            else:
+            if not bind.required:
                 constants[name] = process(bind.value)
+            elif isinstance(bind.type, Encrypted):
+                column = name.removeprefix(NEW_VALUE)
+                checks[name] = bind.type.cell_bind_processor(dialect, self.table.name, column)
+                with_id.add(name)
+            else:
+                checks[name] = process
         # An INSERT that returns nothing is given its rows back by `Door.insert_all`.
         returned = list(self.statement.exported_columns) or record_columns(self.table)
         processors = tuple(
-            column.type.dialect_impl(dialect).result_processor(dialect, None) for column in returned
+            column.type.cell_result_processor(dialect, self.table.name, column.name)
+            if isinstance(column.type, Encrypted)
+            else column.type.dialect_impl(dialect).result_processor(dialect, None)
+            for column in returned
         )
-        make, make_all = _maker(self.record, processors)
+        encrypted = [isinstance(column.type, Encrypted) for column in returned]
+        make, make_all = _maker(self.record, processors, encrypted)
         return Prepared(
             query=self,
             sql=str(compiled),
             positions=positions,
             checks=checks,
+            with_id=with_id,
             defaults=self._defaults(checks),
             needed=frozenset(name for name in checks if self._needs(name)),
             constants=constants,
             make=make,
             make_all=make_all,
-            fallible=any(isinstance(column.type, Encrypted) for column in returned),
+            fallible=any(encrypted),
         )
 
     def _in_order(self, positions: Sequence[str]) -> Iterable[str]:
@@ -122,8 +132,9 @@ class Prepared(Generic[R]):
     """A statement ready for one backend.
 
     `positions` are the names of its parameters in the driver's order, some of them twice.
-    `checks` check and convert what a caller gives, by name; `needed` are the names that must not
-    be None, and `defaults` what a new row holds where nothing is given, all in the row's order.
+    `checks` check and convert what a caller gives, by name, those of the names `with_id` together
+    with the id of the row; `needed` are the names that must not be None, and `defaults` what a
+    new row holds where nothing is given, all in the row's order.
     `constants` are part of the statement.
 
     `bind` checks and converts values by name into the driver's parameters, in their order, and
@@ -137,6 +148,7 @@ class Prepared(Generic[R]):
         "_needed",
         "_positions",
         "_row_binders",
+        "_with_id",
         "arrange",
         "bind",
         "fallible",
@@ -153,6 +165,7 @@ class Prepared(Generic[R]):
         sql: str,
         positions: Sequence[str],
         checks: Mapping[str, Processor],
+        with_id: Container[str],
         defaults: Mapping[str, Any] | None,
         needed: frozenset[str],
         constants: Mapping[str, Any],
@@ -167,6 +180,7 @@ class Prepared(Generic[R]):
         self.fallible = fallible
         self._positions = positions
         self._checks = checks
+        self._with_id = with_id
         self._defaults = defaults
         self._needed = needed
         self._row_binders: dict[frozenset[str], Callable[[Mapping[str, Any]], Row]] = {}
@@ -174,7 +188,7 @@ class Prepared(Generic[R]):
         self.bind: Callable[[Mapping[str, Any]], Row] = (
             self._bind_new
             if defaults is not None
-            else write_binder(positions, checks, constants, needed, self._refuse)
+            else write_binder(positions, checks, constants, needed, self._refuse, with_id)
         )
 
     def names(self) -> list[str]:
@@ -194,7 +208,9 @@ class Prepared(Generic[R]):
     def _row_binder(self, names: frozenset[str]) -> Callable[[Mapping[str, Any]], Row]:
         assert self._defaults is not None and names <= self._checks.keys()
         others = {name: self._defaults[name] for name in self._defaults if name not in names}
-        return write_binder([*self._checks], self._checks, others, self._needed, self._refuse)
+        return write_binder(
+            [*self._checks], self._checks, others, self._needed, self._refuse, self._with_id
+        )
 
     def _bind_new(self, values: Mapping[str, Any]) -> Row:
         return self.arrange(self.row(values))
@@ -215,7 +231,8 @@ class Prepared(Generic[R]):
                 if name not in names:
                     columns.append(repeat(self._defaults[name], len(entries)))
                     continue
-                column = list(map(process, map(itemgetter(name), entries)))
+                taken = [name, "id"] if name in self._with_id else [name]
+                column = list(map(process, *(map(itemgetter(key), entries) for key in taken)))
                 if name in self._needed and None in column:
                     raise Refused(NONE_REFUSED)
                 columns.append(column)
@@ -231,7 +248,7 @@ class Prepared(Generic[R]):
             if name not in values:
                 continue
             try:
-                process(values[name])
+                process(values[name], *([values["id"]] if name in self._with_id else ()))
                 if values[name] is None and name in self._needed:
                     raise Refused(NONE_REFUSED)
             except Refused as refused:
@@ -277,7 +294,7 @@ def _arranger(
 
 
 def _maker(
-    record: type[R], processors: Sequence[Processor | None]
+    record: type[R], processors: Sequence[Processor | None], encrypted: Sequence[bool]
 ) -> tuple[Callable[[Row], R], Callable[[Sequence[Row]], list[R]]]:
     """Return what builds a record from a row by position, or takes its only column; one, and many.
 
@@ -288,7 +305,8 @@ def _maker(
     if not is_dataclass(record):
         only = processors[0] or _unchanged
         return (lambda row: only(row[0])), (lambda rows: [only(row[0]) for row in rows])
-    blank = write_blank([field.name for field in fields(record)], processors)
+    names = [field.name for field in fields(record)]
+    blank = write_blank(names, processors, set(compress(names, encrypted)))
 
     def make(row: Row) -> R:
         filled = blank(*row)

@@ -12,7 +12,7 @@ from typing import Any
 
 from cw_store.types import Refused
 
-Processor = Callable[[Any], Any]
+Processor = Callable[..., Any]
 
 
 def write_binder(
@@ -21,10 +21,12 @@ def write_binder(
     fixed: Mapping[str, Any],
     needed: Container[str],
     refuse: Callable[[Mapping[str, Any]], None],
+    with_id: Container[str] = (),
 ) -> Callable[[Mapping[str, Any]], list[Any]]:
     """Return what makes a list of values by name: as `result` names them, some of them twice.
 
-    Each is checked and converted, or is one of the `fixed`. `refuse` is called with the values
+    Each is checked and converted, or is one of the `fixed`; those `with_id` are checked together
+    with the row's id, which is the value of that name. `refuse` is called with the values
     and shall raise if one that is `needed` is None, or a check raised Refused.
     """
     names = [name for name in dict.fromkeys(result) if name not in fixed]
@@ -33,7 +35,8 @@ def write_binder(
     lines = ["def bind(values):", "    try:", "        pass"]  # there may be nothing to check
     for place, name in enumerate(names):
         known[f"check_{place}"] = checks[name]
-        lines.append(f"        value_{place} = check_{place}(values[{name!r}])")
+        id = ", values['id']" if name in with_id else ""
+        lines.append(f"        value_{place} = check_{place}(values[{name!r}]{id})")
     lines += ["    except Refused:", "        refuse(values)", "        raise"]
     empty = [f"{places[name]} is None" for name in names if name in needed]
     if empty:
@@ -45,8 +48,15 @@ def write_binder(
     return _written(lines, known)["bind"]
 
 
-def write_blank(names: Sequence[str], processors: Sequence[Processor | None]) -> Any:
-    """Return a class with these slots, whose constructor converts what it is given."""
+def write_blank(
+    names: Sequence[str],
+    processors: Sequence[Processor | None],
+    with_id: Container[str] = (),
+) -> Any:
+    """Return a class with these slots, whose constructor converts what it is given.
+
+    What is `with_id` is converted together with the row's id, which is the slot of that name.
+    """
     known: dict[str, Any] = {}
     lines = [f"def __init__(self, {', '.join(names)}):"]
     # A statement that gives no rows back may have fewer columns than the record.
@@ -55,7 +65,10 @@ def write_blank(names: Sequence[str], processors: Sequence[Processor | None]) ->
             lines.append(f"    self.{name} = {name}")
         else:
             known[f"convert_{name}"] = process
-            lines.append(f"    self.{name} = None if {name} is None else convert_{name}({name})")
+            id = ", id" if name in with_id else ""
+            lines.append(
+                f"    self.{name} = None if {name} is None else convert_{name}({name}{id})"
+            )
     return type("Blank", (), {"__slots__": tuple(names), **_written(lines, known)})
 
 
