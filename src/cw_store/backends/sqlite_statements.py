@@ -17,6 +17,7 @@ from cw_store.errors import (
     AlreadyExistsError,
     BrokenReferenceError,
     InvalidValueError,
+    OutcomeUnknownError,
     ReadOnlyError,
     StoreBusyError,
     StoreError,
@@ -61,6 +62,70 @@ def roll_back(connection: Connection) -> None:
     """Roll back if there is anything to roll back."""
     if connection.raw.in_transaction:
         connection.cursor_of_visits.execute("ROLLBACK")
+
+
+def commit(cursor: sqlite3.Cursor) -> None:
+    """Commit; raises OutcomeUnknownError when nobody can know whether it is stored."""
+    try:
+        cursor.execute("COMMIT")
+    except sqlite3.Error as error:
+        if not cursor.connection.in_transaction and not is_surely_undone(error, cursor):
+            raise outcome_unknown() from error
+        raise plain_failure(error) from error
+
+
+UNDONE_BY_ITSELF = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_IOERR_READ,
+        sqlite3.SQLITE_IOERR_SHORT_READ,
+    }
+)
+"""Failures of a commit that leave its last frame in the log incomplete, or out of it."""
+
+
+def may_be_stored(error: BaseException | None) -> bool:
+    """Whether what ended with this error of SQLite may be whole in the log all the same.
+
+    A commit writes its frames, waits for the disk, and only then shows them to others ("The
+    Write-Ahead Log"). When the waiting fails, SQLite says that nothing is stored, but the frames
+    are there, and whoever recovers the log after a crash takes them for a commit.
+    """
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return (
+        code & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_CANTOPEN)
+        and code not in UNDONE_BY_ITSELF
+    )
+
+
+def is_surely_undone(error: BaseException | None, cursor: sqlite3.Cursor) -> bool:
+    """Whether a commit that failed with this error is out of the log for good.
+
+    If it may be whole there, it is written over: the next commit begins where it began, and none of
+    its further frames fits to what stands before them any more. That commit changes nothing but has
+    to write a page, and the version number that applications may keep in a file does.
+    """
+    if not may_be_stored(error):
+        return True
+    try:
+        cursor.execute("BEGIN IMMEDIATE")
+        (version,) = cursor.execute("PRAGMA user_version").fetchone()
+        cursor.execute(f"PRAGMA user_version = {version}")
+        cursor.execute("COMMIT")
+    except sqlite3.Error:
+        if cursor.connection.in_transaction:
+            cursor.execute("ROLLBACK")
+        return False
+    return True
+
+
+def outcome_unknown() -> OutcomeUnknownError:
+    """Return the error for a commit that failed on the disk and could not be written over."""
+    return OutcomeUnknownError(
+        "the disk failed in the commit; whether it is stored is known only when the file has been "
+        "opened anew"
+    )
 
 
 def run_sql(sql: str, cursor: sqlite3.Cursor) -> None:
