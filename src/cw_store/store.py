@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import shutil
 import tempfile
@@ -23,26 +22,17 @@ from cw_store.clock import SYSTEM_CLOCK, Reading, StrictClock
 from cw_store.credentials import rules_for
 from cw_store.errors import StoreBusyError, StoreClosedError, UnreadableError
 from cw_store.migrate import bring_up_to_date, empty_database
+from cw_store.owner import Owner, running_asyncio_loop, running_loop
 from cw_store.repos.sql import Repositories
 from cw_store.repos.sql.accounts import reseal
 from cw_store.repos.sql.door import Door, Executor, Prepared, Query, Row
+from cw_store.self_deadlock import WritingTasks
 from cw_store.types import MAX_TEXT_BYTES, ValueRules
 from cw_store.uow import UnitOfWork
 from cw_store.url import Location, locate
 
 R = TypeVar("R")
 T = TypeVar("T")
-
-
-_process = os.getpid()  # to ask the system for each call would cost more than all else of a check
-
-
-def _after_fork() -> None:
-    global _process
-    _process = os.getpid()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 class StoreSettings(TypedDict, total=False):
@@ -109,8 +99,8 @@ class Store(Repositories):
         self._rules = rules_for(encryption_keys, max_text_bytes)
         self.clock = SYSTEM_CLOCK if clock is None else StrictClock(clock)
         self._backend: Backend | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._process = 0
+        self._owner: Owner | None = None
+        self.writing_tasks = WritingTasks()
         self._folder: Path | None = None
         self._one_call = _OneCall(self)
         super().__init__(Door(self._one_call, self.clock))
@@ -124,13 +114,12 @@ class Store(Repositories):
 
     async def __aenter__(self) -> Self:
         """Open; raises SchemaBehindError, SchemaAheadError, StoreBusyError or StoreError."""
-        if self._loop is not None:
+        if self._owner is not None:
             raise StoreClosedError("a store is opened once; make a new one")
-        self._loop = asyncio.get_running_loop()
-        self._process = _process
+        self._owner = Owner()
         try:
             self._backend = await self._opened()
-            self._one_call.opened(self._backend, self._loop)
+            self._one_call.opened(self._backend, self._owner.loop)
         except BaseException:
             self._forget_folder()
             raise
@@ -142,7 +131,9 @@ class Store(Repositories):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close."""
+        """Close; a forked child that leaves the block leaves the store to its parent."""
+        if kind is not None and self._owner is not None and not self._owner.is_this_process:
+            return
         await self.close()
 
     async def close(self) -> None:
@@ -226,12 +217,18 @@ class Store(Repositories):
         backend = self._backend
         if backend is None:
             raise StoreClosedError(
-                "the store is not open" if self._loop is None else "the store is closed"
+                "the store is not open; open it with async with, or await Store.open(...)"
+                if self._owner is None
+                else "the store is closed"
             )
-        if self._process != _process or asyncio.get_running_loop() is not self._loop:
-            where = "process" if self._process != _process else "event loop"
-            raise StoreClosedError(f"the store was opened in another {where}; open one here")
+        self.owner.check("the store")
         return backend
+
+    @property
+    def owner(self) -> Owner:
+        """The event loop and process that opened the store."""
+        assert self._owner is not None
+        return self._owner
 
     @property
     def connections_in_use(self) -> int:
@@ -251,9 +248,10 @@ class Store(Repositories):
         """Let go of the database without an event loop, because the store's own is gone."""
         backend, self._backend = self._backend, None
         self._one_call.closed()
-        if backend is not None and self._process == _process:
-            backend.abandon()
-        self._forget_folder()
+        if self._owner is not None and self._owner.is_this_process:
+            if backend is not None:
+                backend.abandon()
+            self._forget_folder()
 
     async def _opened(self) -> Backend:
         location = self._location
@@ -304,15 +302,18 @@ def postgres_backend(
     )
 
 
+A_WRITE = "a call on the store that writes"
+
+
 class _OneCall:
     """The executor of the store's own repositories: whatever backend is open."""
 
-    __slots__ = ("_compiled", "_loop", "_opened", "_process", "_store")
+    __slots__ = ("_compiled", "_loop", "_opened", "_store", "_writing_tasks")
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._writing_tasks = store.writing_tasks
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._process = 0
         self._opened: Backend
         self._compiled: dict[Query[Any], Prepared[Any]]
 
@@ -321,7 +322,6 @@ class _OneCall:
         self._opened = backend
         self._compiled = backend.compiled
         self._loop = loop
-        self._process = _process
 
     def closed(self) -> None:
         """Use none any more."""
@@ -329,19 +329,24 @@ class _OneCall:
 
     def prepare(self, query: Query[R]) -> Prepared[R]:
         """Every call begins here, so this is where the store's owner is checked."""
-        if self._process == _process and asyncio.get_running_loop() is self._loop:
+        if running_loop() is self._loop is not None:
             prepared = self._compiled.get(query)
             if prepared is not None:
                 return prepared
         return self._store.backend.prepare(query)
 
     def rows(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[Sequence[Row]]:
+        if self._writing_tasks and prepared.query.writes:
+            self._writing_tasks.refuse_here(A_WRITE)
         return self._opened.rows(prepared, parameters)
 
     def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
+        if self._writing_tasks and prepared.query.writes:
+            self._writing_tasks.refuse_here(A_WRITE)
         return self._opened.count(prepared, parameters)
 
     def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
+        self._writing_tasks.refuse_here(A_WRITE)
         return self._opened.many(prepared, batch)
 
     takes_turns = False
@@ -350,6 +355,7 @@ class _OneCall:
         return self._store.backend.serialize(name)
 
     def atomic(self) -> AbstractAsyncContextManager[Executor]:
+        self._writing_tasks.refuse_here(A_WRITE)
         return self._store.backend.atomic()
 
 
@@ -389,7 +395,7 @@ _defaults: WeakKeyDictionary[asyncio.AbstractEventLoop, _Default] = WeakKeyDicti
 
 async def default_store() -> Store:
     """Return the running event loop's default store, opened at first use."""
-    loop = asyncio.get_running_loop()
+    loop = running_asyncio_loop()
     default = _defaults.get(loop)
     if default is None:
         for gone in [other for other in _defaults if other.is_closed()]:

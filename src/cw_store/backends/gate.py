@@ -9,16 +9,34 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextvars import ContextVar
 from typing import TypeVar
 
 from cw_store.backends.patience import Patience, Patient
 from cw_store.errors import StoreBusyError, StoreClosedError, TurnHolder
 
+_blocks_around: ContextVar[tuple[object, ...]] = ContextVar("cw_store_blocks_around", default=())
+"""The blocks of units of work that the running code is inside of; tasks it starts inherit them."""
+
+
+def enter_block() -> object:
+    """Begin the block of a unit of work, and return what stands for it."""
+    block = object()
+    _blocks_around.set((*_blocks_around.get(), block))
+    return block
+
+
+def leave_block(block: object) -> None:
+    """End the block; it may have begun in another task's context, as a test's fixture does."""
+    around = _blocks_around.get()
+    if block in around:
+        _blocks_around.set(tuple(each for each in around if each is not block))
+
 
 class Turn(Patient):
     """A place in the queue, later the right to write; what waits for it is told what then."""
 
-    __slots__ = ("label", "since", "task_name")
+    __slots__ = ("block", "label", "since", "task_name", "within")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, label: str | None, timeout: float) -> None:
         # Everything at once: the way through the base classes would take as long again.
@@ -30,6 +48,8 @@ class Turn(Patient):
         self.since = now = loop.time()
         self.deadline = now + timeout
         self.label = label
+        self.block: object = None
+        self.within: tuple[object, ...] = ()
         task = asyncio.current_task(loop)
         self.task_name = task.get_name() if task else None
 
@@ -81,6 +101,7 @@ class WriteGate:
             self._holder = turn
             turn.granted()
         else:
+            turn.within = _blocks_around.get()
             self._patience.queue_up(turn)
 
     def free_turn(self, label: str | None) -> Turn | None:
@@ -138,7 +159,11 @@ class WriteGate:
             lambda: StoreClosedError("the store was closed while this waited")
         )
 
-    def _too_late(self) -> StoreBusyError:
-        return StoreBusyError(
-            f"the writer's turn did not come within {self._timeout:g} s", self.holder()
-        )
+    def _too_late(self, turn: Turn) -> StoreBusyError:
+        late = f"the writer's turn did not come within {self._timeout:g} s"
+        if self._holder is not None and self._holder.block in turn.within:
+            late += (
+                ", because the block that this was begun in holds it: the block must not wait for "
+                "this, or this has to use the block's own unit of work"
+            )
+        return StoreBusyError(late, self.holder())

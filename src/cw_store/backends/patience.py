@@ -38,7 +38,7 @@ class Patience(Generic[T]):
     """The timer of a queue, in which everybody waits equally long."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, queue: deque[T], why: Callable[[], Exception]
+        self, loop: asyncio.AbstractEventLoop, queue: deque[T], why: Callable[[T], Exception]
     ) -> None:
         self._loop = loop
         self._queue = queue
@@ -67,6 +67,6 @@ class Patience(Generic[T]):
         while queue and (queue[0].given_up or queue[0].deadline <= self._loop.time()):
             patient = queue.popleft()
             if not patient.given_up:
-                patient.refused(self._why())
+                patient.refused(self._why(patient))
         if queue and self._timer is None:  # whoever was refused may be back already
             self._timer = self._loop.call_at(queue[0].deadline, self._look)

@@ -23,7 +23,10 @@ class Transaction(Protocol):
 
     @property
     def committed(self) -> bool | None:
-        """How the last transaction that reached the database ended; None before."""
+        """How the last transaction that reached the database ended; None before.
+
+        Also None when nobody can know: from the moment that a commit is sent until its answer.
+        """
         ...
 
     def session(self, owner: SessionOwner) -> UnitSession:
@@ -68,11 +71,18 @@ class Transaction(Protocol):
         ...
 
     def commit(self) -> Coroutine[Any, Any, None]:
-        """Commit and give the connection back; done even when the caller is cancelled."""
+        """Commit and give the connection back; done even when the caller is cancelled.
+
+        Raises OutcomeUnknownError when nobody can know whether it is stored.
+        """
         ...
 
     def rollback(self) -> Coroutine[Any, Any, None]:
         """Roll back and give the connection back; done even when the caller is cancelled."""
+        ...
+
+    def abandon(self) -> None:
+        """Roll back and give the connection back without waiting, on the loop's thread."""
         ...
 
 
@@ -94,8 +104,13 @@ class Backend(Executor, Protocol):
         """How many connections somebody holds or is visiting."""
         ...
 
-    def transaction(self, *, read_only: bool, label: str | None) -> Transaction:
-        """Return a transaction that has not begun."""
+    @property
+    def timeout(self) -> float:
+        """Seconds that a call waits for a turn, a connection or a lock."""
+        ...
+
+    def transaction(self, *, read_only: bool, label: str | None, block: object) -> Transaction:
+        """Return a transaction that has not begun; `block` stands for the unit's block."""
         ...
 
     async def open(self) -> None:

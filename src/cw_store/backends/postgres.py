@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 from sqlalchemy import URL, Dialect
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
 
 from cw_store.backends.cancellation import finish
 from cw_store.backends.postgres_failures import (
@@ -147,7 +148,9 @@ class PostgresBackend:
             prepared = self.compiled[query] = query.prepare(self.dialect)
         return prepared
 
-    def transaction(self, *, read_only: bool, label: str | None) -> PostgresTransaction:
+    def transaction(
+        self, *, read_only: bool, label: str | None, block: object
+    ) -> PostgresTransaction:
         """Return a transaction that has not begun; nobody waits for a turn, so no label is kept."""
         return PostgresTransaction(self, BEGIN_READING if read_only else BEGIN_WRITING)
 
@@ -199,6 +202,12 @@ class PostgresBackend:
         finally:
             self.connections_in_use -= 1
             self._places.release()
+
+    def abandon_connection(self, connection: Any) -> None:
+        """Cut a connection that is in use, and let the next take its place."""
+        _drop(connection)
+        self.connections_in_use -= 1
+        self._places.release()
 
     # One call, one transaction: the executor of the store's own repositories.
 
@@ -329,7 +338,15 @@ class PostgresTransaction:
 
     def session(self, owner: SessionOwner) -> UnitSession:
         """Return a session in this transaction."""
-        return self._backend.sessions.session_on(StandIn(self, owner), owner)
+        connection = StandIn(self, owner)
+
+        async def adapted(driver: Any) -> AsyncAdapt_asyncpg_connection:
+            return await AsyncAdapt_asyncpg_connection.create(driver, connected())
+
+        async def connected() -> Any:
+            return connection
+
+        return self._backend.sessions.session_on(adapted, owner, connection.savepoints)
 
     async def savepoint(self, name: str) -> None:
         """Set a savepoint."""
@@ -347,6 +364,7 @@ class PostgresTransaction:
         """Commit and give the connection back; done even when the caller is cancelled."""
         self._number += 1
         if self._connection is not None:
+            self.committed = None
             await finish(self._end("COMMIT"))
 
     async def rollback(self) -> None:
@@ -354,6 +372,14 @@ class PostgresTransaction:
         self._number += 1
         if self._connection is not None:
             await finish(self._end("ROLLBACK"))
+
+    def abandon(self) -> None:
+        """Cut the connection, which rolls back, since nobody can wait for the server's answer."""
+        self._number += 1
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self.committed = False
+            self._backend.abandon_connection(connection)
 
     async def _run(
         self, prepared: Prepared[Any], run: Callable[..., Awaitable[T]], parameters: Row

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 
-from cw_store.backends.session import SessionOwner
+from cw_store.backends.session import (
+    SessionOwner,
+    SessionSavepoints,
+    refuse_transaction_control,
+)
 from cw_store.errors import ReadOnlyError
 
 if TYPE_CHECKING:
@@ -24,9 +28,13 @@ class StandIn:
     def __init__(self, transaction: PostgresTransaction, owner: SessionOwner) -> None:
         self._transaction = transaction
         self._owner = owner
+        self.savepoints = SessionSavepoints()
 
     async def run(self, work: Callable[[Any], Awaitable[T]], *, sql: str | None = None) -> T:
         """Run in the unit's turn, on the connection of its transaction."""
+        self._owner.check_owner()
+        if sql is not None:
+            refuse_transaction_control(sql, self._owner)
 
         async def attempt() -> T:
             connection = await self._transaction.begun()
@@ -44,14 +52,18 @@ class StandIn:
         """Return what SQLAlchemy takes for its transaction: the unit's own."""
         return StandInTransaction(self._owner)
 
-    async def prepare(self, sql: str, *, name: str | None = None) -> StandInStatement:
+    async def prepare(
+        self, sql: str, *, name: str | None = None
+    ) -> StandInStatement | UnsentStatement:
         """Prepare a statement."""
+        if self.savepoints.is_nothing_to_send(sql):
+            return UnsentStatement()
         statement = await self.run(lambda connection: connection.prepare(sql, name=name), sql=sql)
         return StandInStatement(self, statement, sql)
 
     async def executemany(self, sql: str, batch: Sequence[Any]) -> None:
         """Run one statement for each entry."""
-        await self.run(lambda connection: connection.executemany(sql, batch))
+        await self.run(lambda connection: connection.executemany(sql, batch), sql=sql)
 
     async def set_type_codec(self, name: str, **_settings: Any) -> None:
         """Leave the codecs as `prepare_connection` made them."""
@@ -118,6 +130,22 @@ class StandInStatement:
             return await self._statement.cursor(*parameters)
 
         return StandInCursor(self._connection, await self._connection.run(declare))
+
+
+class UnsentStatement:
+    """Stands in for a statement that the unit of work has done in its own way."""
+
+    def get_attributes(self) -> tuple[()]:
+        """Return no columns."""
+        return ()
+
+    def get_statusmsg(self) -> str:
+        """Return that nothing was done."""
+        return ""
+
+    async def fetch(self, *_parameters: Any) -> list[Any]:
+        """Return no rows."""
+        return []
 
 
 class StandInCursor:

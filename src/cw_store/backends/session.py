@@ -7,29 +7,82 @@ are the unit's, and its close leaves the connection alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from sqlalchemy import Dialect, NullPool, event
 from sqlalchemy.engine import Engine
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    AsyncSessionTransaction,
+    create_async_engine,
+)
+from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.util import await_only
 
 from cw_store.backends.cancellation import finish
+from cw_store.errors import UnitOfWorkError
+
+SAVEPOINT_NAMES = "cw_savepoint_"
+"""What the names of a unit's savepoints begin with."""
+
+
+class Savepoint(Protocol):
+    """A savepoint of a unit of work."""
+
+    of_session: SessionTransaction | None
+    """SQLAlchemy's part of it: what it puts the session's objects back to."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was released or undone, by itself or with one around it."""
+        ...
 
 
 class SessionOwner(Protocol):
     """The unit of work that a session belongs to."""
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing has been done since the last commit or rollback."""
+        ...
+
+    def check_owner(self) -> None:
+        """Raise StoreClosedError elsewhere than in the store's event loop and process."""
+        ...
+
+    async def commit_with_session(self) -> None:
+        """Commit, session and all, as the application asks of the session."""
+        ...
+
+    async def rollback(self) -> None:
+        """Roll back, session and all, as the application asks."""
+        ...
+
+    async def set_savepoint(self) -> Savepoint:
+        """Set a savepoint, at once, for all that is called from here."""
+        ...
+
+    async def release_savepoint(self, savepoint: Any) -> None:
+        """Keep what was done since the savepoint."""
+        ...
+
+    async def undo_savepoint(self, savepoint: Any) -> None:
+        """Undo what was done since the savepoint."""
+        ...
+
     async def commit_from_session(self) -> None:
-        """Commit, as `session.commit()` asks."""
+        """Commit, because SQLAlchemy commits its connection."""
         ...
 
     async def rollback_from_session(self) -> None:
         """Roll back, because SQLAlchemy gives up; the unit stays spent."""
         ...
 
-    async def rollback(self) -> None:
-        """Roll back, session and all, as the application asks."""
+    def lose(self, error: UnitOfWorkError) -> None:
+        """Spend the unit so that only its rollback makes it good again."""
         ...
 
     async def in_turn(self, work: Callable[[], Awaitable[Any]], *, recovers: bool) -> Any:
@@ -43,21 +96,50 @@ class SessionOwner(Protocol):
 class UnitSession(AsyncSession):
     """The session of a unit of work: its rollback is the unit's, its close is not."""
 
-    def __init__(self, engine: AsyncEngine, owner: SessionOwner) -> None:
+    def __init__(
+        self, engine: AsyncEngine, owner: SessionOwner, savepoints: SessionSavepoints
+    ) -> None:
         super().__init__(engine, expire_on_commit=False)
         self._owner = owner
+        self._savepoints = savepoints
+
+    async def commit(self) -> None:
+        """Commit the unit of work; the next statement begins a new transaction."""
+        await self._owner.commit_with_session()
 
     async def rollback(self) -> None:
         """Roll the unit of work back; the next statement begins a new transaction."""
         await self._owner.rollback()
 
+    def begin(self) -> AsyncSessionTransaction:
+        """Commit the unit of work at the end of the block, or roll it back if that raises.
+
+        Raises UnitOfWorkError when something has been done in the unit since its last commit, for
+        then its transaction has begun, which is one for all.
+        """
+        return _WholeUnit(self, self._owner)
+
+    def begin_nested(self) -> AsyncSessionTransaction:
+        """Set a savepoint of the unit of work, at once: it covers all that is called inside.
+
+        `async with session.begin_nested():` does what `async with uow.savepoint():` does.
+        """
+        return _PartOfUnit(self, self._owner)
+
     async def close(self) -> None:
         """Forget the objects, so `async with uow.session:` leaves the transaction as it is."""
+        self._owner.check_owner()
         self.expunge_all()
 
     async def reset(self) -> None:
         """Forget the objects."""
-        self.expunge_all()
+        await self.close()
+
+    # What the unit asks of it.
+
+    async def conclude(self) -> None:
+        """Flush, and end SQLAlchemy's transaction, for a unit that commits."""
+        await super().commit()
 
     async def discard(self) -> None:
         """Close for good, at the end of the unit."""
@@ -66,6 +148,222 @@ class UnitSession(AsyncSession):
     async def forget(self) -> None:
         """Drop what the session knows of its transaction, for a unit that rolls back."""
         await super().rollback()
+
+    async def nest(self) -> SessionTransaction:
+        """Begin SQLAlchemy's part of a savepoint, which keeps what its objects were like."""
+        return await self.run_sync(self._savepoints.begin)
+
+    async def release(self, savepoint: SessionTransaction) -> None:
+        """Flush, and end SQLAlchemy's part of a savepoint that is kept."""
+        await self.run_sync(lambda _: savepoint.commit())
+
+    async def undo(self, savepoint: SessionTransaction | None) -> None:
+        """Make the objects what they were; without a savepoint none was there when it began."""
+        if savepoint is None:
+            await self.forget()
+        elif not _is_closed(savepoint):
+            await self.run_sync(lambda _: savepoint.rollback())
+
+
+def _is_closed(transaction: SessionTransaction) -> bool:
+    return cast("Session | None", transaction.session) is None  # SQLAlchemy takes it away
+
+
+class SessionSavepoints:
+    """The savepoints of SQLAlchemy's that are the unit's own already, so nothing is sent for them.
+
+    SQLAlchemy sets a savepoint when the session first uses its connection inside; by then the unit
+    may have set others, and the two would not be nested.
+    """
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._begins = False
+
+    def forget(self) -> None:
+        """Begin anew, on a connection that gives the same names again."""
+        self._names.clear()
+
+    def begin(self, session: Session) -> SessionTransaction:
+        """Begin a savepoint for which nothing is sent, now or later."""
+        self._begins = True
+        try:
+            savepoint = session.begin_nested()
+            session.connection()
+        finally:
+            self._begins = False
+        return savepoint
+
+    def is_nothing_to_send(self, sql: str) -> bool:
+        """Whether this statement sets or ends one of them."""
+        found = _SAVEPOINT_STATEMENT.fullmatch(sql) if sql[:1] in "SR" else None
+        if found is None:
+            return False
+        if self._begins:
+            self._names.add(found[1])
+        return found[1] in self._names
+
+
+_SAVEPOINT_STATEMENT = re.compile(
+    r"(?:SAVEPOINT|RELEASE SAVEPOINT|ROLLBACK TO SAVEPOINT) (sa_savepoint_\d+)"
+)
+
+
+class _PartOfUnit(AsyncSessionTransaction):
+    """What `session.begin_nested()` gives: a savepoint of the unit."""
+
+    __slots__ = ("_owner", "_savepoint")
+
+    def __init__(self, session: AsyncSession, owner: SessionOwner) -> None:
+        super().__init__(session, nested=True)
+        self._owner = owner
+        self._savepoint: Savepoint | None = None
+
+    async def start(self, is_ctxmanager: bool = False) -> AsyncSessionTransaction:
+        """Set the savepoint."""
+        self._savepoint = await self._owner.set_savepoint()
+        if self._savepoint.of_session is not None:
+            self.sync_transaction = self._assign_proxied(self._savepoint.of_session)
+        return self
+
+    async def commit(self) -> None:
+        """Keep what was done since the savepoint."""
+        await self._owner.release_savepoint(self._set())
+
+    async def rollback(self) -> None:
+        """Undo what was done since the savepoint."""
+        await self._owner.undo_savepoint(self._set())
+
+    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        savepoint = self._set()
+        if kind is not None:
+            await self._owner.undo_savepoint(savepoint)
+        elif not savepoint.has_ended:  # by the block itself
+            await self._owner.release_savepoint(savepoint)
+
+    def _set(self) -> Savepoint:
+        if self._savepoint is None:
+            raise UnitOfWorkError("the savepoint is not set; await it, or enter it with async with")
+        return self._savepoint
+
+
+class _WholeUnit(AsyncSessionTransaction):
+    """What `session.begin()` gives: the transaction of the unit."""
+
+    __slots__ = ("_has_ended", "_owner")
+
+    def __init__(self, session: AsyncSession, owner: SessionOwner) -> None:
+        super().__init__(session)
+        self._owner = owner
+        self._has_ended = False
+
+    async def start(self, is_ctxmanager: bool = False) -> AsyncSessionTransaction:
+        """Begin, unless the unit has begun."""
+        self._owner.check_owner()
+        if not self._owner.is_untouched or self.session.in_transaction():
+            raise UnitOfWorkError(
+                "the unit of work is the session's transaction, and has begun already; leave "
+                "session.begin() out, or use session.begin_nested() for a part of it"
+            )
+        return await super().start()
+
+    async def commit(self) -> None:
+        """Commit the unit of work."""
+        self._has_ended = True
+        await self._owner.commit_with_session()
+
+    async def rollback(self) -> None:
+        """Roll the unit of work back."""
+        self._has_ended = True
+        await self._owner.rollback()
+
+    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if kind is not None:
+            await self.rollback()
+        elif not self._has_ended:  # by the block itself
+            await self.commit()
+
+
+_BLANK = re.compile(r"(?:[\s\ufeff]+|--[^\n]*(?:\n|$))*")
+_WORD = re.compile(r"\w+|\"[^\"]*\"|`[^`]*`|\[[^\]]*\]")
+_COMMENT_MARK = re.compile(r"/\*|\*/")
+_ENDS = frozenset({"ABORT", "BEGIN", "COMMIT", "END", "START"})
+_ENDS_SAVEPOINT = frozenset({"RELEASE", "ROLLBACK", "SAVEPOINT"})
+
+
+def refuse_transaction_control(sql: str, owner: SessionOwner) -> None:
+    """Raise UnitOfWorkError, and spend the unit, for a statement that would end its transaction.
+
+    Or begin another, or end one of the unit's own savepoints. An application's savepoints are its
+    own affair.
+    """
+    word = transaction_control(sql)
+    if word is None:
+        return
+    error = UnitOfWorkError(
+        f"{word} as a statement would take the transaction from its unit of work, so it was not "
+        "sent, and nothing of the unit is stored; call uow.commit() or uow.rollback(), and "
+        "uow.savepoint() for a part"
+    )
+    owner.lose(error)
+    raise error
+
+
+def transaction_control(sql: str) -> str | None:
+    """Return the word with which a statement would end or begin a transaction, or None.
+
+    Comments are read as SQLite does, which does not nest them, and as PostgreSQL does.
+    """
+    for nested in (False, True):
+        words = _leading_words(sql, nested=nested)
+        first, second = (*(word.upper() for word in words[:2]), "", "")[:2]
+        if first in _ENDS:
+            return first
+        if (first, second) == ("PREPARE", "TRANSACTION"):
+            return "PREPARE TRANSACTION"
+        if first in _ENDS_SAVEPOINT:
+            if first == "ROLLBACK" and "TO" not in (word.upper() for word in words[1:3]):
+                return first
+            if words[-1].strip('"`[]').lower().startswith(SAVEPOINT_NAMES):
+                return f"{first} of the unit's savepoint"
+    return None
+
+
+def _leading_words(sql: str, *, nested: bool) -> list[str]:
+    """Return the first words of a statement, as many as a savepoint's longest takes."""
+    words: list[str] = []
+    start = _past_blanks(sql, 0, nested=nested)
+    while sql.startswith(";", start):  # statements without words
+        start = _past_blanks(sql, start + 1, nested=nested)
+    while len(words) < 5:
+        word = _WORD.match(sql, start)
+        if word is None:
+            break
+        words.append(word[0])
+        start = _past_blanks(sql, word.end(), nested=nested)
+    return words
+
+
+def _past_blanks(sql: str, start: int, *, nested: bool) -> int:
+    while True:
+        blank = _BLANK.match(sql, start)
+        assert blank is not None, "it matches nothing too"
+        start = blank.end()
+        if not sql.startswith("/*", start):
+            return start
+        start = _end_of_comment(sql, start, nested=nested)
+
+
+def _end_of_comment(sql: str, start: int, *, nested: bool) -> int:
+    depth = 0
+    for mark in _COMMENT_MARK.finditer(sql, start):
+        if mark[0] == "/*":
+            depth = depth + 1 if nested or not depth else depth
+        else:
+            depth -= 1
+        if not depth:
+            return mark.end()
+    return len(sql)
 
 
 class Sessions:
@@ -90,20 +388,28 @@ class Sessions:
             async with self._engine.connect():
                 self._ready = True
 
-    def session_on(self, stand_in: object, owner: SessionOwner) -> UnitSession:
-        """Return a session whose engine connects to nothing but the stand-in.
+    def session_on(
+        self,
+        adapted: Callable[[Any], Awaitable[Any]],
+        owner: SessionOwner,
+        savepoints: SessionSavepoints,
+    ) -> UnitSession:
+        """Return a session whose engine connects to nothing but what `adapted` gives.
+
+        That is SQLAlchemy's adapter around what stands in for the driver's connection.
 
         The engine is put together around the dialect that is set up once for each store;
         create_async_engine would ask the database for its version in every unit of work.
         """
         dialect: Any = self.dialect
 
-        async def connect() -> object:
+        async def connect() -> Any:
             await finish(self._prepare())
-            return stand_in
+            savepoints.forget()
+            return await adapted(dialect.dbapi)
 
         pool = NullPool(
-            lambda: dialect.connect(async_creator_fn=connect),
+            lambda: await_only(connect()),
             dialect=dialect,
             reset_on_return=None,
         )
@@ -116,4 +422,4 @@ class Sessions:
             event.listen(pool, "connect", prepare_connection)
         # Errors of SQLAlchemy show the statement's parameters unless they are hidden.
         engine = Engine(pool, dialect, self._engine.url, hide_parameters=True)
-        return UnitSession(AsyncEngine(engine), owner)
+        return UnitSession(AsyncEngine(engine), owner, savepoints)

@@ -127,12 +127,12 @@ class SqliteBackend:
         return prepared
 
     def transaction(
-        self, *, read_only: bool, label: str | None
+        self, *, read_only: bool, label: str | None, block: object
     ) -> ReadTransaction | WriteTransaction:
         """Return a transaction that has not begun."""
         if read_only:
             return ReadTransaction(self)
-        return WriteTransaction(self, label)
+        return WriteTransaction(self, label, block)
 
     def pass_turn_on(self, turn: Turn) -> None:
         """Give the turn to the one who has waited longest."""

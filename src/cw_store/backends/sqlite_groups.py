@@ -13,7 +13,13 @@ from cw_store.backends.gate import Turn
 from cw_store.backends.sqlite_connection import Visit
 from cw_store.backends.sqlite_lock import lock_line
 from cw_store.backends.sqlite_readers import closed_meanwhile
-from cw_store.backends.sqlite_statements import begin_immediate, plain_failure
+from cw_store.backends.sqlite_statements import (
+    begin_immediate,
+    commit,
+    is_surely_undone,
+    outcome_unknown,
+    plain_failure,
+)
 from cw_store.errors import StoreBusyError, StoreError
 
 if TYPE_CHECKING:
@@ -50,7 +56,8 @@ class Call(Turn):
         self.done = self.given_up = False
         self.since = now = loop.time()
         self.deadline = now + backend.timeout
-        self.label = self.task_name = None  # the task is the one that waits
+        self.label = self.task_name = self.block = None  # the task is the one that waits
+        self.within = ()
         self._backend = backend
         self._writer = backend.writer
         self._work = work
@@ -96,6 +103,9 @@ class Call(Turn):
             return False
         except Exception as error:
             self.error = error
+            if not is_surely_undone(error.__cause__, cursor):
+                self.error = outcome_unknown()
+                self.error.__cause__ = error.__cause__
         self._ran = True
         return True
 
@@ -147,7 +157,7 @@ class Group:
         while raw.in_transaction:
             call = next(self._left, None)
             if call is None:
-                self._committed = _is_committed(cursor, raw)
+                self._committed = self._commit(cursor, raw)
                 break
             try:
                 _run_in_group(call, cursor, raw)
@@ -161,6 +171,19 @@ class Group:
                 call.error = None
                 _run_in_transaction(call, cursor, raw)
             self._committed = True
+
+    def _commit(self, cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> bool:
+        """Commit; False when it is undone, so that each can try alone; in the writer's thread."""
+        try:
+            cursor.execute("COMMIT")
+        except sqlite3.Error as error:
+            _roll_back(cursor, raw)
+            if is_surely_undone(error, cursor):
+                return False
+            for call in self._calls:
+                call.error = outcome_unknown()
+                call.error.__cause__ = error
+        return True
 
     def _after_visit(self) -> None:
         visited, self._visited = self._visited, None  # it leads back here: a cycle
@@ -220,15 +243,6 @@ def _run_in_group(call: Call, cursor: sqlite3.Cursor, raw: sqlite3.Connection) -
         cursor.execute("RELEASE call")
 
 
-def _is_committed(cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> bool:
-    try:
-        cursor.execute("COMMIT")
-    except sqlite3.Error:
-        _roll_back(cursor, raw)
-        return False
-    return True
-
-
 def _run_in_transaction(call: Call, cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> None:
     try:
         cursor.execute("BEGIN IMMEDIATE")
@@ -241,7 +255,7 @@ def _run_in_transaction(call: Call, cursor: sqlite3.Cursor, raw: sqlite3.Connect
 def _run_to_commit(call: Call, cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> None:
     try:
         call.run(cursor)
-        cursor.execute("COMMIT")
+        commit(cursor)
     except Exception as error:
         call.error = error if isinstance(error, StoreError) else plain_failure(error)
         _roll_back(cursor, raw)

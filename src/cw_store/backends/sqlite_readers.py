@@ -205,7 +205,7 @@ class ReaderPool:
         if self._closed:
             raise StoreClosedError("the store is closed")
 
-    def _too_late(self) -> StoreBusyError:
+    def _too_late(self, _waiting: ReadCall | Claim) -> StoreBusyError:
         return StoreBusyError(
             f"none of the {self._limit} reading connections was free within "
             f"{self._timeout:g} s; long units of work hold them"

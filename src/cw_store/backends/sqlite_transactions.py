@@ -11,11 +11,12 @@ from weakref import WeakSet
 from cw_store.backends.cancellation import finish
 from cw_store.backends.gate import Turn
 from cw_store.backends.session import SessionOwner, UnitSession
-from cw_store.backends.sqlite_connection import Connection
+from cw_store.backends.sqlite_connection import Connection, Visit
 from cw_store.backends.sqlite_lock import lock_line
-from cw_store.backends.sqlite_session import StandIn
+from cw_store.backends.sqlite_session import AdaptedConnection, SessionConnection
 from cw_store.backends.sqlite_statements import (
     begin_immediate,
+    commit,
     count_changes,
     fetch_rows,
     inside,
@@ -24,7 +25,7 @@ from cw_store.backends.sqlite_statements import (
     run_sql,
     undo_to,
 )
-from cw_store.errors import UnitOfWorkError
+from cw_store.errors import OutcomeUnknownError, StoreClosedError, UnitOfWorkError
 from cw_store.repos.sql.door import Executor, Prepared, Query, Row
 
 if TYPE_CHECKING:
@@ -91,7 +92,12 @@ class SqliteTransaction:
     def session(self, owner: SessionOwner) -> UnitSession:
         """Return a session in this transaction."""
         self._cursors = WeakSet()
-        return self._backend.sessions.session_on(StandIn(self, owner, self._cursors), owner)
+        connection = SessionConnection(self, owner, self._cursors)
+
+        async def adapted(driver: Any) -> AdaptedConnection:
+            return AdaptedConnection(driver, connection, owner)
+
+        return self._backend.sessions.session_on(adapted, owner, connection.savepoints)
 
     async def savepoint(self, name: str) -> None:
         """Set a savepoint."""
@@ -118,9 +124,10 @@ class SqliteTransaction:
 class WriteTransaction(SqliteTransaction):
     """A transaction that holds the writer's turn from its first statement to its end."""
 
-    def __init__(self, backend: SqliteBackend, label: str | None) -> None:
+    def __init__(self, backend: SqliteBackend, label: str | None, block: object = None) -> None:
         super().__init__(backend)
         self._label = label
+        self._block = block
         self._turn: Turn | None = None
         # Transactions of this unit are numbered, since a cancelled BEGIN may still be on its
         # way when the next one starts.
@@ -153,6 +160,7 @@ class WriteTransaction(SqliteTransaction):
                 if number != self._number:
                     self._backend.gate.release(turn)
                     raise _ended_meanwhile()
+            turn.block = self._block
             self._turn = turn
         self._visited = True
         outcome = await self._backend.writer.visit(
@@ -205,19 +213,31 @@ class WriteTransaction(SqliteTransaction):
         """Roll back and pass the turn on; done even when the caller is cancelled."""
         return self._end(self._rollback)
 
+    def abandon(self) -> None:
+        """Roll back and pass the turn on, without waiting for it."""
+        self._queue_end(self._rollback)
+
     async def _end(self, work: Callable[..., None], *arguments: Any) -> None:
+        end = self._queue_end(work, *arguments)
+        if end is not None:
+            try:
+                await end.finished()
+            except StoreClosedError:
+                self.committed = False  # the connection is closed, which has rolled back
+                raise
+
+    def _queue_end(self, work: Callable[..., None], *arguments: Any) -> Visit[None] | None:
         """Queue the end and pass the turn on at once: who has it next stands behind this visit."""
         end = None
         if self._visited:
-            self.committed = False  # until the visit says otherwise; the store may be closed
+            self.committed = None if work == self._commit else False
             end = self._backend.writer.visit(work, *arguments)
         self._number += 1
         self._visited = False
         turn, self._turn = self._turn, None
         if turn is not None:
             self._backend.pass_turn_on(turn)
-        if end is not None:
-            await end.finished()
+        return end
 
     def _commit(self, begun: bool) -> None:
         writer = self._backend.writer
@@ -225,8 +245,13 @@ class WriteTransaction(SqliteTransaction):
             self.close_cursors()
         try:
             if begun:
-                inside(writer, run_sql, ("COMMIT",))
-                self.committed = True
+                inside(writer, commit, ())
+            self.committed = begun
+        except OutcomeUnknownError:
+            raise
+        except BaseException:
+            self.committed = False
+            raise
         finally:
             if writer.raw.in_transaction:
                 roll_back(writer)
@@ -286,6 +311,10 @@ class ReadTransaction(SqliteTransaction):
         self.committed = True
 
     async def rollback(self) -> None:
+        """Let the snapshot go."""
+        self.abandon()
+
+    def abandon(self) -> None:
         """Let the snapshot go."""
         self._end()
         self.committed = False

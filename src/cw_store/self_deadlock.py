@@ -1,0 +1,50 @@
+"""Who would wait for itself: a task that is inside a writing unit of work and writes beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from cw_store.errors import UnitOfWorkError
+
+
+class WritingTasks:
+    """The tasks that are inside an open writing unit of work of one store.
+
+    A task is from the first statement that it runs in the unit until the unit commits or rolls
+    back: until then the unit may hold what a write beside it waits for, and only the task itself
+    can end it.
+    """
+
+    __slots__ = ("_tasks",)
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._tasks)
+
+    def enter(self, entered_by: asyncio.Task[Any] | None) -> asyncio.Task[Any] | None:
+        """Note that the running task has run a statement in a unit, if the unit's block is its own.
+
+        So it is when the task entered the block, or when the one that did has ended, as that of a
+        test's fixture may have. Returns the task, for `leave`, or None.
+        """
+        task = asyncio.current_task()
+        if task is None or not (task is entered_by or entered_by is None or entered_by.done()):
+            return None
+        self._tasks.add(task)
+        return task
+
+    def leave(self, task: asyncio.Task[Any]) -> None:
+        """Note that the unit has committed or rolled back."""
+        self._tasks.discard(task)
+
+    def refuse_here(self, what: str) -> None:
+        """Raise UnitOfWorkError if the running task is one of them."""
+        if self._tasks and asyncio.current_task() in self._tasks:
+            raise UnitOfWorkError(
+                f"{what} would wait for the unit of work that this task is inside of, which ends "
+                "only after it; call uow.… instead, or uow.commit() before"
+            )
