@@ -109,7 +109,9 @@ class Backend(Executor, Protocol):
         """Seconds that a call waits for a turn, a connection or a lock."""
         ...
 
-    def transaction(self, *, read_only: bool, label: str | None, block: object) -> Transaction:
+    def transaction(
+        self, *, read_only: bool, label: str | None, block: object = None
+    ) -> Transaction:
         """Return a transaction that has not begun; `block` stands for the unit's block."""
         ...
 

@@ -149,7 +149,7 @@ class PostgresBackend:
         return prepared
 
     def transaction(
-        self, *, read_only: bool, label: str | None, block: object
+        self, *, read_only: bool, label: str | None, block: object = None
     ) -> PostgresTransaction:
         """Return a transaction that has not begun; nobody waits for a turn, so no label is kept."""
         return PostgresTransaction(self, BEGIN_READING if read_only else BEGIN_WRITING)

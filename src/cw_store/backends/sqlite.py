@@ -127,7 +127,7 @@ class SqliteBackend:
         return prepared
 
     def transaction(
-        self, *, read_only: bool, label: str | None, block: object
+        self, *, read_only: bool, label: str | None, block: object = None
     ) -> ReadTransaction | WriteTransaction:
         """Return a transaction that has not begun."""
         if read_only:
