@@ -11,7 +11,8 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection
 
-from cw_store.migrate import VERSION_TABLE, sqlite_connection
+from cw_store.inspection import VERSION_TABLE
+from cw_store.migrate import sqlite_connection
 from cw_store.schema import metadata
 from cw_store.types import Encrypted, Flag, Json, PlainText, UtcDateTime, WholeNumber
 from cw_store.url import locate

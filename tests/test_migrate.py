@@ -23,7 +23,8 @@ from cw_store import (
     StoreBusyError,
     ensure_schema,
 )
-from cw_store.migrate import VERSION_TABLE, revisions, scripts, sqlite_connection, upgrade
+from cw_store.inspection import VERSION_TABLE
+from cw_store.migrate import revisions, scripts, sqlite_connection, upgrade
 from cw_store.schema import metadata
 from programs import start_program
 

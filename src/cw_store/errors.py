@@ -184,14 +184,15 @@ class SchemaError(StoreError):
 
 
 class SchemaBehindError(SchemaError):
-    """The database is older than the code and `migrate=False` forbids to change it."""
+    """The database is older than the code and may not be changed."""
 
-    def __init__(self, current: str | None, head: str) -> None:
+    def __init__(self, current: str | None, head: str, reason: str | None = None) -> None:
         self.current = current
         self.head = head
+        cannot = "" if reason is None else f" as a user who may write to it, since {reason}"
         super().__init__(
             f"the database is at schema {current or 'none'} and this cw_store needs {head}; "
-            "open it with migrate=True or run ensure_schema()"
+            f"open it with migrate=True or run ensure_schema(){cannot}"
         )
 
 

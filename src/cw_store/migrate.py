@@ -8,6 +8,7 @@ PostgreSQL's advisory lock), looks again, and applies all missing steps in one t
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import tempfile
 import threading
 from collections.abc import Generator
@@ -17,28 +18,53 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, NullPool, create_engine, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from cw_store.backends.cancellation import finish
 from cw_store.backends.sqlite_connection import (
     connect_patiently,
     create_private_file,
+    reason_of,
+    shown,
     try_patiently,
 )
+from cw_store.backends.sqlite_file import contents_of, look, reason_not_to_write
+from cw_store.backends.sqlite_statements import plain_failure
 from cw_store.errors import (
     SchemaAheadError,
     SchemaBehindError,
     SchemaError,
     StoreError,
 )
+from cw_store.inspection import EMPTY, VERSION_TABLE, Contents, revision_of
 from cw_store.url import Location, locate
 
-VERSION_TABLE = "cw_store_version"
-"""Where the revision is kept; Alembic's own name is left to the application's migrations."""
-
 _ADVISORY_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('cw_store.migrate', 0))")
+# Where the store's tables are, else where they would be made: the first schema of the path. A
+# table makes a type of its name, so that a type is in its way as well.
+_RELATIONS = text(
+    """
+    WITH place (oid) AS (
+        SELECT coalesce(
+            (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:version_table)),
+            (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
+        )
+    )
+    SELECT typname, 'type' FROM pg_type, place WHERE typnamespace = place.oid AND typrelid = 0
+    UNION ALL
+    SELECT relname, CASE relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'table' WHEN 'v' THEN 'view'
+        WHEN 'm' THEN 'materialized view' WHEN 'i' THEN 'index' WHEN 'I' THEN 'index'
+        WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' ELSE 'type' END
+    FROM pg_class, place WHERE relnamespace = place.oid
+    """
+).bindparams(version_table=VERSION_TABLE)
+_VERSION_COLUMNS = text(
+    "SELECT attname FROM pg_attribute "
+    "WHERE attrelid = to_regclass(:version_table) AND attnum > 0 AND NOT attisdropped"
+).bindparams(version_table=VERSION_TABLE)
 # A table's name cannot be a parameter.
-_READ_VERSION = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608 -- the constant above
+_READ_VERSIONS = text(f"SELECT version_num FROM {VERSION_TABLE} LIMIT 9")  # noqa: S608
 
 
 async def ensure_schema(url: str | Path | None = None, *, busy_timeout: float = 30.0) -> None:
@@ -46,21 +72,59 @@ async def ensure_schema(url: str | Path | None = None, *, busy_timeout: float = 
 
     Safe to call from any number of processes at once; returns when the schema is there,
     whoever brought it. `busy_timeout` is how many seconds to wait for a lock. Raises
-    SchemaAheadError when the database is newer than the code, StoreBusyError when the lock
-    was not to be had in time.
+    SchemaAheadError when the database is newer than the code, SchemaError when it is another
+    program's or not whole, of which nothing is changed, SchemaBehindError when it may only be
+    read, StoreBusyError when the lock was not to be had in time, and StoreError for whatever
+    else stands in the way.
     """
     await bring_up_to_date(locate(url), migrate=True, busy_timeout=busy_timeout)
 
 
 async def bring_up_to_date(location: Location, *, migrate: bool, busy_timeout: float) -> None:
     """Do what `ensure_schema` does, or only look and raise SchemaBehindError."""
-    if location.server is not None:
-        await _bring_server_up_to_date(location.server, migrate, busy_timeout)
-        return
-    if location.path is None:
+    if location.path is None and location.server is None:
         raise SchemaError("a store in memory ends with its object; there is nothing to prepare")
+    with failures_of_opening(location):
+        if location.server is not None:
+            await _bring_server_up_to_date(location.server, migrate, busy_timeout)
+        elif location.path is not None:
+            await _bring_file_up_to_date_in_thread(location.path, migrate, busy_timeout)
+
+
+@contextmanager
+def failures_of_opening(location: Location) -> Generator[None]:
+    """Turn whatever an opening can fail with into an error of the store's own."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        raise _failure_of_opening(location, error) from error
+
+
+def _failure_of_opening(location: Location, error: Exception) -> StoreError:
+    """Say what happened; what is unknown is only named, as its text may hold a password."""
+    match error:
+        case DBAPIError(orig=sqlite3.Error() as refused):
+            if getattr(refused, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+                return SchemaError(
+                    f"the schema of {location} cannot be brought up to date: {refused}"
+                )
+            return plain_failure(refused)
+        case sqlite3.Error():
+            return plain_failure(error)
+        case OSError() | RuntimeError():
+            reason = reason_of(error)
+        case MemoryError():
+            reason = "there is no memory left"
+        case _:
+            reason = f"unexpected failure: {type(error).__name__}"
+    return StoreError(f"cannot open {str(location)!r}: {reason}")
+
+
+async def _bring_file_up_to_date_in_thread(path: Path, migrate: bool, busy_timeout: float) -> None:
     given_up = threading.Event()
-    work = asyncio.to_thread(_bring_file_up_to_date, location.path, migrate, busy_timeout, given_up)
+    work = asyncio.to_thread(_bring_file_up_to_date, path, migrate, busy_timeout, given_up)
     task = asyncio.ensure_future(work)
     try:
         await asyncio.shield(task)
@@ -99,9 +163,13 @@ def revisions() -> tuple[str, ...]:
     )
 
 
-def is_current(current: str | None, *, migrate: bool) -> bool:
-    """Whether nothing is to be done; raises SchemaAheadError or SchemaBehindError."""
+def is_current(found: Contents, place: str, *, migrate: bool) -> bool:
+    """Whether nothing is to be done.
+
+    Raises SchemaAheadError or SchemaBehindError, and SchemaError for what is no whole store.
+    """
     known = revisions()
+    current = revision_of(found, place, known)
     if current == known[-1]:
         return True
     if current is not None and current not in known:
@@ -132,9 +200,15 @@ def sqlite_connection(
     Commits at the end. Foreign keys are off meanwhile: SQLite changes a table by building a
     new one and dropping the old, and with foreign keys on the drop deletes every row that
     points to it. They cannot be switched inside a transaction. In return, references that
-    the migration broke are looked for before the commit, and roll it back.
+    the migration broke are looked for before the commit, and roll it back. Raises SchemaError,
+    with nothing changed, for what is no store and can be none.
     """
-    create_private_file(path)
+    found = look(path, timeout=timeout, given_up=given_up)
+    if found is None:
+        create_private_file(path)
+    else:
+        revision_of(found, shown(path), revisions())
+    path = path.resolve()
     engine = create_engine(
         "sqlite://",
         creator=lambda: connect_patiently(
@@ -171,12 +245,18 @@ def sqlite_connection(
 def _bring_file_up_to_date(
     path: Path, migrate: bool, timeout: float, given_up: threading.Event
 ) -> None:
-    if not path.parent.is_dir():
-        raise SchemaError(f"there is no folder {str(path.parent)!r} to keep the database in")
-    if is_current(_version_of_file(path, timeout, given_up), migrate=migrate):
+    found = look(path, timeout=timeout, given_up=given_up)
+    place = shown(path)
+    if is_current(found or EMPTY, place, migrate=migrate):
         return
+    reason = None if found is None else reason_not_to_write(path)
+    if reason is not None:
+        raise SchemaBehindError(
+            revision_of(found or EMPTY, place, revisions()), revisions()[-1], reason
+        )
     with sqlite_connection(path, timeout=timeout, given_up=given_up) as connection:
-        if not is_current(_version(connection), migrate=True):
+        raw: Any = connection.connection.driver_connection
+        if not is_current(contents_of(raw), place, migrate=True):
             upgrade(connection)
 
 
@@ -195,44 +275,26 @@ async def _bring_server_up_to_date(server: URL, migrate: bool, timeout: float) -
     )
     with refusals():
         async with engine.connect() as connection:
-            if is_current(await connection.run_sync(_version_of_server), migrate=migrate):
+            place = f"the database {server.database}"
+            found = await connection.run_sync(_contents_of_server)
+            if is_current(found, place, migrate=migrate):
                 return
             # Ends the look's transaction: the next one must see what others committed meanwhile.
             await connection.rollback()
             await connection.execute(_ADVISORY_LOCK)
-            if not is_current(await connection.run_sync(_version_of_server), migrate=True):
+            found = await connection.run_sync(_contents_of_server)
+            if not is_current(found, place, migrate=True):
                 await connection.run_sync(upgrade)
             await connection.commit()
 
 
-def _version_of_server(connection: Connection) -> str | None:
-    if connection.scalar(text(f"SELECT to_regclass('{VERSION_TABLE}')")) is None:
-        return None
-    return connection.scalar(text(_READ_VERSION))
-
-
-def _version_of_file(path: Path, timeout: float, given_up: threading.Event) -> str | None:
-    if not path.exists():
-        return None
-    raw = connect_patiently(
-        path, read_only=False, synchronous="NORMAL", timeout=timeout, given_up=given_up
-    )
-    try:
-        if raw.execute(
-            "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", [VERSION_TABLE]
-        ).fetchone():
-            row = raw.execute(_READ_VERSION).fetchone()
-            return row[0] if row else None
-        return None
-    finally:
-        raw.close()
-
-
-def _version(connection: Connection) -> str | None:
-    from alembic.migration import MigrationContext
-
-    options = {"version_table": VERSION_TABLE}
-    return MigrationContext.configure(connection, opts=options).get_current_revision()
+def _contents_of_server(connection: Connection) -> Contents:
+    relations = {str(name): str(kind) for name, kind in connection.execute(_RELATIONS)}
+    if VERSION_TABLE not in relations:
+        return Contents(relations)
+    if list(connection.scalars(_VERSION_COLUMNS)) != ["version_num"]:
+        return Contents(relations)
+    return Contents(relations, list(connection.scalars(_READ_VERSIONS)))
 
 
 def _broken_references(connection: Connection) -> set[tuple[Any, ...]]:

@@ -16,7 +16,7 @@ from typing import Any
 import aiosqlite
 import pytest
 
-from cw_store import StoreBusyError, StoreClosedError, StoreError
+from cw_store import SchemaError, StoreBusyError, StoreClosedError, StoreError
 from cw_store.backends.handover import Returns
 from cw_store.backends.sqlite_connection import (
     Connection,
@@ -28,6 +28,7 @@ from programs import run_program
 
 
 async def opened(path: Path, *, read_only: bool = False, synchronous: str = "NORMAL") -> Connection:
+    create_private_file(path)
     return await open_connection(
         path,
         returns=Returns(asyncio.get_running_loop()),
@@ -315,9 +316,9 @@ def test_a_file_that_is_no_database_is_refused_at_once(
         pytest.fail("waits for what no time will mend")
 
     monkeypatch.setattr(time, "sleep", sleep)
-    with pytest.raises(StoreError, match=r"cannot use cw.db as a database: .*") as raised:
+    with pytest.raises(StoreError, match=r"'cw.db' is no SQLite database") as raised:
         connect_patiently(path, read_only=False, synchronous="NORMAL", timeout=10)
-    assert type(raised.value) is StoreError
+    assert type(raised.value) is SchemaError
     assert isinstance(raised.value.__cause__, sqlite3.DatabaseError)
 
 
@@ -345,6 +346,8 @@ from cw_store.backends.sqlite_connection import connect_patiently, open_connecti
 
 SETTINGS = {"read_only": False, "synchronous": "NORMAL", "timeout": 1}
 folder = Path(sys.argv[1])
+for name in ("closed.db", "open.db"):
+    (folder / name).touch()
 
 async def connect():
     returns = Returns(asyncio.get_running_loop())
@@ -386,6 +389,8 @@ from pathlib import Path
 from cw_store import StoreError
 from cw_store.backends.handover import Returns
 from cw_store.backends.sqlite_connection import open_connection
+
+Path(sys.argv[1]).touch()
 
 async def attempt():
     returns = Returns(asyncio.get_running_loop())

@@ -22,7 +22,7 @@ import aiosqlite
 
 from cw_store.backends.handover import Completions, Jobs, Returns
 from cw_store.backends.waiting import Waiting
-from cw_store.errors import StoreBusyError, StoreClosedError, StoreError
+from cw_store.errors import SchemaError, StoreBusyError, StoreClosedError, StoreError
 
 T = TypeVar("T")
 
@@ -221,8 +221,47 @@ def create_private_file(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
         pass
-    except OSError as error:
-        raise StoreError(f"cannot create the database file: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise StoreError(f"cannot create the database file: {reason_of(error)}") from error
+
+
+def reason_of(error: BaseException) -> str:
+    """Say what the operating system refused, without the path, which may be long."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def shown(path: Path) -> str:
+    """Return the file's name as it can be printed, whatever it holds."""
+    return repr(path.name or str(path))
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether somebody has the file open to write, or was killed: then its log is beside it."""
+    return any(os.path.exists(f"{path}{suffix}") for suffix in ("-wal", "-journal"))
+
+
+def uri_of(path: Path, mode: str) -> str:
+    """Return what SQLite opens the file by, in this mode, and never creates it."""
+    return f"{path.as_uri()}?mode={mode}"
+
+
+def unusable(path: Path, error: sqlite3.Error) -> StoreError:
+    """Say why SQLite cannot use the file at all."""
+    match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
+        case sqlite3.SQLITE_NOTADB:
+            return SchemaError(
+                f"{shown(path)} is no SQLite database, or an encrypted one; nothing was changed; "
+                "name another file"
+            )
+        case sqlite3.SQLITE_CORRUPT:
+            return StoreError(f"{shown(path)} is damaged; restore it from a backup ({error})")
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY if is_in_use(path):
+            return StoreError(
+                f"{shown(path)} has a log beside it that was not brought into it, and this "
+                "process cannot do that; open the store once as a user who may write there"
+            )
+        case _:
+            return StoreError(f"SQLite cannot open {shown(path)}: {error}")
 
 
 def connect(path: Path, *, read_only: bool, synchronous: str, timeout: float) -> sqlite3.Connection:
@@ -231,27 +270,34 @@ def connect(path: Path, *, read_only: bool, synchronous: str, timeout: float) ->
     A reader may wait for a lock in its thread: only a program that recovers or closes the
     file can make it, and nobody stands behind it.
     """
-    _refuse_inherited(path)
+    refuse_inherited(path)
     raw = sqlite3.connect(
-        path,
+        uri_of(path, "rw"),  # whoever may create it has done so, for its owner alone
+        uri=True,
         timeout=timeout if read_only else PATIENCE,
         isolation_level=None,  # BEGIN is ours: sqlite3's own way loses DDL and savepoints
         check_same_thread=False,
         cached_statements=512,
     )
     try:
-        raw.execute("PRAGMA foreign_keys = ON")
-        raw.execute("PRAGMA temp_store = MEMORY")
+        apply_settings(raw)
         raw.execute(f"PRAGMA synchronous = {'FULL' if synchronous == 'FULL' else 'NORMAL'}")
         raw.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
-        raw.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
         if read_only:
             raw.execute("PRAGMA query_only = ON")
-        use_wal(raw)
+        else:
+            use_wal(raw)
     except BaseException:
         raw.close()
         raise
     return raw
+
+
+def apply_settings(raw: sqlite3.Connection) -> None:
+    """Set what every connection has, be it for writing or not."""
+    raw.execute("PRAGMA foreign_keys = ON")
+    raw.execute("PRAGMA temp_store = MEMORY")
+    raw.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
 
 
 def connect_patiently(
@@ -274,7 +320,7 @@ def connect_patiently(
             too_late=f"another program kept {path.name} locked for {timeout:g} s",
         )
     except sqlite3.Error as error:
-        raise StoreError(f"cannot use {path.name} as a database: {error}") from error
+        raise unusable(path, error) from error
 
 
 def try_patiently(
@@ -289,8 +335,8 @@ def try_patiently(
     while True:
         try:
             return attempt()
-        except sqlite3.Error as error:
-            if not is_busy(error):
+        except (sqlite3.Error, StoreBusyError) as error:
+            if isinstance(error, sqlite3.Error) and not is_busy(error):
                 raise
             if time.monotonic() > deadline or (given_up is not None and given_up.is_set()):
                 raise StoreBusyError(too_late) from error
@@ -319,7 +365,7 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _refuse_inherited(path: Path) -> None:
+def refuse_inherited(path: Path) -> None:
     """Raise StoreClosedError for a file that was open when this process was forked off.
 
     A child inherits what SQLite remembers of its locks on the file, but not the locks ("How To

@@ -1,0 +1,136 @@
+"""What a look at a database says about it: a store, nothing yet, or somebody else's.
+
+The look itself is each database's own and changes nothing. What it found is judged here, for both
+alike: only what is empty of the store's names may become a store, and only a whole one is used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from cw_store.errors import SchemaError
+from cw_store.schema import metadata
+
+VERSION_TABLE = "cw_store_version"
+"""Where the revision is kept; Alembic's own name is left to the application's migrations."""
+
+ORIGINALS_COLUMNS = {
+    "tasks": "parenttaskid",
+    "agents": "worktreeid",
+    "phases": "initiativeid",
+    "initiatives": "status",
+}
+"""What tells the TypeScript program's tables; its column names may be in either case."""
+
+# Indexes and constraints are named after their table, those that later revisions drop too.
+_NAME_OF_OURS = re.compile(f"(?:ix|uq|pk)_(?:{'|'.join(metadata.tables)})(?:_.*)?", re.DOTALL)
+
+
+class Contents(NamedTuple):
+    """What a look at a database found.
+
+    `relations` has what shares one namespace, by its name in lower case: tables, views, indexes,
+    and what else the database keeps there. `versions` are the rows of the version table, None
+    where there is none of our shape. `columns` has those of the tables in `ORIGINALS_COLUMNS`.
+    """
+
+    relations: Mapping[str, str]
+    versions: Sequence[object] | None = None
+    columns: Mapping[str, Sequence[str]] = {}
+
+
+EMPTY = Contents({})
+
+
+def revision_of(found: Contents, place: str, revisions: Sequence[str]) -> str | None:
+    """Return the revision of the store that was found, None for a database that may become one.
+
+    Raises SchemaError for anything else; an unknown revision is returned for the caller to judge.
+    """
+    kind = found.relations.get(VERSION_TABLE)
+    if kind is None or (found.versions == [] and not _tables_of_ours(found)):
+        _refuse_what_is_in_the_way(found, place)
+        return None
+    if kind != "table" or found.versions is None:
+        raise SchemaError(
+            f"{place} has a {kind} {VERSION_TABLE} that is no store's; nothing was changed; "
+            "give the store a database of its own"
+        )
+    if len(found.versions) != 1 or not isinstance(found.versions[0], str):
+        raise SchemaError(
+            f"{VERSION_TABLE} of {place} does not name one revision but "
+            f"{len(found.versions)} rows; restore the database from a backup"
+        )
+    revision = found.versions[0]
+    if revision in revisions:
+        _refuse_half_a_store(found, place, revision)
+    return revision
+
+
+def _refuse_what_is_in_the_way(found: Contents, place: str) -> None:
+    if _is_a_store_without_version(found):
+        raise SchemaError(
+            f"{place} has the tables of a store, but no {VERSION_TABLE} that tells which schema "
+            "they have; nothing was changed; restore the database from a backup"
+        )
+    if _is_originals(found):
+        raise SchemaError(
+            f"{place} is the database of the TypeScript program; nothing was changed; "
+            "give the store a file of its own"
+        )
+    in_the_way = [
+        f"{kind} {name}"
+        for name, kind in sorted(found.relations.items())
+        if name in metadata.tables or _NAME_OF_OURS.fullmatch(name)
+    ]
+    if in_the_way:
+        raise SchemaError(
+            f"{place} is no store, and what it holds has names that a store needs: "
+            f"{_listed(in_the_way)}; nothing was changed; give the store a database of its own"
+        )
+
+
+def _refuse_half_a_store(found: Contents, place: str, revision: str) -> None:
+    # A revision that adds a table has to be told from those before it here.
+    missing = sorted(set(metadata.tables) - _tables_of_ours(found))
+    if len(missing) == len(metadata.tables):
+        raise SchemaError(
+            f"{place} says that it is a store at schema {revision}, but has none of its tables: "
+            "they were dropped; restore a backup, or drop the table "
+            f"{VERSION_TABLE} too and begin anew"
+        )
+    if missing:
+        raise SchemaError(
+            f"{place} is half a store at schema {revision}: it lacks the tables "
+            f"{_listed(missing)}; restore the database from a backup"
+        )
+
+
+def _tables_of_ours(found: Contents) -> set[str]:
+    return {name for name in metadata.tables if found.relations.get(name) == "table"}
+
+
+def _is_a_store_without_version(found: Contents) -> bool:
+    """Whether all is there but the version; other programs name indexes in other ways."""
+    return _tables_of_ours(found) == set(metadata.tables) and any(
+        kind == "index" and _NAME_OF_OURS.fullmatch(name) for name, kind in found.relations.items()
+    )
+
+
+def _is_originals(found: Contents) -> bool:
+    return all(
+        found.relations.get(table) == "table"
+        and column in {_plain(name) for name in found.columns.get(table, ())}
+        for table, column in ORIGINALS_COLUMNS.items()
+    )
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - 5
+    return ", ".join(names[:5]) + (f" and {rest} more" if rest > 0 else "")
