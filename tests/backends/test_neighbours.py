@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sqlite3
 import stat
 import struct
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from subprocess import Popen
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ import pytest
 from builders import add_initiative
 from cw_store import Store
 from cw_store.backends.neighbours import Neighbours
-from programs import start_program
+from programs import run_program, start_program
 
 
 @pytest.fixture
@@ -279,3 +281,314 @@ async def test_a_writer_who_finds_the_lock_taken_queues_up(tmp_path: Path, path:
         assert late.is_first()
         late.leave()
         other.close()
+
+
+# What else may happen to the file. It costs fairness, and nothing else.
+
+
+def make_link(path: Path) -> None:
+    path.with_name("victim").write_bytes(b"precious")
+    path.symlink_to("victim")
+
+
+def make_dangling_link(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def make_hard_link(path: Path) -> None:
+    path.with_name("victim").write_bytes(b"precious")
+    path.hardlink_to(path.with_name("victim"))
+
+
+def make_name_of_the_database(path: Path) -> None:
+    path.hardlink_to(path.with_name("cw.db"))
+
+
+def make_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+KINDS: list[Callable[[Path], None]] = [
+    Path.mkdir,
+    make_link,
+    make_dangling_link,
+    make_hard_link,
+    make_name_of_the_database,
+    make_fifo,
+    make_socket,
+]
+
+
+async def _write_against_another_program(database: Path) -> int:
+    async with Store(database, busy_timeout=5) as store:
+        await add_initiative(store)
+        lock = sqlite3.connect(database, isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")
+        task = asyncio.create_task(_in_a_unit(store))
+        for _ in range(50):
+            await store.initiatives.find_all()
+        lock.execute("COMMIT")
+        lock.close()
+        await task
+        return len(await store.initiatives.find_all())
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_what_is_no_queue_is_left_alone_and_keeps_nobody_out(
+    migrated_file: Path, path: Path, make: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    database = path.with_name("cw.db")
+    database.write_bytes(migrated_file.read_bytes())
+    make(path)
+    kind = path.lstat().st_mode
+    assert asyncio.run(_write_against_another_program(database)) == 2
+    assert path.lstat().st_mode == kind
+    assert ["no fair turns" in record.getMessage() for record in caplog.records] == [True]
+    if (victim := path.with_name("victim")).exists():
+        assert victim.read_bytes() == b"precious"
+    assert not path.with_name("nowhere").exists()
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def replace(path: Path) -> None:
+    path.with_name("new").write_bytes(bytes(16 * 64))
+    path.with_name("new").rename(path)
+
+
+def empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def cut_short(path: Path) -> None:
+    os.truncate(path, 5)
+
+
+def fill_with_rubbish(path: Path) -> None:
+    path.write_bytes(os.urandom(16 * 64))
+
+
+def fill_with_the_largest(path: Path) -> None:
+    path.write_bytes(b"\xff" * 16 * 64)
+
+
+def make_huge(path: Path) -> None:
+    os.truncate(path, 1 << 30)
+
+
+HARMS = [remove, replace, empty, cut_short, fill_with_rubbish, fill_with_the_largest, make_huge]
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_file_that_was_harmed_holds_nobody_up_and_is_good_again(
+    one: Neighbours, other: Neighbours, path: Path, harm: Callable[[Path], None]
+) -> None:
+    first = one.join()
+    assert first is not None
+    harm(path)
+    assert other.nobody_waits() or other.oldest() is not None
+    assert first.is_first()
+    first.leave()
+    second, third = one.join(), other.join()
+    assert second and third
+    assert second.is_first() and not third.is_first()
+    late = Neighbours(path)
+    assert not late.nobody_waits()
+    late.close()
+    second.leave()
+    assert third.is_first()
+    third.leave()
+    assert one.nobody_waits() and other.nobody_waits()
+
+
+def test_a_file_that_is_larger_than_expected_is_not_cut(one: Neighbours, path: Path) -> None:
+    path.write_bytes(bytes(16 * 64) + b"more")
+    ticket = one.join()
+    assert ticket is not None and ticket.is_first()
+    ticket.leave()
+    assert path.read_bytes() == bytes(16 * 64) + b"more"
+
+
+def test_a_look_is_good_for_less_than_a_waiter_takes_between_two(
+    one: Neighbours, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 10**12
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now)
+    assert one.nobody_waits()
+    path.write_bytes(struct.pack("<qq", now, now) * 64)
+    now += 199_999
+    assert one.nobody_waits(), "it has just looked"
+    now += 1
+    assert not one.nobody_waits()
+    assert not one.nobody_waits(), "only an empty queue is good for a while"
+
+
+HARMED_WHILE_IN_USE = """
+import asyncio, os, sys
+from cw_store import Store
+async def main():
+    async with Store(sys.argv[1], busy_timeout=5) as store:
+        for number in range(40):
+            await store.initiatives.create(name="one")
+            if number % 4 == 0:
+                os.truncate(sys.argv[1] + "-turns", 0)
+            elif number % 4 == 2:
+                os.unlink(sys.argv[1] + "-turns")
+                open(sys.argv[1] + "-turns", "w").close()
+        print(len(await store.initiatives.find_all()))
+asyncio.run(main())
+"""
+
+
+def test_a_process_survives_that_the_file_is_emptied_again_and_again(tmp_path: Path) -> None:
+    done = run_program(HARMED_WHILE_IN_USE, tmp_path / "cw.db", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "40\n"), done.stderr
+
+
+WITHOUT_DESCRIPTORS = """
+import logging, os, resource, sys
+from pathlib import Path
+from cw_store.backends.neighbours import Neighbours
+logging.disable()
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+free = os.dup(0)
+os.close(free)
+resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+neighbours = Neighbours(Path(sys.argv[1]))
+print(neighbours.nobody_waits(), neighbours.join())
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+print(neighbours.join().is_first())
+neighbours.close()
+"""
+
+
+def test_without_descriptors_there_is_no_queue_until_there_are(path: Path) -> None:
+    done = run_program(WITHOUT_DESCRIPTORS, path, cwd=path.parent)
+    assert done.stdout.split() == ["True", "None", "True"], done.stderr
+
+
+WITHOUT_ROOM = """
+import resource, sys
+from pathlib import Path
+from cw_store.backends.neighbours import Neighbours
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+neighbours = Neighbours(Path(sys.argv[1]))
+ticket = neighbours.join()
+print(neighbours.nobody_waits(), ticket is None or ticket.is_first())
+neighbours.close()
+"""
+
+
+def test_without_room_nobody_is_held_up(path: Path) -> None:
+    done = run_program(WITHOUT_ROOM, path, cwd=path.parent)
+    assert done.stdout.split() == ["True", "True"], done.stderr
+
+
+# Two users.
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+
+AS_ANOTHER = """
+import asyncio, os, sys
+from pathlib import Path
+from cw_store import Store
+from cw_store.backends.neighbours import Neighbours
+path, user, groups = sys.argv[1], int(sys.argv[2]), [int(group) for group in sys.argv[3:]]
+async def main(path):
+    async with Store(path, busy_timeout=5) as store:
+        await store.initiatives.create(name="x")
+        neighbours = store.backend.neighbours
+        ticket = neighbours.join()
+        print(ticket is not None and ticket.is_first())
+        ticket and ticket.leave()
+asyncio.run(main(":memory:"))  # what is imported late may not be another user's to read
+os.setgroups(groups)
+os.setgid(user)
+os.setuid(user)
+asyncio.run(main(path))
+"""
+ADA, BEA, BOTH = 60_001, 60_002, 60_010
+
+
+@pytest.fixture
+def shared(migrated_file: Path) -> Iterator[Path]:
+    """An empty database in a folder that all may write to."""
+    with TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        path = Path(folder) / "cw.db"
+        path.write_bytes(migrated_file.read_bytes())
+        yield path
+
+
+def as_another(path: Path, user: int, *groups: int) -> str:
+    done = run_program(AS_ANOTHER, path, user, *groups, cwd=path.parent)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()[-1]
+
+
+async def _open_and_write(path: Path) -> None:
+    async with Store(path) as store:
+        await add_initiative(store)
+
+
+def turns_of(path: Path) -> os.stat_result:
+    return path.with_name("cw.db-turns").stat()
+
+
+@needs_root
+@pytest.mark.parametrize("mode", [0o600, 0o660, 0o644])
+def test_the_file_belongs_to_whom_the_database_belongs(shared: Path, mode: int) -> None:
+    os.chown(shared, ADA, BOTH)
+    shared.chmod(mode)
+    asyncio.run(_open_and_write(shared))
+    file = turns_of(shared)
+    assert (file.st_uid, file.st_gid, stat.S_IMODE(file.st_mode)) == (ADA, BOTH, mode)
+    assert as_another(shared, ADA) == "True"
+
+
+@needs_root
+def test_a_file_that_root_left_behind_is_given_to_whom_the_database_belongs(
+    shared: Path,
+) -> None:
+    Neighbours(shared.with_name("cw.db-turns")).close()
+    os.chown(shared, ADA, ADA)
+    assert turns_of(shared).st_uid == 0
+    assert as_another(shared, ADA) == "False", "without fair turns it is a store all the same"
+    asyncio.run(_open_and_write(shared))
+    assert turns_of(shared).st_uid == ADA
+    assert as_another(shared, ADA) == "True"
+
+
+@needs_root
+@pytest.mark.parametrize("first", [ADA, BEA])
+def test_users_of_one_group_queue_up_together(shared: Path, first: int) -> None:
+    os.chown(shared, ADA, BOTH)
+    shared.chmod(0o660)
+    for user in (first, ADA, BEA, ADA):
+        assert as_another(shared, user, BOTH) == "True"
+    file = turns_of(shared)
+    assert (file.st_uid, file.st_gid, stat.S_IMODE(file.st_mode)) == (first, BOTH, 0o660)
+
+
+@needs_root
+def test_a_file_of_somebody_who_may_not_write_to_the_database_is_left_alone(
+    shared: Path,
+) -> None:
+    path = shared.with_name("cw.db-turns")
+    now = time.monotonic_ns()
+    path.write_bytes(struct.pack("<qq", 1, now + 10**9) * 64)
+    os.chown(path, BEA, BEA)
+    path.chmod(0o666)
+    os.chown(shared, ADA, ADA)
+    held = path.read_bytes()
+    assert as_another(shared, ADA) == "False"
+    assert path.read_bytes() == held
+    shared.chmod(0o666)
+    assert as_another(shared, ADA) == "True", "whoever may write to one may write to the other"

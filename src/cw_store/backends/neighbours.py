@@ -5,61 +5,96 @@ the others. Here those who found the lock taken put a ticket, the time they bega
 into a small file beside the database, and everyone lets the oldest ticket go first: the
 idea of L. Lamport, "A New Solution of Dijkstra's Concurrent Programming Problem" (1974).
 The lock itself stays SQLite's, so a lost or stale ticket costs fairness for a moment and
-never correctness. A writer whom nobody waits for pays one look at the file, which is mapped
-into memory as SQLite does with its -shm file.
+never correctness.
+
+Therefore nothing that happens to the file may be worse than that. It is read and not mapped, for
+whoever cuts a mapped file short kills those who look at it. What cannot be a queue (a link, a
+folder, a file of somebody who may not write to the database) is left alone, and so is one that
+cannot be opened: then chance decides. Whoever has to wait looks whether the file is still the one
+at its name, and goes over to the one that is.
 """
 
 from __future__ import annotations
 
 import fcntl
-import mmap
+import logging
 import os
+import stat
 import struct
 import time
 from contextlib import suppress
 from pathlib import Path
+
+_log = logging.getLogger("cw_store")
 
 _SLOT = struct.Struct("<qq")  # ticket, last sign of life: nanoseconds of the monotonic clock
 _SLOTS = 64
 _LENGTH = _SLOT.size * _SLOTS
 _EMPTY = bytes(_LENGTH)
 _STALE = 250_000_000  # nanoseconds without a sign of life after which a ticket does not count
+_GOOD_FOR = 200_000
+"""Nanoseconds that a look at an empty queue is good for.
+
+To read the file takes a microsecond or more, which in a row of writes would be a thirtieth of
+each. Whoever waits looks ten times less often than that.
+"""
+_NEVER = -_GOOD_FOR
+
+_writes = 0
+"""How often this process has written to such a file: then no look of before is good any more."""
 
 
 class Neighbours:
-    """The queue of the processes that write to the same database."""
+    """The queue of the processes that write to the same database.
 
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        if os.fstat(self._descriptor).st_size < _LENGTH:
-            os.pwrite(self._descriptor, _EMPTY, 0)
-        self._slots = mmap.mmap(self._descriptor, _LENGTH, access=mmap.ACCESS_READ)
+    The file is given the owner and the mode of the database, as SQLite does with its -wal file;
+    without one, it is the user's own.
+    """
+
+    def __init__(self, path: Path, database: Path | None = None) -> None:
+        self._path = path
+        self._database = database
+        self._descriptor = -1
+        self._closed = False
+        self._looked = _NEVER
+        self._writes_seen = _writes
+        try:
+            self._descriptor = _open(path, database)
+        except OSError as error:
+            _log.warning(
+                "processes that write to this database take no fair turns: cannot use %s: %s",
+                path.name,
+                error.strerror or error,
+            )
 
     def nobody_waits(self) -> bool:
         """Whether a newcomer may try the lock at once; also from a connection's thread."""
-        try:
-            if self._slots[:] == _EMPTY:
-                return True
-        except ValueError:
-            return True  # it was closed
-        if self.oldest() is not None:
-            return False
-        self._clear_dead()
+        now = time.monotonic_ns()
+        if now - self._looked < _GOOD_FOR and self._writes_seen == _writes:
+            return True
+        self._looked, self._writes_seen = _NEVER, _writes
+        found = self._read()
+        if found != _EMPTY and found.strip(b"\0"):
+            if self.oldest() is not None:
+                return False
+            self._clear_dead()
+        self._looked = now
         return True
 
     def join(self) -> Ticket | None:
         """Queue up; None when no slot could be had, which leaves chance to decide."""
-        if self._descriptor < 0:
+        if self._closed:
             return None
         try:
+            self._go_over()
             # Two processes that look for a free slot at once must not find the same one.
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return None
         try:
-            now = time.monotonic_ns()
-            for slot, (_, alive) in enumerate(_SLOT.iter_unpack(self._read())):
-                if now - alive > 4 * _STALE or alive > now:
+            now, slots = self._slots()
+            for slot, (_, alive) in enumerate(slots):
+                if _is_dead(now - alive):
                     ticket = Ticket(self, slot, now)
                     ticket.keep()
                     return ticket
@@ -69,39 +104,64 @@ class Neighbours:
 
     def close(self) -> None:
         """Let go of the file; who still waits finds the queue empty."""
+        self._closed = True
         descriptor, self._descriptor = self._descriptor, -1
-        os.close(descriptor)
-        self._slots.close()
-
-    def _read(self) -> bytes:
-        try:
-            return self._slots[:]
-        except ValueError:
-            return _EMPTY  # it was closed
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def write(self, slot: int, ticket: int, alive: int) -> None:
         """Fill one slot."""
+        global _writes
         if self._descriptor < 0:
             return
         with suppress(OSError):
             os.pwrite(self._descriptor, _SLOT.pack(ticket, alive), slot * _SLOT.size)
-
-    def _clear_dead(self) -> None:
-        """Empty the slots of processes that were killed while they waited."""
-        now = time.monotonic_ns()
-        for slot, (ticket, alive) in enumerate(_SLOT.iter_unpack(self._read())):
-            if ticket and now - alive > 4 * _STALE:
-                self.write(slot, 0, 0)
+        _writes += 1
 
     def oldest(self) -> int | None:
         """Return the slot with the oldest ticket whose holder lives."""
-        now = time.monotonic_ns()
+        now, slots = self._slots()
         waiting = [
             (ticket, slot)
-            for slot, (ticket, alive) in enumerate(_SLOT.iter_unpack(self._read()))
+            for slot, (ticket, alive) in enumerate(slots)
             if ticket and 0 <= now - alive <= _STALE
         ]
         return min(waiting)[1] if waiting else None
+
+    def _clear_dead(self) -> None:
+        """Empty the slots of processes that were killed while they waited."""
+        now, slots = self._slots()
+        for slot, (ticket, alive) in enumerate(slots):
+            if (ticket or alive) and _is_dead(now - alive):
+                self.write(slot, 0, 0)
+
+    def _slots(self) -> tuple[int, list[tuple[int, int]]]:
+        """Return the time, and the ticket and the last sign of life in each slot."""
+        found = self._read().ljust(_LENGTH, b"\0")
+        # The time is read last, or what is written meanwhile would be of the future.
+        return time.monotonic_ns(), [*_SLOT.iter_unpack(found)]
+
+    def _read(self) -> bytes:
+        try:
+            return os.pread(self._descriptor, _LENGTH, 0)
+        except OSError:
+            return b""  # it was closed, or cannot be read
+
+    def _go_over(self) -> None:
+        """Make the descriptor one of the file that is at the path now; raises OSError."""
+        if self._descriptor >= 0:
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.lstat(self._path), os.fstat(self._descriptor)):
+                    return
+        opened = _open(self._path, self._database)
+        if self._descriptor < 0:
+            self._descriptor = opened
+            return
+        try:
+            # The number stays: the connection's thread may be about to use it.
+            os.dup2(opened, self._descriptor, inheritable=False)
+        finally:
+            os.close(opened)
 
 
 class Ticket:
@@ -126,3 +186,73 @@ class Ticket:
     def leave(self) -> None:
         """Leave the queue."""
         self._neighbours.write(self._slot, 0, 0)
+
+
+def _is_dead(age: int) -> bool:
+    """Whether the slot is free; signs of life to come are of the time before the last boot."""
+    return not 0 <= age <= 4 * _STALE
+
+
+def _open(path: Path, database: Path | None) -> int:
+    """Return a descriptor of the file, which is created if need be; raises OSError."""
+    owner = None if database is None else os.stat(database)
+    try:
+        # Before it is opened: to open and close a name of the database itself would drop the
+        # locks that SQLite holds on it ("How To Corrupt An SQLite Database File", on POSIX
+        # advisory locks).
+        _refuse_unless_a_queue(os.lstat(path), owner)
+    except FileNotFoundError:
+        with suppress(FileExistsError):  # somebody was quicker
+            return _create(path, owner)
+    # NONBLOCK, should it have become a fifo or a device meanwhile.
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags)
+    try:
+        file = os.fstat(descriptor)
+        _refuse_unless_a_queue(file, owner)
+        if file.st_uid == os.geteuid() and file.st_size == _LENGTH:
+            _give_to(descriptor, owner)  # the database's may have been changed
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _create(path: Path, owner: os.stat_result | None) -> int:
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    with suppress(OSError):  # the disk is full, say: an empty file is an empty queue too
+        os.pwrite(descriptor, _EMPTY, 0)
+    _give_to(descriptor, owner)
+    return descriptor
+
+
+def _refuse_unless_a_queue(file: os.stat_result, owner: os.stat_result | None) -> None:
+    """Raise OSError for what is something else, or another's who may not write to the database."""
+    if not stat.S_ISREG(file.st_mode):
+        raise OSError("it is no regular file")
+    if file.st_nlink > 1:
+        raise OSError("the file has another name as well")
+    if file.st_uid in (0, os.geteuid()):
+        return
+    if owner is not None and (
+        file.st_uid == owner.st_uid
+        or (file.st_gid == owner.st_gid and owner.st_mode & stat.S_IWGRP)
+        or owner.st_mode & stat.S_IWOTH
+    ):
+        return
+    raise OSError("it belongs to somebody who may not write to the database")
+
+
+def _give_to(descriptor: int, owner: os.stat_result | None) -> None:
+    """Make owner, group and mode those of the database, as far as the user may."""
+    if owner is None:
+        return
+    file = os.fstat(descriptor)
+    if (file.st_uid, file.st_gid) != (owner.st_uid, owner.st_gid):
+        uid = owner.st_uid if os.geteuid() == 0 else -1
+        with suppress(OSError):
+            os.fchown(descriptor, uid, owner.st_gid)
+    mode = stat.S_IMODE(owner.st_mode) & 0o666
+    if stat.S_IMODE(file.st_mode) != mode:
+        with suppress(OSError):
+            os.fchmod(descriptor, mode)

@@ -90,7 +90,7 @@ class SqliteBackend:
             fetch_rows, any_sealed, any_sealed.bind({}), self.writer.cursor_of_visits
         )
         self._may_be_sealed = self._has_keys or bool(found)
-        self.neighbours = Neighbours(self.path.with_name(self.path.name + "-turns"))
+        self.neighbours = Neighbours(self.path.with_name(self.path.name + "-turns"), self.path)
         self.nobody_waits = self.neighbours.nobody_waits
 
     async def close(self) -> None:
