@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import URL, Table
+from sqlalchemy import Table
 
 from cw_store.backends.bulk import Bulk, Row
 from cw_store.backends.cancellation import finish
 from cw_store.backends.sqlite_bulk import SqliteBulk
 from cw_store.errors import StoreError
 from cw_store.migrate import bring_up_to_date
+from cw_store.postgres_url import Server
 from cw_store.schema import metadata
 from cw_store.types import Json
 from cw_store.url import Location, locate
@@ -122,10 +123,8 @@ def _place(location: Location) -> object:
     if server is None:
         assert location.path is not None
         return location.path.resolve()
-    options = {
-        key: value for key, value in server.query.items() if key in ("host", "port", "options")
-    }
-    return server.host, server.port or 5432, server.database, tuple(sorted(options.items()))
+    hosts = tuple((host, port or 5432) for host, port in server.hosts)
+    return hosts, server.database, server.settings, server.startup_options
 
 
 @asynccontextmanager
@@ -149,7 +148,7 @@ async def _opened(location: Location, *, writes: bool, batch_rows: int) -> Async
         await finish(bulk.close())
 
 
-def _postgres_bulk(server: URL, settings: dict[str, Any]) -> Bulk:
+def _postgres_bulk(server: Server, settings: dict[str, Any]) -> Bulk:
     # bring_up_to_date has imported the driver, which is an extra, or failed for the lack of it.
     from cw_store.backends.postgres_bulk import PostgresBulk
 

@@ -17,7 +17,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, NullPool, create_engine, text
+from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -38,6 +38,7 @@ from cw_store.errors import (
     StoreError,
 )
 from cw_store.inspection import EMPTY, VERSION_TABLE, Contents, revision_of
+from cw_store.postgres_url import Server
 from cw_store.url import Location, locate
 
 _ADVISORY_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('cw_store.migrate', 0))")
@@ -88,6 +89,10 @@ async def bring_up_to_date(location: Location, *, migrate: bool, busy_timeout: f
         if location.server is not None:
             await _bring_server_up_to_date(location.server, migrate, busy_timeout)
         elif location.path is not None:
+            if location.must_exist and not location.path.exists():
+                raise SchemaError(
+                    f"there is no file {str(location.path)!r}, and the mode in its URL makes none"
+                )
             await _bring_file_up_to_date_in_thread(location.path, migrate, busy_timeout)
 
 
@@ -260,18 +265,18 @@ def _bring_file_up_to_date(
             upgrade(connection)
 
 
-async def _bring_server_up_to_date(server: URL, migrate: bool, timeout: float) -> None:
+async def _bring_server_up_to_date(server: Server, migrate: bool, timeout: float) -> None:
     try:
-        from cw_store.backends.postgres import connect
+        from cw_store.backends.postgres_connection import connect_beside_pool
         from cw_store.backends.postgres_failures import refusals
     except ImportError as error:
         raise StoreError(
             "PostgreSQL needs the extra postgres: install cw-store[postgres]"
         ) from error
     engine = create_async_engine(
-        server,
+        "postgresql+asyncpg://",
         poolclass=NullPool,
-        async_creator=lambda: connect(server, timeout),
+        async_creator=lambda: connect_beside_pool(server, timeout),
     )
     with refusals():
         async with engine.connect() as connection:

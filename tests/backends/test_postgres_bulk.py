@@ -12,6 +12,7 @@ from cw_store import StoreError
 from cw_store.backends.bulk import Row
 from cw_store.backends.postgres_bulk import PostgresBulk
 from cw_store.types import Json, PlainText
+from cw_store.url import locate
 
 # Its name is a word of PostgreSQL's, and the columns are in another order there.
 WINDOWS = sa.Table(
@@ -35,9 +36,9 @@ async def connection(migrated_server: str) -> AsyncIterator[Any]:
 
 
 def new_bulk(server: str, *, writes: bool = False) -> PostgresBulk:
-    return PostgresBulk(
-        sa.make_url(server), writes=writes, batch_rows=20, batch_size=4, busy_timeout=5
-    )
+    location = locate(server).server
+    assert location is not None
+    return PostgresBulk(location, writes=writes, batch_rows=20, batch_size=4, busy_timeout=5)
 
 
 async def read(server: str) -> list[list[Row]]:

@@ -9,8 +9,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase
 
 from cw_store import Store, StoreBusyError, schema
-from cw_store.backends import postgres
+from cw_store.backends.postgres_connection import connect_beside_pool
 from cw_store.backends.session import Sessions
+from cw_store.url import locate
 
 
 class Base(DeclarativeBase):
@@ -67,7 +68,9 @@ async def test_the_servers_version_is_asked_for_once_in_a_store(migrated_server:
     connections: list[Any] = []
 
     async def connect() -> Any:
-        connections.append(await postgres.connect(sa.make_url(migrated_server), 1.0))
+        server = locate(migrated_server).server
+        assert server is not None
+        connections.append(await connect_beside_pool(server, 1.0))
         return connections[-1]
 
     async with Store(migrated_server) as store:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -33,10 +33,13 @@ class _UncancellableTask(asyncio.Task[T]):
         return False
 
 
-async def finish(work: Coroutine[Any, Any, T]) -> T:
+async def finish(
+    work: Coroutine[Any, Any, T], *, on_cancellation: Callable[[], None] | None = None
+) -> T:
     """Run `work` in a task of its own to its end; a cancellation is raised only after that.
 
-    Nothing in the work may rely on a timeout that cancels the task, as asyncio.timeout does.
+    `on_cancellation` is called when the first one comes, to bring the end nearer. Nothing in the
+    work may rely on a timeout that cancels the task, as asyncio.timeout does.
     """
     task = _UncancellableTask(work)
     cancelled: asyncio.CancelledError | None = None
@@ -44,6 +47,8 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError as error:
+            if cancelled is None and on_cancellation is not None:
+                on_cancellation()
             cancelled = error
     if cancelled is not None:
         if not task.cancelled():

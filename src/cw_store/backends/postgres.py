@@ -3,143 +3,107 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import (
-    AbstractAsyncContextManager,
-    asynccontextmanager,
-    nullcontext,
-    suppress,
-)
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, TypeVar
 
-import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
-from sqlalchemy import URL, Dialect
+from sqlalchemy import Dialect
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
 
 from cw_store.backends.cancellation import finish
+from cw_store.backends.postgres_connection import connect
 from cw_store.backends.postgres_failures import (
     DRIVER_ERRORS,
+    ended_for_idling,
     failure,
+    is_interrupted,
     is_lost,
-    not_committed,
-    refusals,
+    refuses_feature,
+    was_never_sent,
 )
+from cw_store.backends.postgres_pool import CANCEL_SECONDS, Pool
 from cw_store.backends.postgres_session import StandIn
 from cw_store.backends.session import SessionOwner, Sessions, UnitSession
 from cw_store.errors import (
+    OutcomeUnknownError,
+    ReadOnlyError,
     StoreBusyError,
     StoreClosedError,
     StoreError,
     UnitOfWorkError,
 )
+from cw_store.postgres_url import Server
 from cw_store.repos.sql.accounts import ANY_SEALED
 from cw_store.repos.sql.door import Executor, Prepared, Query, Row
-from cw_store.types import ValueRules, read_json, use_rules
+from cw_store.types import ValueRules, use_rules
 
 R = TypeVar("R")
 T = TypeVar("T")
 
-IDLE_SECONDS = 60.0
-"""How long an idle connection is kept; what lies on the way may drop an older one silently."""
-
-_driver: Any = asyncpg
+STATEMENT_SECONDS = 5.0
+"""How much longer than a lock is waited for, by the server, a statement is waited for."""
 
 BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
 
-def driver_url(server: URL) -> str:
-    """Return the URL as asyncpg takes it, with the password in it."""
-    return server.set(drivername="postgresql").render_as_string(hide_password=False)
-
-
-async def prepare_connection(connection: Any) -> None:
-    """Make a new connection take JSON text and give JSON values, for jsonb and json alike."""
-    for name in ("jsonb", "json"):
-        await connection.set_type_codec(
-            name, encoder=str, decoder=read_json, schema="pg_catalog", format="text"
-        )
-
-
-def server_settings(timeout: float) -> dict[str, str]:
-    """Return what every connection sets: a name to be found by, and an end to waiting for locks."""
-    return {"application_name": "cw_store", "lock_timeout": str(max(1, int(timeout * 1000)))}
-
-
-async def connect(server: URL, timeout: float) -> Any:
-    """Open one connection beside any pool, for a migration or a copy."""
-    return await _driver.connect(
-        driver_url(server), timeout=timeout or 1.0, server_settings=server_settings(timeout)
-    )
-
-
 class PostgresBackend:
     """One PostgreSQL database, as one process on one event loop uses it."""
 
     def __init__(
-        self, server: URL, *, pool_size: int, busy_timeout: float, rules: ValueRules
+        self, server: Server, *, pool_size: int, busy_timeout: float, rules: ValueRules
     ) -> None:
-        self._dsn = driver_url(server)
-        self._pool_size = pool_size
+        self._server = server
         self.timeout = busy_timeout
+        self.command_timeout = busy_timeout + STATEMENT_SECONDS
         self.compiled: dict[Query[Any], Prepared[Any]] = {}
         # In a task of its own, since the time that it may take ends it by a cancellation.
         self.sessions = Sessions(
-            "postgresql+asyncpg", lambda: asyncio.ensure_future(connect(server, busy_timeout))
+            "postgresql+asyncpg",
+            lambda: asyncio.ensure_future(self._connect(busy_timeout or 1.0)),
         )
         self.dialect: Dialect = self.sessions.dialect
         use_rules(self.dialect, rules)
         self._may_be_sealed = True
         self._has_keys = rules.seals
-        self._pool: Any = None
-        self._closed = False
-        # asyncpg's own queue lets a task that gives a connection back overtake those who wait.
-        self._places = asyncio.Semaphore(pool_size)
-        self.connections_in_use = 0
+        self.pool = Pool(self._connect, size=pool_size, timeout=busy_timeout)
+
+    def _connect(self, timeout: float) -> Awaitable[Any]:
+        return connect(
+            self._server,
+            timeout=timeout,
+            lock_timeout=self.timeout,
+            command_timeout=self.command_timeout,
+        )
 
     async def open(self) -> None:
         """Connect; raises StoreBusyError when the server does not answer."""
-        with refusals():
-            self._pool = await _driver.create_pool(
-                self._dsn,
-                min_size=1,
-                max_size=self._pool_size,
-                init=prepare_connection,
-                # Every transaction ends before its connection comes back, so the round trip
-                # that resets a connection would find nothing to do.
-                reset=_nothing,
-                max_inactive_connection_lifetime=IDLE_SECONDS,
-                timeout=self.timeout or 1.0,
-                # Longer than a wait for a lock, which the server ends by itself.
-                command_timeout=self.timeout + 5.0,
-                server_settings=server_settings(self.timeout),
-            )
         any_sealed = self.prepare(ANY_SEALED)
         found = await self.rows(any_sealed, any_sealed.bind({}))
         self._may_be_sealed = self._has_keys or bool(found)
 
     async def close(self) -> None:
-        """Close every connection; what has not committed is rolled back."""
-        self._closed = True
-        if self._pool is not None:
-            if self.connections_in_use:
-                self._pool.terminate()
-                return
-            try:
-                await finish(self._pool.close())
-            except DRIVER_ERRORS:
-                # The server cut a connection just now, so there is nobody to say goodbye to.
-                self._pool.terminate()
+        """Close every connection; what has not committed is rolled back.
+
+        A COMMIT that is under way is waited for, other statements are cancelled on the server,
+        and a server that does not answer is left behind.
+        """
+        await self.pool.close()
+
+    @property
+    def connections_in_use(self) -> int:
+        """How many connections are held by units of work or calls at this moment."""
+        return self.pool.in_use
 
     @property
     def is_closed(self) -> bool:
         """Whether nobody gets a connection any more."""
-        return self._closed
+        return self.pool.is_closed
 
     def abandon(self) -> None:
         """Let go of everything without an event loop, because the store's own is gone."""
-        self._closed = True
+        self.pool.terminate()
 
     def prepare(self, query: Query[R]) -> Prepared[R]:
         """Return the query compiled for this database."""
@@ -156,58 +120,20 @@ class PostgresBackend:
 
     async def acquire(self) -> Any:
         """Take a connection out of the pool; raises StoreBusyError when there is none in time."""
-        if not self.timeout and self._places.locked():
-            raise self._none_free()
         try:
-            async with asyncio.timeout(self.timeout or None):
-                await self._places.acquire()
-                try:
-                    if self._closed:
-                        raise StoreClosedError("the store is closed")
-                    connection = await self._pool.acquire()
-                except BaseException:
-                    self._places.release()
-                    raise
+            return await self.pool.acquire()
         except DRIVER_ERRORS as error:
             if isinstance(error, StoreError):
                 raise
             if isinstance(error, TimeoutError):
-                raise self._none_free() from error
+                raise self.pool.none_free() from error
             raise self.failure(None, error) from error
-        self.connections_in_use += 1
-        return connection
-
-    def _none_free(self) -> StoreBusyError:
-        return StoreBusyError(
-            f"none of the {self._pool_size} connections was free within {self.timeout:g} s, "
-            "or the server did not answer"
-        )
 
     def failure(self, prepared: Prepared[Any] | None, error: BaseException) -> StoreError:
         """Return what the driver's error means to a caller."""
-        if self._closed:
+        if self.is_closed:
             return StoreClosedError("the store was closed meanwhile")
         return failure(prepared, error)
-
-    async def release(self, connection: Any) -> None:
-        """Put a connection back."""
-        try:
-            # A connection that was lost has left the pool by itself.
-            with suppress(*DRIVER_ERRORS):
-                await self._pool.release(connection)
-        except asyncio.CancelledError:
-            # Not this task's, which `finish` keeps from it: asyncpg does it in one of its own, and
-            # if that was cancelled, the pool has not got the connection back.
-            _drop(connection)
-        finally:
-            self.connections_in_use -= 1
-            self._places.release()
-
-    def abandon_connection(self, connection: Any) -> None:
-        """Cut a connection that is in use, and let the next take its place."""
-        _drop(connection)
-        self.connections_in_use -= 1
-        self._places.release()
 
     # One call, one transaction: the executor of the store's own repositories.
 
@@ -248,20 +174,39 @@ class PostgresBackend:
     async def _alone(
         self, prepared: Prepared[Any], run: Callable[..., Awaitable[T]], parameters: Row
     ) -> T:
-        connection = await self.acquire()
-        try:
-            return await run(connection, prepared, parameters)
-        except DRIVER_ERRORS as error:
-            if is_lost(error):
-                _drop(connection)
-            if prepared.query.writes and is_lost(error):
-                raise StoreError(
-                    "the connection to the server was lost during a write; "
-                    "whether it is stored is not known"
-                ) from error
-            raise self.failure(prepared, error) from error
-        finally:
-            await finish(self.release(connection))
+        pool = self.pool
+        for may_repeat in (True, False):
+            connection = await self.acquire()
+            try:
+                result = await run(connection, prepared, parameters)
+            except BaseException as error:
+                # It may have been lost while nobody used it, which shows only now.
+                repeats = may_repeat and self._can_be_repeated(prepared, error)
+                await pool.recover(connection, error)
+                if repeats:
+                    continue
+                if isinstance(error, DRIVER_ERRORS):
+                    raise self._failure_of_call(prepared, error) from error
+                raise
+            pool.release(connection)
+            return result
+        raise AssertionError("the second attempt returns or raises")
+
+    def _can_be_repeated(self, prepared: Prepared[Any], error: BaseException) -> bool:
+        return (
+            is_lost(error)
+            and not self.is_closed
+            and (not prepared.query.writes or was_never_sent(error))
+        )
+
+    def _failure_of_call(self, prepared: Prepared[Any], error: BaseException) -> StoreError:
+        in_doubt = is_lost(error) or is_interrupted(error)
+        if prepared.query.writes and in_doubt and not was_never_sent(error):
+            return OutcomeUnknownError(
+                "the connection to the server was lost during a write, or the server did not "
+                "answer in time; whether it is stored is not known"
+            )
+        return self.failure(prepared, error)
 
 
 class PostgresTransaction:
@@ -275,6 +220,8 @@ class PostgresTransaction:
         self._number = 0
         # A statement that another task has under way must end before the transaction can.
         self._lock = asyncio.Lock()
+        self._interrupted = False
+        self._used_at = 0.0
         self.committed: bool | None = None
 
     @property
@@ -288,27 +235,56 @@ class PostgresTransaction:
         BEGIN is also the question whether the connection still lives: when it does not,
         nothing has happened yet, and another connection is tried.
         """
+        connection = self._connection
+        if connection is not None and connection.is_closed():
+            raise self._ended_by_server(connection)
         number = self._number
+        pool = self._backend.pool
         while self._connection is None:
             connection = await self._backend.acquire()
             if number != self._number:
-                await finish(self._backend.release(connection))
+                pool.release(connection)
                 raise UnitOfWorkError("the unit of work ended while this waited for a connection")
             self._connection = connection
+            self._interrupted = False
             try:
                 await connection.execute(self._begin)
+            except asyncio.CancelledError:
+                self._interrupted = True
+                raise
             except DRIVER_ERRORS as error:
                 self._connection = None
-                if is_lost(error):
-                    _drop(connection)
-                await finish(self._backend.release(connection))
+                await pool.recover(connection, error)
                 if not is_lost(error) or self._backend.is_closed:
-                    raise self._backend.failure(None, error) from error
+                    raise self._failure_of_begin(error) from error
+        self._used_at = asyncio.get_running_loop().time()
         return self._connection
 
-    def failure(self, error: BaseException) -> StoreError:
-        """Return what an error of the driver means to a caller."""
+    def _failure_of_begin(self, error: Exception) -> StoreError:
+        if self._begin == BEGIN_WRITING and refuses_feature(error):
+            return ReadOnlyError("the server is a standby, which only reads")
         return self._backend.failure(None, error)
+
+    def failure(self, error: BaseException, prepared: Prepared[Any] | None = None) -> StoreError:
+        """Return what an error of the driver means to a caller, after a statement that failed."""
+        self.note(error)
+        return self._backend.failure(prepared, error)
+
+    def note(self, error: BaseException) -> None:
+        """Remember that a statement may still be running, so that its end is not waited for."""
+        if isinstance(error, asyncio.CancelledError) or is_interrupted(error):
+            self._interrupted = True
+
+    def _ended_by_server(self, connection: Any) -> StoreError:
+        """Return why the connection is closed although a transaction was open on it."""
+        if self._backend.is_closed:
+            return StoreClosedError("the store was closed meanwhile")
+        idle = asyncio.get_running_loop().time() - self._used_at
+        if 0 < connection.idle_limit <= idle:
+            return ended_for_idling(idle, connection.idle_limit)
+        return StoreBusyError(
+            "the connection to the server was lost during the unit of work; nothing of it is stored"
+        )
 
     def prepare(self, query: Query[R]) -> Prepared[R]:
         """Return the query compiled for this database."""
@@ -358,20 +334,39 @@ class PostgresTransaction:
 
     async def undo(self, name: str) -> None:
         """Undo what was done since the savepoint; done even when the caller is cancelled."""
-        await finish(self._execute(f"ROLLBACK TO {name}; RELEASE {name}"))
+        await self._to_its_end(self._execute(f"ROLLBACK TO {name}; RELEASE {name}"))
+        self._interrupted = False
 
     async def commit(self) -> None:
-        """Commit and give the connection back; done even when the caller is cancelled."""
+        """Commit and give the connection back.
+
+        A COMMIT that has begun is waited for, whoever is cancelled meanwhile. `committed` is None
+        after an OutcomeUnknownError, and False after every other error.
+        """
         self._number += 1
-        if self._connection is not None:
-            self.committed = None
-            await finish(self._end("COMMIT"))
+        async with self._lock:
+            if self._connection is not None:
+                await finish(self._commit())
 
     async def rollback(self) -> None:
-        """Roll back and give the connection back; done even when the caller is cancelled."""
+        """Roll back and give the connection back; done even when the caller is cancelled.
+
+        A server that does not answer soon after somebody gave up loses the connection, and rolls
+        back by that.
+        """
         self._number += 1
         if self._connection is not None:
-            await finish(self._end("ROLLBACK"))
+            await self._to_its_end(self._rollback())
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
+        connection = self._connection
+        if connection is None:
+            await finish(work)
+            return
+        task = asyncio.current_task()
+        hurries = self._interrupted or (task is not None and task.cancelling() > 0)
+        seconds = CANCEL_SECONDS if hurries else self._backend.command_timeout
+        await self._backend.pool.within(seconds, connection, work, hurry=True)
 
     def abandon(self) -> None:
         """Cut the connection, which rolls back, since nobody can wait for the server's answer."""
@@ -379,7 +374,8 @@ class PostgresTransaction:
         connection, self._connection = self._connection, None
         if connection is not None:
             self.committed = False
-            self._backend.abandon_connection(connection)
+            connection.terminate()
+            self._backend.pool.release(connection)
 
     async def _run(
         self, prepared: Prepared[Any], run: Callable[..., Awaitable[T]], parameters: Row
@@ -388,41 +384,80 @@ class PostgresTransaction:
             connection = await self.begun()
             try:
                 return await run(connection, prepared, parameters)
+            except asyncio.CancelledError as error:
+                self.note(error)
+                raise
             except DRIVER_ERRORS as error:
-                raise self._backend.failure(prepared, error) from error
+                raise self.failure(error, prepared) from error
 
     async def _execute(self, sql: str, *parameters: Any) -> None:
         async with self._lock:
             connection = await self.begun()
             try:
                 await connection.execute(sql, *parameters)
+            except asyncio.CancelledError as error:
+                self.note(error)
+                raise
             except DRIVER_ERRORS as error:
-                raise self._backend.failure(None, error) from error
+                raise self.failure(error) from error
 
-    async def _end(self, sql: str) -> None:
+    async def _commit(self) -> None:
+        connection, self._connection = self._connection, None
+        pool = self._backend.pool
+        self.committed = None
+        pool.commit_begins()
+        try:
+            await self._send_commit(connection)
+        except DRIVER_ERRORS as error:
+            if isinstance(error, StoreError):
+                raise
+            connection.terminate()
+            if self._may_be_stored(error):
+                raise OutcomeUnknownError(
+                    "the connection to the server was lost at COMMIT, or the server did not "
+                    "answer in time; whether the unit of work is stored is not known"
+                ) from error
+            self.committed = False
+            raise self._backend.failure(None, error) from error
+        finally:
+            pool.commit_ends()
+            pool.release(connection)
+
+    async def _send_commit(self, connection: Any) -> None:
+        only_read = self._begin == BEGIN_READING
+        if connection.is_closed():
+            self.committed = only_read
+            if not only_read:
+                raise self._ended_by_server(connection)
+            return
+        try:
+            status = await connection.execute("COMMIT")
+        except DRIVER_ERRORS as error:
+            # What was read was read from one snapshot, whether the server says so or not.
+            if not (only_read and is_lost(error)):
+                raise
+            status = "COMMIT"
+        self.committed = status == "COMMIT"
+        if not self.committed:
+            raise UnitOfWorkError(
+                "the database rolled this unit of work back; nothing of it is stored"
+            )
+
+    def _may_be_stored(self, error: Exception) -> bool:
+        return (is_lost(error) or is_interrupted(error)) and not was_never_sent(error)
+
+    async def _rollback(self) -> None:
         async with self._lock:
             connection, self._connection = self._connection, None
             if connection is None:
                 return
             self.committed = False
             try:
-                status = await connection.execute(sql)
-            except DRIVER_ERRORS as error:
-                _drop(connection)
-                if sql == "COMMIT":
-                    raise not_committed(error) from error
-            else:
-                self.committed = status == "COMMIT"
-                if sql == "COMMIT" and not self.committed:
-                    raise UnitOfWorkError(
-                        "the database rolled this unit of work back; nothing of it is stored"
-                    )
+                await connection.execute("ROLLBACK")
+            except DRIVER_ERRORS:
+                connection.terminate()
             finally:
-                await self._backend.release(connection)
-
-
-async def _nothing(_connection: Any) -> None:
-    pass
+                self._backend.pool.release(connection)
 
 
 async def _rows(connection: Any, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
@@ -436,9 +471,3 @@ async def _count(connection: Any, prepared: Prepared[Any], parameters: Row) -> i
 
 async def _many(connection: Any, prepared: Prepared[Any], batch: Sequence[Row]) -> None:
     await connection.executemany(prepared.sql, batch)
-
-
-def _drop(connection: Any) -> None:
-    """Close a connection that is good for nothing, so that the pool forgets it."""
-    with suppress(*DRIVER_ERRORS):
-        connection.terminate()

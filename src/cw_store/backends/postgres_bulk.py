@@ -6,14 +6,16 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import URL, ColumnElement, Select, Table, Text, cast, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, Table, Text, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import asyncpg
 
 from cw_store.backends.bulk import Row
 from cw_store.backends.cancellation import finish
-from cw_store.backends.postgres import BEGIN_READING, BEGIN_WRITING, connect
+from cw_store.backends.postgres import BEGIN_READING, BEGIN_WRITING
+from cw_store.backends.postgres_connection import connect_beside_pool
 from cw_store.backends.postgres_failures import DRIVER_ERRORS, refusals
 from cw_store.errors import StoreError
+from cw_store.postgres_url import Server
 from cw_store.schema import metadata
 from cw_store.types import Json, PlainText, for_jsonb, read_json
 
@@ -27,7 +29,7 @@ class PostgresBulk:
     """One transaction on a PostgreSQL server that reads or writes whole tables."""
 
     def __init__(
-        self, server: URL, *, writes: bool, batch_rows: int, batch_size: int, busy_timeout: float
+        self, server: Server, *, writes: bool, batch_rows: int, batch_size: int, busy_timeout: float
     ) -> None:
         self._server = server
         self._writes = writes
@@ -39,7 +41,7 @@ class PostgresBulk:
     async def begin(self) -> None:
         """Connect and begin."""
         with refusals():
-            connection = self._connection = await connect(self._server, self._timeout)
+            connection = self._connection = await connect_beside_pool(self._server, self._timeout)
             await _use_plain_values(connection)
             await connection.execute(BEGIN_WRITING if self._writes else BEGIN_READING)
             # A server may end statements and transactions that are long; this one has to be.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import socket
+import ssl
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,6 +36,12 @@ DRIVER_ERRORS: tuple[type[Exception], ...] = (
     OSError,
 )
 
+_ENDS_CONNECTION = ("57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04")
+"""SQLSTATEs with which a server ends a connection."""
+
+_NOTHING_STORED = ("25P03", "25P04", "57P05")
+"""Those of them that undo the transaction, or come when nothing was asked of the connection."""
+
 _constraint_columns: dict[str, tuple[str, ...]] = {
     str(constraint.name): tuple(str(column.name) for column in constraint.columns)
     for table in metadata.tables.values()
@@ -58,32 +66,40 @@ def refusals() -> Generator[None]:
 
 def is_lost(error: BaseException) -> bool:
     """Whether the connection is gone (SQLSTATE class 08, a shutdown, a closed socket)."""
-    state: str = getattr(error, "sqlstate", None) or ""
+    state = _state(error)
     if state:
-        return state.startswith("08") or state in ("57P01", "57P02", "57P03")
-    if isinstance(error, TimeoutError):
+        return state.startswith("08") or state in _ENDS_CONNECTION
+    if isinstance(error, (TimeoutError, _driver.DataError)):
         return False
     # asyncpg's confusion about the state of a connection is what a server that goes away in
     # the wrong moment looks like.
     return isinstance(error, (OSError, _driver.InterfaceError, _driver.InternalClientError))
 
 
-def not_committed(error: Exception) -> StoreError:
-    """Return what an error at COMMIT means to a caller."""
-    if is_lost(error) or isinstance(error, TimeoutError):
-        return UnitOfWorkError(
-            "the connection to the server was lost at COMMIT; whether the unit of work is "
-            "stored is not known"
-        )
-    return failure(None, error)
+def was_never_sent(error: BaseException) -> bool:
+    """Whether the server cannot have done what was asked of it.
+
+    The driver knew before that the connection is closed, or the server says why it ended the
+    connection, and that it stored nothing.
+    """
+    return isinstance(error, _driver.InterfaceError) or _ending(error) is not None
+
+
+def refuses_feature(error: BaseException) -> bool:
+    """Whether the server cannot do such a thing at all, as a standby cannot begin to write."""
+    return _state(error) == "0A000"
+
+
+def is_interrupted(error: BaseException) -> bool:
+    """Whether the statement may still be running on the server, and is being cancelled there."""
+    return isinstance(error, TimeoutError) and not isinstance(error, StoreError)
 
 
 def failure(prepared: Prepared[Any] | None, error: BaseException) -> StoreError:
     """Say what PostgreSQL refused, from the SQLSTATE and the name of the constraint."""
     table = "?" if prepared is None else prepared.query.table.name
-    state: str = getattr(error, "sqlstate", None) or ""
     columns = _constraint_columns.get(getattr(error, "constraint_name", None) or "", ())
-    match state:
+    match _ending(error) or _state(error):
         case "23505":
             return AlreadyExistsError(table, columns)
         case "23503":
@@ -103,19 +119,70 @@ def failure(prepared: Prepared[Any] | None, error: BaseException) -> StoreError:
         case "57014":
             return StoreBusyError("the server gave the statement up")
         case "25006":
-            return ReadOnlyError("this unit of work only reads")
+            return ReadOnlyError("this unit of work, or the server, only reads")
         case "25P02":
             return UnitOfWorkError("an earlier statement failed, and the transaction with it")
+        case "25P03":
+            return ended_for_idling()
+        case "25P04":
+            return StoreError(
+                "the server ended the transaction, because it took too long "
+                "(transaction_timeout); nothing of it is stored"
+            )
         case "42P01" | "42703" | "3F000":
             return SchemaError(f"the schema does not fit this cw_store: {error}")
+        case "42501":
+            return StoreError(f"the role lacks a right on the server: {error}")
         case "28000" | "28P01" | "3D000":
             return StoreError(f"the server refused the connection: {error}")
-        case _:
-            pass
+        case "53100" | "53400":
+            return StoreError(f"the server has no room: {error}")
+        case "57P04":
+            return StoreError("the database was dropped")
+        case "57P05":
+            return StoreBusyError("the server ended a connection that had nothing to do")
+        case state:
+            return _failure_of_connection(state, error)
+
+
+def ended_for_idling(seconds: float | None = None, limit: float | None = None) -> StoreError:
+    """Return what to tell a unit of work that idled so long that the server ended it."""
+    how_long = "" if seconds is None else f" for {seconds:.3g} s, and it allows {limit:.3g}"
+    return StoreError(
+        f"the server ended the transaction, because it was idle{how_long} "
+        "(idle_in_transaction_session_timeout); nothing of it is stored. Do what takes long "
+        "before the unit of work or after it"
+    )
+
+
+def _failure_of_connection(state: str, error: BaseException) -> StoreError:
     if isinstance(error, _driver.InvalidCachedStatementError):
         return StoreBusyError("the schema changed under a prepared statement")
+    if isinstance(error, _driver.ClientConfigurationError):
+        return StoreError(f"the connection cannot be made as it is described: {error}")
+    if isinstance(error, ssl.SSLError | PermissionError) or type(error) is ConnectionError:
+        return StoreError(f"the server cannot be talked to: {error}")
+    if isinstance(error, socket.gaierror) and error.errno != socket.EAI_AGAIN:
+        return StoreError(f"the server's name is not known: {error}")
     if state[:2] in ("53", "57") or is_lost(error):
         return StoreBusyError(f"the server is not there or has no room: {error}")
     if isinstance(error, TimeoutError):
         return StoreBusyError("the server did not answer in time")
     return StoreError(f"PostgreSQL failed with {state or type(error).__name__}: {error}")
+
+
+def _state(error: BaseException) -> str:
+    return getattr(error, "sqlstate", None) or ""
+
+
+def _ending(error: BaseException) -> str | None:
+    """Return what the server said when it ended the connection and stored nothing, if it did."""
+    states = (_state(each) for each in _causes(error))
+    return next((state for state in states if state in _NOTHING_STORED), None)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__

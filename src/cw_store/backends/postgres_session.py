@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,6 +43,9 @@ class StandIn:
                 return await work(connection)
             except _driver.ReadOnlySQLTransactionError as error:
                 raise ReadOnlyError("this unit of work only reads") from error
+            except asyncio.CancelledError as error:
+                self._transaction.note(error)
+                raise
             except TimeoutError as error:
                 raise self._transaction.failure(error) from error
 
