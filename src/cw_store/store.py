@@ -46,6 +46,7 @@ class StoreSettings(TypedDict, total=False):
     encryption_keys: Sequence[str | bytes]
     max_text_bytes: int
     pool_size: int
+    pin_threads: bool
 
 
 class Store(Repositories):
@@ -66,6 +67,9 @@ class Store(Repositories):
       Without any, those in `$CW_STORE_KEYS`, separated by commas.
     - `max_text_bytes`: the most bytes of UTF-8 that one text may have.
     - `pool_size`: PostgreSQL only. The most connections at the same time.
+    - `pin_threads`: SQLite on Linux only. A connection's thread follows the event loop from core
+      to core, among those that the loop's thread may use at that moment; False leaves scheduling
+      alone.
 
     A store belongs to the event loop and the process that opened it.
     """
@@ -82,6 +86,7 @@ class Store(Repositories):
         encryption_keys: Sequence[str | bytes] = (),
         max_text_bytes: int = MAX_TEXT_BYTES,
         pool_size: int = 10,
+        pin_threads: bool = True,
     ) -> None:
         if synchronous not in ("NORMAL", "FULL"):
             raise ValueError(f"synchronous is 'NORMAL' or 'FULL', not {synchronous!r}")
@@ -96,6 +101,7 @@ class Store(Repositories):
         self._readers = readers
         self._busy_timeout = busy_timeout
         self._pool_size = pool_size
+        self._pin_threads = pin_threads
         self._rules = rules_for(encryption_keys, max_text_bytes)
         self.clock = SYSTEM_CLOCK if clock is None else StrictClock(clock)
         self._backend: Backend | None = None
@@ -269,6 +275,7 @@ class Store(Repositories):
                 readers=self._readers,
                 busy_timeout=self._busy_timeout,
                 rules=self._rules,
+                pin_threads=self._pin_threads,
             )
         else:
             backend = postgres_backend(

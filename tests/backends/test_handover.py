@@ -126,11 +126,64 @@ def test_a_thread_is_kept_on_the_core_of_its_caller_while_its_jobs_are_short(
                 assert current_core() == core
                 assert where_a_job_runs(jobs) == {core}
             monkeypatch.setattr(handover, "LONG_JOB", -1.0)
+            until_jobs_run_on({core}, jobs)  # where its caller may run
+            monkeypatch.undo()
+            until_jobs_run_on({core}, jobs)
+            os.sched_setaffinity(0, all_cores)
+            monkeypatch.setattr(handover, "LONG_JOB", -1.0)
             until_jobs_run_on(all_cores, jobs)
+            os.sched_setaffinity(0, {core})
             monkeypatch.undo()
             until_jobs_run_on({core}, jobs)
     finally:
         os.sched_setaffinity(0, all_cores)
+
+
+def confined(jobs: Jobs) -> set[int]:
+    """Return the cores that the thread may use after a long job and a few short ones."""
+    cores: list[set[int]] = []
+    for work in (partial(time.sleep, 2 * handover.LONG_JOB), lambda: None, lambda: None):
+        done = threading.Event()
+        jobs.add(work)
+        jobs.add(lambda: cores.append(os.sched_getaffinity(0)))
+        jobs.add(done.set)
+        assert done.wait(5)
+    assert len({tuple(each) for each in cores}) == 1
+    return cores[0]
+
+
+@cores_can_be_chosen
+@pytest.mark.parametrize("whose", ["all threads", "the caller", "the thread"])
+def test_a_thread_stays_on_the_cores_that_somebody_confined_it_to(whose: str) -> None:
+    all_cores = os.sched_getaffinity(0)
+    threads: list[int] = []
+    try:
+        with serving() as jobs:
+            done = threading.Event()
+            jobs.add(lambda: threads.append(threading.get_native_id()))
+            jobs.add(done.set)
+            assert done.wait(5)
+            for core in sorted(all_cores):
+                if whose != "the thread":
+                    os.sched_setaffinity(0, {core})
+                if whose != "the caller":
+                    os.sched_setaffinity(threads[0], {core})
+                if whose == "the thread":  # and its caller is elsewhere
+                    os.sched_setaffinity(0, all_cores - {core} or all_cores)
+                assert confined(jobs) == {core}
+    finally:
+        os.sched_setaffinity(0, all_cores)
+
+
+@cores_can_be_chosen
+def test_a_thread_that_is_not_pinned_runs_where_it_likes() -> None:
+    all_cores = os.sched_getaffinity(0)
+    jobs = Jobs(pin_threads=False)
+    thread = threading.Thread(target=jobs.serve)
+    thread.start()
+    assert confined(jobs) == all_cores
+    jobs.end()
+    thread.join(5)
 
 
 @cores_can_be_chosen
@@ -218,11 +271,10 @@ async def test_what_is_added_while_the_loop_runs_others_is_not_left_behind() -> 
     completions.stop()
 
 
-async def test_one_that_raises_does_not_keep_the_rest_waiting() -> None:
+async def test_one_that_raises_is_logged_and_does_not_keep_the_rest_waiting(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     completions = Completions(Returns(asyncio.get_running_loop()))
-    loop = asyncio.get_running_loop()
-    told: list[object] = []
-    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
     ended = asyncio.Event()
     error = ValueError("raised")
 
@@ -235,7 +287,9 @@ async def test_one_that_raises_does_not_keep_the_rest_waiting() -> None:
 
     in_a_thread(add_all)
     await asyncio.wait_for(ended.wait(), 5)
-    assert told == [error]
+    (record,) = caplog.records
+    assert record.name == "cw_store" and record.exc_info is not None
+    assert record.exc_info[1] is error
     completions.stop()
 
 

@@ -54,7 +54,8 @@ async def test_a_backend_may_be_closed_before_it_was_opened_and_more_than_once(p
 async def test_the_connections_are_what_they_are_for(backend: SqliteBackend) -> None:
     reader = await backend.readers.take()
     assert [await setting(one, "query_only") for one in (backend.writer, reader)] == [0, 1]
-    assert [await setting(one, "busy_timeout") for one in (backend.writer, reader)] == [5, 20]
+    assert [await setting(one, "busy_timeout") for one in (backend.writer, reader)] == [5, 5]
+    assert [one.patience for one in (backend.writer, reader)] == [0, 0.02]
     assert [await setting(one, "synchronous") for one in (backend.writer, reader)] == [2, 2]
     assert [await setting(one, "cache_size") for one in (backend.writer, reader)] == [-4096, -4096]
     with pytest.raises(StoreBusyError, match=r"within 0\.02 s"):

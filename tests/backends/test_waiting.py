@@ -149,3 +149,33 @@ async def test_finished_raises_the_error_there_was() -> None:
     one.settle()
     with pytest.raises(ValueError, match="broken"):
         await task
+
+
+@pytest.mark.parametrize("message", [None, "enough", ("a", 1)])
+@pytest.mark.parametrize("is_shielded", [False, True])
+async def test_a_cancellation_keeps_its_message(message: object, is_shielded: bool) -> None:
+    one = waiting()
+    task = asyncio.create_task(one.finished() if is_shielded else result_of(one))
+    await asyncio.sleep(0)
+    task.cancel(message)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    one.value = "there"
+    one.settle()
+    with pytest.raises(asyncio.CancelledError) as raised:
+        await task
+    assert raised.value.args == (() if message is None else (message,))
+
+
+async def test_of_two_cancellations_the_first_is_told() -> None:
+    one = waiting()
+    task = asyncio.create_task(one.finished())
+    for message in ("first", "second"):
+        await asyncio.sleep(0)
+        task.cancel(message)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    one.value = "there"
+    one.settle()
+    with pytest.raises(asyncio.CancelledError, match="first"):
+        await task

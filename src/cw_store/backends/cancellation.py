@@ -49,7 +49,7 @@ async def finish(
         except asyncio.CancelledError as error:
             if cancelled is None and on_cancellation is not None:
                 on_cancellation()
-            cancelled = error
+            cancelled = cancelled or error  # the first, as in one wait that is cancelled twice
     if cancelled is not None:
         if not task.cancelled():
             task.exception()  # seen here, so the loop does not report it as lost

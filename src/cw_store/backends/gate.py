@@ -8,6 +8,7 @@ directly to the one who has waited longest.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from contextvars import ContextVar
 from typing import TypeVar
@@ -60,6 +61,8 @@ class Turn(Patient):
 
 
 T = TypeVar("T", bound=Turn)
+
+logger = logging.getLogger("cw_store")
 
 
 class WriteGate:
@@ -130,13 +133,17 @@ class WriteGate:
         if self._holder is not turn:
             return
         self._holder = None
-        while self.queue:
+        while self.queue and self._holder is None:
             following = self.queue.popleft()
             if not following.given_up:
                 following.since = self._loop.time()
                 self._holder = following
-                following.granted()
-                return
+                try:
+                    following.granted()
+                except Exception as error:
+                    logger.exception("%r could not use its turn", following)
+                    self._holder = None
+                    following.refused(error)
 
     def take_while(self, kind: type[T], limit: int) -> list[T]:
         """Remove and return the turns at the head of the queue that are of this kind."""

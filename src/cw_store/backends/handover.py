@@ -15,6 +15,7 @@ takes ten times as long as all the rest: 70 microseconds a call instead of 5.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import threading
@@ -22,6 +23,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from time import monotonic
+
+from cw_store.backends.waiting import may_run_nested
+
+logger = logging.getLogger("cw_store")
 
 BYTES_AT_A_TIME = 4096
 
@@ -58,41 +63,45 @@ def core_of_caller() -> Callable[[], int]:
 current_core = core_of_caller()
 
 
-class Pipe:
-    """Where one thread wakes another; each closes its own end once it is done with it.
+class Wakeup:
+    """Where one thread wakes another, closed by the last of those who use it.
 
-    The other's end may be in use at that moment, and its number soon be that of another file.
+    Nobody closes it while another may be about to write: its number could soon be that of another
+    file.
     """
 
-    __slots__ = ("reading", "writing")
+    __slots__ = ("_others", "reading", "writing")
 
-    def __init__(self) -> None:
+    def __init__(self, users: int) -> None:
         self.reading = self.writing = -1  # for `__del__`, should there be no descriptors
-        if hasattr(os, "eventfd"):  # a counter in the kernel, where a pipe has pages
-            self.reading = os.eventfd(0, os.EFD_CLOEXEC)
-            self.writing = os.dup(self.reading)
+        if hasattr(os, "eventfd"):  # a counter in the kernel and one descriptor, not a pipe's two
+            self.reading = self.writing = os.eventfd(0, os.EFD_CLOEXEC)
         else:
             self.reading, self.writing = os.pipe()
             os.set_blocking(self.writing, False)
+        # One entry for each user but the last; to take one is the same as to find out whether
+        # there was one, whichever threads let go at once.
+        self._others: list[None] = [None] * (users - 1)
 
-    def close_reading(self) -> None:
-        """Close the end that is read."""
-        end, self.reading = self.reading, -1
-        _close(end)
+    def share(self) -> None:
+        """Count one more user; by one that has not let go."""
+        self._others.append(None)
 
-    def close_writing(self) -> None:
-        """Close the end that is written to."""
-        end, self.writing = self.writing, -1
-        _close(end)
+    def let_go(self) -> None:
+        """Use it no more; from any thread."""
+        try:
+            self._others.pop()
+        except IndexError:
+            self._close()
+
+    def _close(self) -> None:
+        ends = {self.reading, self.writing} - {-1}
+        self.reading = self.writing = -1
+        for end in ends:
+            os.close(end)
 
     def __del__(self) -> None:
-        _close(self.reading)
-        _close(self.writing)
-
-
-def _close(end: int) -> None:
-    if end >= 0:
-        os.close(end)
+        self._close()
 
 
 def _end() -> None:
@@ -100,90 +109,162 @@ def _end() -> None:
 
 
 class Jobs:
-    """What a thread is to do, in order."""
+    """What a thread is to do, in order.
 
-    __slots__ = ("_core", "_follows", "_pipe", "_thread", "_waiting")
+    Where the thread follows its caller from core to core, it does so within the cores that the
+    caller may use at that moment. Whoever confines the process later (`taskset`, a cpuset) moves
+    the threads too, and whoever confines this thread alone is never overruled.
+    """
 
-    def __init__(self) -> None:
-        self._pipe = Pipe()
-        self._waiting: deque[Callable[[], None]] = deque()
+    __slots__ = (
+        "_caller",
+        "_confined_to",
+        "_core",
+        "_follows",
+        "_may_follow",
+        "_thread",
+        "_wakeup",
+        "waiting",
+    )
+
+    def __init__(self, *, pin_threads: bool = True) -> None:
+        self._wakeup = Wakeup(2)
+        self.waiting: deque[Callable[[], None]] = deque()
+        """What has not begun; the thread takes from it."""
         self._thread = 0
+        self._caller = 0
+        self._may_follow = pin_threads and current_core is not _no_core
         self._follows = False  # the caller, from core to core
         self._core: int | None = None  # where the thread is kept; None when it may run anywhere
+        self._confined_to: set[int] = set()  # what was last set here
 
     def add(self, job: Callable[[], None]) -> None:
         """Have the thread do a job, which must not raise; from any thread."""
-        core = current_core()
-        if core != self._core and self._follows:
-            self._keep_to({core})
-            self._core = core
-        self._waiting.append(job)
+        if self._follows:
+            core = current_core()
+            if core != self._core:
+                self._follow(core)
+        self.waiting.append(job)
         try:
-            os.write(self._pipe.writing, WAKE)
+            os.write(self._wakeup.writing, WAKE)
         except OSError:
             pass  # so full that the thread is awake anyway, or it has ended
 
     def end(self) -> None:
         """Let `serve` return when all jobs are done; none may be added any more."""
         self.add(_end)
-        self._pipe.close_writing()
+        self._wakeup.let_go()
 
     def abandon(self) -> None:
-        """Close both ends, since there is no thread that would."""
-        self._pipe.close_writing()
-        self._pipe.close_reading()
+        """Let go for both sides, since there is no thread that would."""
+        self.waiting.clear()
+        self._wakeup.let_go()
+        self._wakeup.let_go()
 
     def serve(self) -> None:
         """Do the jobs, in the thread that calls this, until the end."""
-        waiting = self._waiting
-        self._thread = threading.get_native_id()
-        self._follows = may_follow = current_core is not _no_core
-        all_cores = os.sched_getaffinity(0) if may_follow else set[int]()
-        pipe = self._pipe
+        waiting = self.waiting
+        if self._may_follow:
+            self._thread = threading.get_native_id()
+            self._confined_to = os.sched_getaffinity(0)
+            self._follows = True
+        wakeup = self._wakeup
         while True:
-            os.read(pipe.reading, BYTES_AT_A_TIME)
+            os.read(wakeup.reading, BYTES_AT_A_TIME)
             started = monotonic()
             while waiting:
                 job = waiting.popleft()
                 if job is _end:
                     self._follows = False
-                    pipe.close_reading()
+                    wakeup.let_go()
                     return
                 job()
                 del job  # or whatever it holds would live until the next one comes
             is_long = monotonic() - started > LONG_JOB
             if is_long and self._follows:
                 self._follows = False
-                self._keep_to(all_cores)
-            elif not is_long and may_follow and not self._follows:
+                self._roam()
+            elif not is_long and self._may_follow and not self._follows:
                 self._core = None
                 self._follows = True
 
-    def _keep_to(self, cores: set[int]) -> None:
+    def _follow(self, core: int) -> None:
+        """Keep the thread to the core of the caller, in whose thread this runs."""
+        self._caller = threading.get_native_id()
+        self._core = core
         with suppress(OSError):  # it may not be allowed, and all that it costs is time
-            os.sched_setaffinity(self._thread, cores)
+            if self._is_left_to_us(os.sched_getaffinity(0)):
+                os.sched_setaffinity(self._thread, {core})
+                self._confined_to = {core}
+
+    def _roam(self) -> None:
+        """Let the thread run wherever its caller may at this moment."""
+        with suppress(OSError):  # the caller's thread may have ended
+            cores = os.sched_getaffinity(self._caller)
+            if self._is_left_to_us(cores):
+                os.sched_setaffinity(self._thread, cores)
+                self._confined_to = cores
+
+    def _is_left_to_us(self, cores_of_caller: set[int]) -> bool:
+        """Whether nobody else has chosen cores for this thread alone; if so it is let be for ever.
+
+        Whoever confines the whole process gives all threads the same cores.
+        """
+        if os.sched_getaffinity(self._thread) not in (self._confined_to, cores_of_caller):
+            self._may_follow = self._follows = False
+        return self._may_follow
 
 
 class Returns:
     """What is to be run on an event loop, in order, a little in each of its rounds.
 
     The connections of a store share it. If each ran all that it has in one round, or even a little,
-    those would wait too long who wait for the loop itself: for a timer, say.
+    those would wait too long who wait for the loop itself: for a timer, say. They also share what
+    wakes the loop, which a store that is at rest would else hold open for each of them.
+
+    A task is resumed right here, in the callback that found its result, unless the event loop may
+    be run again within a task (`nest_asyncio` does that, in notebooks). A callback that is under
+    way cannot be called again then, so each result has to have one of its own.
     """
 
-    __slots__ = ("_is_resumed", "finished", "loop")
+    __slots__ = ("_is_resumed", "_users", "_wakeup", "finished", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._is_resumed = False
+        self._wakeup: Wakeup | None = None
+        self._users = 0
         self.finished: deque[Callable[[], None]] = deque()
         """The loop has to be woken by whoever adds to it."""
+
+    def attach(self) -> Wakeup:
+        """Return what wakes the loop, for one more thread; on the loop."""
+        if self._wakeup is None:
+            wakeup = Wakeup(1)
+            os.set_blocking(wakeup.reading, False)
+            self.loop.add_reader(wakeup.reading, self._woken)
+            self._wakeup = wakeup
+        self._users += 1
+        self._wakeup.share()
+        return self._wakeup
+
+    def detach(self) -> None:
+        """Wake the loop for one thread less; on the loop."""
+        self._users -= 1
+        if self._users == 0 and self._wakeup is not None:
+            wakeup, self._wakeup = self._wakeup, None
+            self.loop.remove_reader(wakeup.reading)
+            wakeup.let_go()
 
     def run(self) -> None:
         """Run what has come, unless a round is due to do so anyway; in a callback of the loop."""
         if self._is_resumed:
             return
         finished = self.finished
+        if may_run_nested():
+            while finished:
+                self.loop.call_soon(finished.popleft())
+            return
         try:
             if finished:
                 finished.popleft()()
@@ -192,6 +273,8 @@ class Returns:
                 end = monotonic() + LONG_ROUND
                 while finished and monotonic() < end:
                     finished.popleft()()
+        except Exception:
+            logger.exception("what came back from a connection's thread could not be handed on")
         finally:
             if finished:  # also when one raised
                 self.resume()
@@ -211,37 +294,39 @@ class Returns:
         self._is_resumed = False
         self.run()
 
+    def _woken(self) -> None:
+        self.run()
+        if self._wakeup is not None:
+            # An exception that ended the loop has left what was due for the next time it runs,
+            # beside what is due then: the second finds nothing to read.
+            try:
+                os.read(self._wakeup.reading, BYTES_AT_A_TIME)
+            except BlockingIOError:
+                pass
+        if self.finished:  # what came in between has not woken anybody any more
+            self.resume()
+
 
 class Completions:
     """The way of a connection's thread to the event loop; a loop that is closed runs nothing."""
 
     def __init__(self, returns: Returns) -> None:
-        self._pipe = Pipe()
         self._returns = returns
         self._finished = returns.finished
-        os.set_blocking(self._pipe.reading, False)
-        returns.loop.add_reader(self._pipe.reading, self._run)
+        self._wakeup = returns.attach()
 
     def add(self, finished: Callable[[], None]) -> None:
         """Have the loop call `finished`; from any thread."""
         self._finished.append(finished)
         try:
-            os.write(self._pipe.writing, WAKE)
+            os.write(self._wakeup.writing, WAKE)
         except OSError:
             pass  # so full that the loop is awake anyway, or it is closed
 
     def stop(self) -> None:
         """Wake the loop no more; on the loop, once nobody waits for this thread."""
-        self._returns.loop.remove_reader(self._pipe.reading)
-        self._pipe.close_reading()
+        self._returns.detach()
 
     def end(self) -> None:
         """Say that nothing will be added any more; in the thread."""
-        self._pipe.close_writing()
-
-    def _run(self) -> None:
-        self._returns.run()
-        if self._pipe.reading >= 0:
-            os.read(self._pipe.reading, BYTES_AT_A_TIME)
-        if self._finished:  # what came in between has no byte in the pipe any more
-            self._returns.resume()
+        self._wakeup.let_go()

@@ -24,6 +24,10 @@ class Patient(Waiting[Any]):
         self.deadline = loop.time() + timeout
         self.given_up = False
 
+    def give_up(self) -> None:
+        """Leave the queue: be passed over."""
+        self.given_up = True
+
     def refused(self, error: Exception) -> None:
         """End the wait with an error."""
         self.given_up = True

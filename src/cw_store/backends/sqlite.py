@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -32,6 +34,8 @@ from cw_store.types import ValueRules, use_rules
 
 R = TypeVar("R")
 
+logger = logging.getLogger("cw_store")
+
 
 def _as_before_the_opening() -> bool:
     return True
@@ -48,6 +52,7 @@ class SqliteBackend:
         readers: int,
         busy_timeout: float,
         rules: ValueRules,
+        pin_threads: bool = True,
     ) -> None:
         # SQLite follows a link too, and keeps its log beside the file itself.
         self.path = path = path.resolve()
@@ -60,12 +65,15 @@ class SqliteBackend:
         self._may_be_sealed = True
         self._has_keys = rules.seals
         self.returns = Returns(self.loop)
+        self._closing = threading.Event()
         self._open = partial(
             open_connection,
             path,
             returns=self.returns,
             synchronous=synchronous,
             timeout=busy_timeout,
+            pin_threads=pin_threads,
+            closing=self._closing,
         )
         self.gate = WriteGate(self.loop, busy_timeout)
         self.readers = ReaderPool(
@@ -94,9 +102,15 @@ class SqliteBackend:
         self.nobody_waits = self.neighbours.nobody_waits
 
     async def close(self) -> None:
-        """Close every connection; what has not committed is rolled back."""
+        """Close every connection; what has not committed is rolled back.
+
+        What runs may come to its end in a moment, and is then interrupted; a COMMIT is waited for.
+        """
+        self._closing.set()
         self.maintenance.stop()
         self.gate.close()
+        if self._writer is not None:
+            self._writer.give_up_soon()
         async with AsyncExitStack() as closing:  # the last first
             closing.callback(self._leave_neighbours)
             if self._writer is not None:
@@ -136,8 +150,11 @@ class SqliteBackend:
 
     def pass_turn_on(self, turn: Turn) -> None:
         """Give the turn to the one who has waited longest."""
-        self.maintenance.note_write()
         self.gate.release(turn)
+        try:
+            self.maintenance.note_write()
+        except Exception:
+            logger.exception("the write-ahead log of %s is not looked at", self.path.name)
 
     @property
     def connections_in_use(self) -> int:

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from cw_store.backends.cancellation import BegunTask
 from cw_store.backends.gate import Turn
-from cw_store.backends.sqlite_connection import Visit
+from cw_store.backends.sqlite_connection import (
+    Connection,
+    Visit,
+    closed_meanwhile,
+    is_interrupted,
+)
 from cw_store.backends.sqlite_lock import lock_line
-from cw_store.backends.sqlite_readers import closed_meanwhile
 from cw_store.backends.sqlite_statements import (
     begin_immediate,
     commit,
@@ -78,57 +82,73 @@ class Call(Turn):
         """Run unless another process waits for its turn; in the thread."""
         writer = self._writer
         if self._backend.nobody_waits():
-            self.run_alone(writer.cursor_of_visits, writer.raw)
+            self.run_alone(writer)
         writer.completions.add(self._return)
 
     def _return(self) -> None:
         if self._ran:
-            backend = self._backend
-            backend.maintenance.note_write()
-            backend.gate.release(self)
+            self._backend.pass_turn_on(self)
             self.settle_now()
         else:
             Group(self._backend, self, [self]).wait_in_lock_line()
 
-    def run_alone(self, cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> bool:
+    def run_alone(self, writer: Connection) -> bool:
         """Do the work as a transaction by itself; False when another process has the lock."""
+        cursor = writer.cursor_of_visits
+        writer.running = self
         try:
-            if not self.compound:  # without BEGIN: a statement is a transaction by itself
+            if self.given_up:
+                self.error = closed_meanwhile()
+            elif not self.compound:  # without BEGIN: a statement is a transaction by itself
                 self.value = self._work(*self._arguments, cursor)
             elif begin_immediate(cursor):
-                _run_to_commit(self, cursor, raw)
+                _run_to_commit(self, writer)
             else:
                 return False
         except StoreBusyError:
             return False
         except Exception as error:
-            self.error = error
+            writer.end_interruptible()
+            self.error = writer.told(error)
             if not is_surely_undone(error.__cause__, cursor):
                 self.error = outcome_unknown()
                 self.error.__cause__ = error.__cause__
+        finally:
+            writer.running = None
+            if writer.is_aimed_at:
+                writer.let_aim()
         self._ran = True
         return True
 
-    def run(self, cursor: sqlite3.Cursor) -> None:
-        """Do the work; runs in the writer's thread."""
-        self.value = self._work(*self._arguments, cursor)
+    def run(self, writer: Connection) -> None:
+        """Do the work, which is not interruptible any more when it has ended; in the thread."""
+        writer.running = self
+        try:
+            self.value = self._work(*self._arguments, writer.cursor_of_visits)
+        finally:
+            writer.end_interruptible()
 
-    def cancel(self, msg: object = None) -> bool:
-        """Leave the queue, or let the work be done without anybody waiting for it."""
+    def give_up(self) -> None:
+        """Leave the queue, or be interrupted, which undoes all of the transaction."""
         self.given_up = True
-        return super().cancel(msg)
+        self._writer.interrupt_job(self)
 
 
 class Group:
-    """Calls that share one commit; each is answered after it, a failing one undoes only itself."""
+    """Calls that share one commit; each is answered after it, a failing one undoes only itself.
+
+    Where SQLite undoes the transaction because one of them was interrupted, which nobody waits for
+    any more, the others are run again.
+    """
 
     def __init__(self, backend: SqliteBackend, turn: Turn, calls: list[Call]) -> None:
         self._backend = backend
         self._turn = turn
         self._calls = calls
+        self._is_single = len(calls) == 1
         self._left = iter(calls)
         self._begun = False
-        self._committed = False
+        self._done = False
         self._visited: Visit[None] | None = None
         self._retry: asyncio.Task[None] | None = None
 
@@ -141,43 +161,63 @@ class Group:
 
     def _visit(self) -> None:
         self._visited = self._backend.writer.visit(self._run, then=self._after_visit)
+        self._visited.is_kept = True  # each of the calls is given up by itself
 
     def _run(self) -> None:
         """Do all that is left, or as much as one visit may take; in the writer's thread."""
-        cursor = self._backend.writer.cursor_of_visits
-        raw = self._backend.writer.raw
-        if len(self._calls) == 1:
-            self._committed = self._calls[0].run_alone(cursor, raw)
+        writer = self._backend.writer
+        if self._is_single:
+            self._done = self._calls[0].run_alone(writer)
             return
-        if not self._begun:
-            if not begin_immediate(cursor):
-                return
-            self._begun = True
+        raw = writer.raw
         end = monotonic() + LONG_VISIT
-        while raw.in_transaction:
-            call = next(self._left, None)
-            if call is None:
-                self._committed = self._commit(cursor, raw)
-                break
-            try:
-                _run_in_group(call, cursor, raw)
-            except sqlite3.Error:  # of its savepoint
-                _roll_back(cursor, raw)
-            if monotonic() > end:
-                return
-        if not self._committed:
-            # The whole group is undone (the disk is full, say): each has to try alone.
-            for call in self._calls:
-                call.error = None
-                _run_in_transaction(call, cursor, raw)
-            self._committed = True
+        while not self._done:
+            if not self._begun:
+                if not begin_immediate(writer.cursor_of_visits):
+                    return
+                self._begun = True
+            while raw.in_transaction and not writer.is_given_up:
+                call = next(self._left, None)
+                if call is None:
+                    self._done = self._commit(writer)
+                    break
+                try:
+                    _run_in_group(call, writer)
+                except sqlite3.Error:  # of its savepoint
+                    _roll_back(writer)
+                if monotonic() > end:
+                    return
+            if not self._done:
+                self._after_undoing(writer)
 
-    def _commit(self, cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> bool:
+    def _after_undoing(self, writer: Connection) -> None:
+        """Go on after the whole group was undone; in the writer's thread."""
+        if writer.is_given_up:
+            _roll_back(writer)
+            for call in self._calls:
+                call.error = closed_meanwhile()
+            self._done = True
+            return
+        was_interrupted = any(is_interrupted(call.error) for call in self._calls)
+        self._calls = [call for call in self._calls if not call.given_up]
+        for call in self._calls:
+            call.error = None
+        if was_interrupted:
+            self._left = iter(self._calls)
+            self._begun = False
+        else:
+            # By SQLite itself (the disk is full, say): each has to try alone.
+            for call in self._calls:
+                _run_in_transaction(call, writer)
+            self._done = True
+
+    def _commit(self, writer: Connection) -> bool:
         """Commit; False when it is undone, so that each can try alone; in the writer's thread."""
+        cursor = writer.cursor_of_visits
         try:
             cursor.execute("COMMIT")
         except sqlite3.Error as error:
-            _roll_back(cursor, raw)
+            _roll_back(writer)
             if is_surely_undone(error, cursor):
                 return False
             for call in self._calls:
@@ -187,7 +227,7 @@ class Group:
 
     def _after_visit(self) -> None:
         visited, self._visited = self._visited, None  # it leads back here: a cycle
-        if self._committed:
+        if self._done:
             self._settle()
         elif self._begun and visited is not None and visited.error is None:
             self._backend.loop.call_soon(self._visit)
@@ -198,6 +238,9 @@ class Group:
         self._backend.pass_turn_on(self._turn)
         self._backend.returns.add_all(call.settle_now for call in self._calls)
 
+    def _is_wanted(self) -> bool:
+        return not all(call.given_up for call in self._calls)
+
     def wait_in_lock_line(self) -> None:
         """Try again when the lock may be free."""
         if self._retry is None:
@@ -205,8 +248,10 @@ class Group:
 
     async def _take_turns(self) -> None:
         try:
-            async with lock_line(self._backend, self._calls[0].deadline) as line:
-                while not self._committed:
+            async with lock_line(
+                self._backend, self._turn.deadline, is_wanted=self._is_wanted
+            ) as line:
+                while not self._done:
                     if not self._begun:
                         await line.next()
                     try:
@@ -214,7 +259,7 @@ class Group:
                     except asyncio.CancelledError:
                         # The task is the group's own, so it is the loop that ends. What has begun
                         # is brought to its end, or the next to write would go on in it.
-                        if not self._begun and not self._committed:
+                        if not self._begun and not self._done:
                             raise
         except BaseException as error:
             for call in self._calls:
@@ -225,42 +270,46 @@ class Group:
             self._settle()
 
 
-def _run_in_group(call: Call, cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> None:
+def _run_in_group(call: Call, writer: Connection) -> None:
+    if call.given_up:
+        return  # nobody asks for its answer
     if not call.compound:
         try:
-            call.run(cursor)
+            call.run(writer)
         except Exception as error:
-            call.error = error
+            call.error = writer.told(error)
         return
+    cursor, raw = writer.cursor_of_visits, writer.raw
     cursor.execute("SAVEPOINT call")
     try:
-        call.run(cursor)
+        call.run(writer)
     except Exception as error:
-        call.error = error
+        call.error = writer.told(error)
         if raw.in_transaction:
             cursor.execute("ROLLBACK TO call")
     if raw.in_transaction:
         cursor.execute("RELEASE call")
 
 
-def _run_in_transaction(call: Call, cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> None:
+def _run_in_transaction(call: Call, writer: Connection) -> None:
     try:
-        cursor.execute("BEGIN IMMEDIATE")
+        writer.cursor_of_visits.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as error:
         call.error = plain_failure(error)
     else:
-        _run_to_commit(call, cursor, raw)
+        _run_to_commit(call, writer)
 
 
-def _run_to_commit(call: Call, cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> None:
+def _run_to_commit(call: Call, writer: Connection) -> None:
     try:
-        call.run(cursor)
-        commit(cursor)
+        call.run(writer)
+        commit(writer.cursor_of_visits)
     except Exception as error:
-        call.error = error if isinstance(error, StoreError) else plain_failure(error)
-        _roll_back(cursor, raw)
+        is_plain = isinstance(error, StoreError | MemoryError)
+        call.error = writer.told(error if is_plain else plain_failure(error))
+        _roll_back(writer)
 
 
-def _roll_back(cursor: sqlite3.Cursor, raw: sqlite3.Connection) -> None:
-    if raw.in_transaction:
-        cursor.execute("ROLLBACK")
+def _roll_back(writer: Connection) -> None:
+    if writer.raw.in_transaction:
+        writer.cursor_of_visits.execute("ROLLBACK")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from cw_store.backends.neighbours import Ticket
-from cw_store.backends.sqlite_connection import BUSY_PAUSE
-from cw_store.backends.sqlite_readers import closed_meanwhile
+from cw_store.backends.sqlite_connection import BUSY_PAUSE, closed_meanwhile
 from cw_store.errors import StoreBusyError
 
 if TYPE_CHECKING:
@@ -19,8 +18,11 @@ if TYPE_CHECKING:
 class LockLine:
     """The wait for a lock that another process holds, out of the way of the loop."""
 
-    def __init__(self, backend: SqliteBackend, deadline: float) -> None:
+    def __init__(
+        self, backend: SqliteBackend, deadline: float, is_wanted: Callable[[], bool]
+    ) -> None:
         self._backend = backend
+        self._is_wanted = is_wanted
         self._deadline = deadline
         self._loop = asyncio.get_running_loop()
         self._ticket: Ticket | None = None
@@ -29,7 +31,7 @@ class LockLine:
     async def next(self) -> None:
         """Return when the lock is worth a try; raises StoreBusyError past the deadline."""
         while True:
-            if self._backend.gate.is_closed:
+            if self._backend.gate.is_closed or not self._is_wanted():
                 raise closed_meanwhile()
             if self._loop.time() > self._deadline:
                 raise StoreBusyError(
@@ -51,9 +53,11 @@ class LockLine:
 
 
 @asynccontextmanager
-async def lock_line(backend: SqliteBackend, deadline: float) -> AsyncGenerator[LockLine]:
+async def lock_line(
+    backend: SqliteBackend, deadline: float, *, is_wanted: Callable[[], bool]
+) -> AsyncGenerator[LockLine]:
     """Give the wait, and leave the queue of processes when the block ends."""
-    line = LockLine(backend, deadline)
+    line = LockLine(backend, deadline, is_wanted)
     try:
         yield line
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 from cw_store.backends.cancellation import BegunTask
 from cw_store.backends.handover import Returns
 from cw_store.backends.patience import Patience, Patient
-from cw_store.backends.sqlite_connection import Connection
+from cw_store.backends.sqlite_connection import Connection, closed_meanwhile
 from cw_store.errors import StoreBusyError, StoreClosedError, StoreError
 
 T = TypeVar("T")
@@ -24,7 +23,7 @@ GROUP_LIMIT = 256
 class ReadCall(Patient):
     """A read that is a transaction by itself and waits for a connection."""
 
-    __slots__ = ("_arguments", "_work")
+    __slots__ = ("_arguments", "_reader", "_work")
 
     def __init__(
         self,
@@ -36,18 +35,27 @@ class ReadCall(Patient):
         super().__init__(loop, timeout)
         self._work = work
         self._arguments = arguments
+        self._reader: Connection | None = None
 
-    def run(self, cursor: sqlite3.Cursor) -> None:
-        """Do the work; runs in the connection's thread."""
-        try:
-            self.value = self._work(*self._arguments, cursor)
-        except Exception as error:
-            self.error = error
+    def run(self, reader: Connection) -> None:
+        """Do the work unless nobody wants it; runs in the connection's thread."""
+        self._reader = reader
+        reader.running = self
+        if self.given_up or reader.is_given_up:
+            self.error = closed_meanwhile()
+        else:
+            arguments = (*self._arguments, reader.cursor_of_visits)
+            try:
+                self.value = self._work(*arguments)
+            except BaseException as error:
+                reader.note_failure(self, error, self._work, arguments)
+        reader.end_interruptible()
 
-    def cancel(self, msg: object = None) -> bool:
-        """Leave the queue, or let the work be done without anybody waiting for it."""
+    def give_up(self) -> None:
+        """Leave the queue, or be interrupted: the others of the same visit go on."""
         self.given_up = True
-        return super().cancel(msg)
+        if self._reader is not None:
+            self._reader.interrupt_job(self)
 
 
 class Claim(Patient):
@@ -143,12 +151,10 @@ class ReaderPool:
                 waiting.settle()
                 return
         if calls:
-            reader.visit(
-                _read_all,
-                calls,
-                reader.cursor_of_visits,
-                then=partial(self._settle, calls, reader),
+            shared = reader.visit(
+                _read_all, calls, reader, then=partial(self._settle, calls, reader)
             )
+            shared.is_kept = True  # each of the calls is given up by itself
         else:
             self._idle.append(reader)
 
@@ -161,6 +167,8 @@ class ReaderPool:
         self._closed = True
         self._patience.refuse_all(closed_meanwhile)
         self._idle.clear()
+        for reader in self._all:
+            reader.give_up_soon()
         while self._all:
             await self._all.pop().closed()
 
@@ -212,11 +220,6 @@ class ReaderPool:
         )
 
 
-def closed_meanwhile() -> StoreClosedError:
-    """Return the error for one who waited when the store was closed."""
-    return StoreClosedError("the store was closed while this waited")
-
-
-def _read_all(calls: list[ReadCall], cursor: sqlite3.Cursor) -> None:
+def _read_all(calls: list[ReadCall], reader: Connection) -> None:
     for call in calls:
-        call.run(cursor)
+        call.run(reader)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Table, bindparam, select
 from sqlalchemy.dialects.sqlite import pysqlite
 
-from cw_store.backends.sqlite_connection import Connection, is_busy
+from cw_store.backends.sqlite_connection import Connection, RawConnection, is_busy
 from cw_store.errors import (
     AlreadyExistsError,
     BrokenReferenceError,
@@ -29,6 +29,9 @@ T = TypeVar("T")
 
 MANY_ROWS = 1000
 """So many rows become records in the thread, where others can interrupt it."""
+
+ROWS_AT_A_TIME = 500
+"""Rows that are written before a look whether anybody still wants them."""
 
 PROBE = pysqlite.dialect(paramstyle="qmark")
 
@@ -169,7 +172,11 @@ def count_changes(prepared: Prepared[Any], parameters: Row, cursor: sqlite3.Curs
 def run_many(prepared: Prepared[Any], batch: Sequence[Row], cursor: sqlite3.Cursor) -> None:
     """Run a statement once for each entry of the batch."""
     try:
-        cursor.executemany(prepared.sql, batch)
+        for start in range(0, len(batch), ROWS_AT_A_TIME):
+            if start and cast(RawConnection, cursor.connection).is_unwanted:
+                # SQLite's own way would most often come between two of the rows, and be forgotten.
+                raise StoreError("nobody waits for these rows any more")
+            cursor.executemany(prepared.sql, batch[start : start + ROWS_AT_A_TIME])
     except sqlite3.Error as error:
         raise failure(prepared, batch, cursor, error) from error
 

@@ -11,7 +11,7 @@ from weakref import WeakSet
 from cw_store.backends.cancellation import finish
 from cw_store.backends.gate import Turn
 from cw_store.backends.session import SessionOwner, UnitSession
-from cw_store.backends.sqlite_connection import Connection, Visit
+from cw_store.backends.sqlite_connection import Connection, Visit, is_interrupted
 from cw_store.backends.sqlite_lock import lock_line
 from cw_store.backends.sqlite_session import AdaptedConnection, SessionConnection
 from cw_store.backends.sqlite_statements import (
@@ -25,7 +25,7 @@ from cw_store.backends.sqlite_statements import (
     run_sql,
     undo_to,
 )
-from cw_store.errors import OutcomeUnknownError, StoreClosedError, UnitOfWorkError
+from cw_store.errors import OutcomeUnknownError, StoreClosedError, StoreError, UnitOfWorkError
 from cw_store.repos.sql.door import Executor, Prepared, Query, Row
 
 if TYPE_CHECKING:
@@ -112,7 +112,18 @@ class SqliteTransaction:
         await finish(self._undo(name))
 
     async def _undo(self, name: str) -> None:
-        await self.visit(undo_to, name)
+        await self.visit(self._undo_here, name)
+
+    def _undo_here(self, name: str, cursor: sqlite3.Cursor) -> None:
+        try:
+            undo_to(name, cursor)
+        except StoreError as error:
+            if not is_interrupted(error):
+                raise
+            # What was interrupted is still on its way while any statement is, one whose rows a
+            # session has not read to the end.
+            self.close_cursors()
+            undo_to(name, cursor)
 
     def close_cursors(self) -> None:
         """Close what a session left open; for the connection's thread."""
@@ -175,7 +186,9 @@ class WriteTransaction(SqliteTransaction):
     ) -> T:
         if number == self._number:
             self._visited = False
-        async with lock_line(self._backend, self._deadline()) as line:
+        async with lock_line(
+            self._backend, self._deadline(), is_wanted=lambda: number == self._number
+        ) as line:
             while number == self._number:
                 await line.next()
                 if number != self._number:
@@ -302,7 +315,8 @@ class ReadTransaction(SqliteTransaction):
         return await reader.visit(self._begin, reader, work, arguments)
 
     def _begin(self, reader: Connection, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
-        run_sql("BEGIN", reader.cursor_of_visits)
+        if not reader.raw.in_transaction:  # this is tried again where the database was locked
+            run_sql("BEGIN", reader.cursor_of_visits)
         return work(*arguments, reader.cursor_of_visits)
 
     async def commit(self) -> None:
@@ -324,7 +338,7 @@ class ReadTransaction(SqliteTransaction):
         self._number += 1
         if self._reader is not None:
             reader, self._reader = self._reader, None
-            reader.visit(self._let_go, reader)
+            reader.visit(self._let_go, reader).is_kept = True
             self._backend.readers.give(reader)
 
     def _let_go(self, reader: Connection) -> None:

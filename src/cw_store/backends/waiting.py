@@ -12,12 +12,21 @@ with CPython 3.11 to 3.13). The protocol is not documented; all uses of it are i
 from __future__ import annotations
 
 import asyncio
+from asyncio import runners
 from collections.abc import Callable, Generator
 from contextvars import Context
 from types import coroutine
 from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
+
+
+def may_run_nested() -> bool:
+    """Whether an event loop may be run again within a task, as `nest_asyncio` lets it.
+
+    Whoever makes that possible replaces `asyncio.run`, at any time.
+    """
+    return asyncio.run is not runners.run
 
 
 class Waiting(Generic[T]):
@@ -31,6 +40,7 @@ class Waiting(Generic[T]):
         "_cancelled",
         "_context",
         "_loop",
+        "_message",
         "_wake",
         "done",
         "error",
@@ -40,6 +50,7 @@ class Waiting(Generic[T]):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._asyncio_future_blocking = False
         self._cancelled = False
+        self._message: object  # given with the cancellation
         self._loop = loop
         self._wake: Callable[[Any], None] | None = None
         self._context: Context | None = None
@@ -68,7 +79,7 @@ class Waiting(Generic[T]):
             try:
                 await self._end()
             except asyncio.CancelledError as error:
-                cancelled = error
+                cancelled = cancelled or error  # the first, as in one wait that is cancelled twice
         if cancelled is not None:
             self.error = None
             try:
@@ -87,14 +98,15 @@ class Waiting(Generic[T]):
         """End the wait and run the task that waits.
 
         At once where the event loop itself calls; from within another task, which cannot be
-        interrupted, in the loop's next round.
+        interrupted, in the loop's next round. That is for those too who would else wait for a task
+        that runs the loop itself.
         """
         self.done = True
         wake, self._wake = self._wake, None
         if wake is None:
             return
         context, self._context = self._context, None
-        if context is None or asyncio.current_task(self._loop) is not None:
+        if context is None or asyncio.current_task(self._loop) is not None or may_run_nested():
             self._loop.call_soon(wake, self, context=context)
         else:
             context.run(wake, self)
@@ -130,17 +142,26 @@ class Waiting(Generic[T]):
         self._wake = wake
         self._context = context
 
+    def give_up(self) -> None:
+        """Do what there is to do when nobody waits any more."""
+
     def cancel(self, msg: object = None) -> bool:
-        """End the wait, not the work, when the task is cancelled."""
+        """End the wait when the task is cancelled."""
+        self.give_up()
         wake, self._wake = self._wake, None
         if wake is None:
             return False
         self._cancelled = True
+        self._message = msg
         self._loop.call_soon(wake, self, context=self._context)
         self._context = None
         return True
 
     def result(self) -> None:
-        """Tell the task, when it wakes, whether it was cancelled."""
+        """Tell the task, when it wakes, whether it was cancelled, and with what message.
+
+        anyio knows its own cancellations by the message, and asyncio's futures hand it on too.
+        """
         if self._cancelled:
-            raise asyncio.CancelledError
+            message = self._message
+            raise asyncio.CancelledError() if message is None else asyncio.CancelledError(message)

@@ -1,0 +1,369 @@
+"""What runs on SQLite and is not wanted any more: it is interrupted, and nothing else is."""
+
+import asyncio
+import random
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from sqlalchemy import text
+
+from builders import add_initiative
+from cw_store import NewLogChunk, Store, StoreClosedError, UnitOfWorkError
+
+SOON = 0.5
+"""Seconds in which what is given up has to be over; a fraction of it where nothing else runs."""
+
+ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT {} FROM c"
+COUNT_FOR_EVER = text(ENDLESS.format("count(*)"))
+ROWS_FOR_EVER = text(ENDLESS.format("x") + " WHERE x < 3 OR x < 0")
+WRITE_FOR_EVER = text("INSERT INTO numbers " + ENDLESS.format("x"))
+
+TRAP = """
+CREATE TABLE numbers (x);
+CREATE TRIGGER trap AFTER INSERT ON initiatives WHEN new.name = 'endless'
+BEGIN
+    INSERT INTO numbers SELECT a.x + b.x + c.x + d.x + e.x
+    FROM many AS a, many AS b, many AS c, many AS d, many AS e;
+END;
+CREATE TABLE many (x);
+INSERT INTO many
+WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 1000) SELECT x FROM c;
+"""
+"""Makes the creation of an initiative called 'endless' so."""
+
+Use = Callable[[Store], Awaitable[object]]
+
+
+@pytest.fixture
+def path(tmp_path: Path, migrated_file: Path) -> Path:
+    path = tmp_path / "cw.db"
+    path.write_bytes(migrated_file.read_bytes())
+    other = sqlite3.connect(path)
+    other.executescript(TRAP)
+    other.close()
+    return path
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[Store]:
+    async with Store(path, readers=2, busy_timeout=5) as store:
+        yield store
+        assert store.connections_in_use == 0
+
+
+async def a_read_of_a_unit(store: Store) -> None:
+    async with store.unit_of_work(read_only=True) as uow:
+        await uow.session.execute(COUNT_FOR_EVER)
+
+
+async def a_fetch_of_a_unit(store: Store) -> None:
+    async with store.unit_of_work(read_only=True) as uow:
+        async for _ in await uow.session.stream(ROWS_FOR_EVER):
+            pass
+
+
+async def a_read_of_a_writing_unit(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        await uow.initiatives.create(name="undone")
+        await uow.session.execute(COUNT_FOR_EVER)
+
+
+async def a_first_statement(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        await uow.session.execute(WRITE_FOR_EVER)
+
+
+async def a_write_of_a_unit(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        await uow.initiatives.create(name="undone")
+        await uow.initiatives.create(name="endless")
+
+
+async def a_single_write(store: Store) -> None:
+    await store.initiatives.create(name="endless")
+
+
+async def a_single_read(store: Store) -> None:
+    backend: Any = store.backend
+
+    def count(cursor: sqlite3.Cursor) -> object:
+        return cursor.execute(str(COUNT_FOR_EVER)).fetchall()
+
+    await backend.readers.read(count)
+
+
+USES: list[Use] = [
+    a_read_of_a_unit,
+    a_fetch_of_a_unit,
+    a_read_of_a_writing_unit,
+    a_first_statement,
+    a_write_of_a_unit,
+    a_single_write,
+    a_single_read,
+]
+every_use = pytest.mark.parametrize("use", USES, ids=lambda use: use.__name__)
+
+
+async def until_it_runs(store: Store) -> None:
+    """Return when a statement has been running for a moment."""
+    async with asyncio.timeout(5):
+        while store.connections_in_use == 0:  # noqa: ASYNC110 -- no event tells of it
+            await asyncio.sleep(0.005)
+    await asyncio.sleep(0.03)
+
+
+async def ended_soon(ended: Awaitable[object]) -> None:
+    began = time.monotonic()
+    await ended
+    assert time.monotonic() - began < SOON
+
+
+@every_use
+@pytest.mark.parametrize("how", ["timeout", "cancel", "anyio"])
+async def test_what_runs_ends_with_who_waits_for_it(store: Store, use: Use, how: str) -> None:
+    began = time.monotonic()
+    if how == "timeout":
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await use(store)
+    elif how == "anyio":
+        with anyio.move_on_after(0.05) as scope:
+            await use(store)
+        assert scope.cancelled_caught
+    else:
+        task = asyncio.ensure_future(use(store))
+        await until_it_runs(store)
+        task.cancel("enough")
+        with pytest.raises(asyncio.CancelledError, match="enough"):
+            await task
+    async with asyncio.timeout(SOON):
+        await add_initiative(store, name="after")  # the turn was passed on
+    assert time.monotonic() - began < SOON + 0.05
+    assert [one.name for one in await store.initiatives.find_all()] == ["after"]
+
+
+@every_use
+async def test_a_store_that_is_closed_ends_what_runs(path: Path, use: Use) -> None:
+    store = await Store.open(path)
+    task = asyncio.ensure_future(use(store))
+    await until_it_runs(store)
+    await ended_soon(store.close())
+    with pytest.raises(StoreClosedError):
+        await task
+    async with Store(path) as again:
+        assert await again.initiatives.find_all() == []
+
+
+async def test_four_endless_reads_close_as_quickly_as_one(path: Path) -> None:
+    store = await Store.open(path, readers=4)
+    tasks = [asyncio.ensure_future(a_read_of_a_unit(store)) for _ in range(4)]
+    await until_it_runs(store)
+    await ended_soon(store.close())
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {StoreClosedError}
+
+
+async def test_reads_that_share_a_visit_go_on_without_the_one_that_is_given_up(
+    path: Path,
+) -> None:
+    async with Store(path, readers=1) as store:
+        initiative = await add_initiative(store)
+        async with store.unit_of_work(read_only=True) as uow:
+            await uow.initiatives.find_all()  # has the only connection
+            endless = asyncio.ensure_future(a_single_read(store))
+            quick = [
+                asyncio.ensure_future(store.initiatives.find_by_id(initiative.id)) for _ in range(5)
+            ]
+            await asyncio.sleep(0)
+        await until_it_runs(store)
+        assert not any(one.done() for one in quick)
+        quick[0].cancel()  # it has not begun
+        endless.cancel()
+        async with asyncio.timeout(SOON):
+            assert await asyncio.gather(*quick[1:]) == [initiative] * 4
+        assert quick[0].cancelled()
+
+
+@pytest.mark.parametrize("position", [0, 2, 4])
+async def test_writes_that_share_a_commit_are_stored_without_the_one_that_is_given_up(
+    store: Store, position: int
+) -> None:
+    names = ["one", "two", "three", "four"]
+    names.insert(position, "endless")
+    async with store.unit_of_work() as uow:
+        await uow.initiatives.create(name="holder")
+        tasks = [asyncio.ensure_future(store.initiatives.create(name=name)) for name in names]
+        await asyncio.sleep(0)
+    await until_it_runs(store)
+    tasks.pop(position).cancel()
+    async with asyncio.timeout(SOON):
+        made = await asyncio.gather(*tasks)
+    assert [one.name for one in made] == ["one", "two", "three", "four"]
+    assert [one.name for one in await store.initiatives.find_all()] == [
+        "holder",
+        *(one.name for one in made),
+    ]
+
+
+async def test_writes_that_share_a_commit_are_all_refused_when_the_store_is_closed(
+    path: Path,
+) -> None:
+    store = await Store.open(path)
+    async with store.unit_of_work() as uow:
+        await uow.initiatives.create(name="holder")
+        tasks = [
+            asyncio.ensure_future(store.initiatives.create(name=name))
+            for name in ("one", "endless", "three")
+        ]
+        await asyncio.sleep(0)
+    await until_it_runs(store)
+    await ended_soon(store.close())
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {StoreClosedError}
+    async with Store(path) as again:
+        assert [one.name for one in await again.initiatives.find_all()] == ["holder"]
+
+
+async def test_many_rows_are_given_up_between_them(store: Store) -> None:
+    backend: Any = store.backend
+    before = backend.writer.raw.total_changes
+    count = 50_000
+    row: NewLogChunk = {"agent_id": "a", "agent_name": "a", "session_number": 1, "content": "x"}
+    task = asyncio.create_task(store.log_chunks.insert_chunks([row] * count))
+    async with asyncio.timeout(10):
+        while backend.writer.raw.total_changes - before < 1000:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    task.cancel()
+    await ended_soon(add_initiative(store))
+    assert backend.writer.raw.total_changes - before < count
+    assert await store.log_chunks.find_by_agent_id("a") == []
+
+
+async def test_a_unit_is_spent_by_what_was_given_up_in_it(store: Store) -> None:
+    uow = store.unit_of_work()
+    with pytest.raises(UnitOfWorkError):
+        async with uow:
+            await uow.initiatives.create(name="undone")
+            with anyio.move_on_after(0.05):
+                await uow.session.execute(WRITE_FOR_EVER)
+            await uow.initiatives.create(name="undone too")
+    assert uow.committed is False
+    assert await store.initiatives.find_all() == []
+
+
+async def test_a_savepoint_outlives_a_read_that_was_given_up_in_it(store: Store) -> None:
+    def count(cursor: sqlite3.Cursor) -> object:
+        return cursor.execute(str(COUNT_FOR_EVER)).fetchall()
+
+    async with store.unit_of_work() as uow:
+        unit: Any = uow
+        await uow.initiatives.create(name="kept")
+        # Its rows are not read to the end, so an interruption stays on its way.
+        unread = await uow.session.stream(ROWS_FOR_EVER)
+        await unread.fetchone()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.05), uow.savepoint():
+                await uow.initiatives.create(name="undone")
+                await unit._unit.transaction.visit(count)
+        await uow.initiatives.create(name="kept too")
+    assert [one.name for one in await store.initiatives.find_all()] == ["kept", "kept too"]
+
+
+async def test_a_job_that_has_not_begun_is_not_done(store: Store) -> None:
+    backend: Any = store.backend
+    done: list[int] = []
+    running = asyncio.ensure_future(a_first_statement(store))
+    await until_it_runs(store)
+
+    async def wait() -> None:
+        await backend.writer.visit(done.append, 1)
+
+    waiting = asyncio.ensure_future(wait())
+    await asyncio.sleep(0)
+    assert "behind 0 and <" in repr(waiting)
+    waiting.cancel()
+    await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.wait([running, waiting])
+    await backend.writer.visit(done.append, 2)
+    assert done == [2]
+
+
+@pytest.fixture
+def restless_interpreter() -> Iterator[None]:
+    """Let another thread go on between any two steps of one."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("restless_interpreter")
+async def test_what_comes_next_on_a_connection_is_never_interrupted(store: Store) -> None:
+    """Each interruption comes as one statement ends and the next begins, or near it."""
+    backend: Any = store.backend
+    writer = backend.writer
+    chance = random.Random(1)
+
+    def some(rows: int) -> object:
+        sql = f"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT {rows}) "
+        return writer.raw.execute(sql + "SELECT count(*) FROM c").fetchone()[0]
+
+    async def given_up() -> object:
+        return await writer.visit(some, 1000)
+
+    async def wanted() -> object:
+        return await writer.visit(some, 1500)
+
+    interrupted = 0
+    began = time.monotonic()
+    await wanted()
+    usual = time.monotonic() - began
+    for _ in range(500):
+        one, other = asyncio.create_task(given_up()), asyncio.create_task(wanted())
+        await asyncio.sleep(0)
+        until = time.monotonic() + chance.uniform(0, 1.5 * usual)
+        while time.monotonic() < until:  # noqa: ASYNC110 -- a timer is not so exact
+            await asyncio.sleep(0)
+        interrupted += one.cancel()
+        assert await other == 1500
+        await asyncio.wait([one])
+    assert interrupted > 20
+
+
+async def test_the_thread_goes_on_only_when_an_interruption_has_come(store: Store) -> None:
+    backend: Any = store.backend
+    writer = backend.writer
+    go, begun, done = threading.Event(), asyncio.Event(), list[int]()
+    loop = asyncio.get_running_loop()
+
+    def wait_to_be_interrupted() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        go.wait(5)
+
+    def come_late() -> None:
+        go.set()
+        time.sleep(0.05)  # the thread has ended the work meanwhile
+        seen.append(tuple(done))
+
+    seen: list[tuple[int, ...]] = []
+
+    async def given_up() -> None:
+        await writer.visit(wait_to_be_interrupted)
+
+    task = asyncio.create_task(given_up())
+    await begun.wait()
+    following = writer.visit(done.append, 1)
+    writer.raw.interrupt = come_late
+    task.cancel()
+    await asyncio.wait([task])
+    await following
+    assert seen == [()]
