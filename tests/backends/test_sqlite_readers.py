@@ -12,7 +12,11 @@ import pytest
 from cw_store import StoreBusyError, StoreClosedError, StoreError
 from cw_store.backends import handover
 from cw_store.backends.handover import Returns
-from cw_store.backends.sqlite_connection import Connection, open_connection
+from cw_store.backends.sqlite_connection import (
+    Connection,
+    create_private_file,
+    open_connection,
+)
 from cw_store.backends.sqlite_readers import ReaderPool
 
 Open = Callable[[], Awaitable[Connection]]
@@ -21,6 +25,7 @@ Open = Callable[[], Awaitable[Connection]]
 @pytest.fixture
 def open_reader(tmp_path: Path) -> Open:
     path = tmp_path / "cw.db"
+    create_private_file(path)
     return lambda: open_connection(
         path,
         returns=Returns(asyncio.get_running_loop()),
