@@ -10,8 +10,8 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import insert, select, text
 
-from builders import add_account, add_agent
-from cw_store import Account, Store, StoreError, UnitOfWorkError, UnreadableError
+from builders import add_account
+from cw_store import Account, Store, StoreError, UnreadableError
 from cw_store.credentials import KEYS_VARIABLE
 from cw_store.schema import accounts
 
@@ -95,51 +95,18 @@ async def test_without_the_right_key_reading_is_an_error_that_gives_nothing_away
         account = await add_account(store, credentials=SECRET)
     (ciphertext,) = stored(path)
     async with Store(path, encryption_keys=keys) as store:
-        for read in (store.accounts.find_by_id(account.id), store.accounts.find_all()):
-            with pytest.raises(StoreError, match="encrypt") as raised:
-                await read
+        (listed,) = await store.accounts.find_all()
+        with pytest.raises(UnreadableError, match="encrypt") as found:
+            await store.accounts.find_by_id(account.id)
+        with pytest.raises(UnreadableError, match="encrypt") as looked_at:
+            _secret = listed.credentials
+        for raised in (found, looked_at):
             chain: BaseException | None = raised.value
             while chain is not None:
                 told = f"{chain} {chain!r}"
                 assert SECRET not in told and ciphertext.removeprefix("cw-store:") not in told
                 assert KEY.decode() not in told and OTHER not in told
                 chain = chain.__cause__ or chain.__context__
-
-
-@pytest.mark.parametrize("database", ["file", "postgres"], indirect=True)
-@pytest.mark.parametrize("keys", [(OTHER,), ()])
-async def test_a_write_whose_answer_cannot_be_read_changes_nothing(
-    database: str, keys: tuple[str, ...]
-) -> None:
-    async with Store(database, encryption_keys=[KEY]) as store:
-        account = await add_account(store, credentials=SECRET)
-    async with Store(database, encryption_keys=keys) as store:
-        with pytest.raises(StoreError):
-            await store.accounts.update(account.id, sort_order=1)
-        with pytest.raises(StoreError):
-            await store.accounts.find_next_available()
-        with pytest.raises(UnitOfWorkError):
-            async with store.unit_of_work() as uow:
-                with pytest.raises(StoreError):
-                    await uow.accounts.update(account.id, sort_order=2)
-    async with Store(database, encryption_keys=[KEY]) as store:
-        assert await store.accounts.find_by_id(account.id) == account
-
-
-async def test_what_another_program_left_in_the_file_is_not_quoted(path: Path) -> None:
-    async with Store(path) as store:
-        await add_account(store, id="a")
-        agent = await add_agent(store)
-        other = sqlite3.connect(path, isolation_level=None)
-        other.execute("UPDATE accounts SET credentials = CAST(x'7333637233742dff' AS TEXT)")
-        other.execute("UPDATE agents SET result = '{s3cr3t'")
-        other.close()
-        with pytest.raises(StoreError, match="UTF-8") as raised:
-            await store.accounts.find_by_id("a")
-        assert raised.value.__cause__ is None and "s3cr3t" not in f"{raised.value}"
-        with pytest.raises(StoreError, match="JSON") as raised:
-            await store.agents.find_by_id(agent.id)
-        assert "s3cr3t" not in f"{raised.value}"
 
 
 @pytest.mark.parametrize("keys", [(), (KEY,)])
@@ -278,8 +245,9 @@ async def test_an_encrypted_text_in_another_cell_is_not_read(
     assert (error.table, error.id, error.column) == ("accounts", "ada", column)
     assert "token" not in f"{error!r} {error}" and taken not in f"{error!r} {error}"
     assert await store.accounts.find_by_id("bea") == bea
+    listed, _ = await store.accounts.find_all()
     with pytest.raises(UnreadableError):
-        await store.accounts.find_all()
+        getattr(listed, column)
 
 
 @with_keys

@@ -169,7 +169,8 @@ class StoreClosedError(StoreError):
 class UnreadableError(StoreError):
     """A stored value that cannot be read: encrypted under another key, no JSON, another type.
 
-    `id` is the row's, or `None` for a row that has none.
+    `id` is the row's, or `None` where it is not known. What the call was to write is written: a
+    row that cannot be read can be changed, and the unit of work goes on.
     """
 
     def __init__(self, table: str, id: str | None, column: str, reason: str) -> None:

@@ -21,7 +21,6 @@ from sqlalchemy import BigInteger, Boolean, Dialect, Integer, Text
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from cw_store.errors import StoreError
 from cw_store.repos.json_value import JsonValue
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -167,12 +166,50 @@ def read_json(text: str) -> JsonValue:
     jsonb prints a large float in full; since no integer past 64 bits is ever stored,
     a longer one was a float and becomes one again.
     """
-    return json.loads(text, parse_int=_read_integer)
+    return _decoder.decode(text)
 
 
 def _read_integer(digits: str) -> int | float:
     number = int(digits)
-    return number if -(1 << 63) <= number < 1 << 63 else float(digits)
+    if -(1 << 63) <= number < 1 << 63:
+        return number
+    if math.isinf(read := float(digits)):
+        raise ValueError("a number that no float can hold")
+    return read
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+_decoder = json.JSONDecoder(parse_int=_read_integer, parse_constant=_refuse_constant)
+
+
+def read_json_or_keep(text: str) -> JsonValue:
+    """Parse JSON text for a driver, or give back what cannot be parsed, for `Json` to refuse."""
+    try:
+        return read_json(text)
+    except (ValueError, RecursionError):
+        return UnreadableJson(text)
+
+
+class UnreadableJson(str):
+    """JSON that another program wrote and that Python cannot parse: too deep, too many digits."""
+
+    __slots__ = ()
+
+
+def kind_on(type_: TypeEngine[Any], dialect: Dialect) -> type | None:
+    """Return what every value of a column is, as the driver gives it, or else cannot be read.
+
+    None where the database itself sees to it, or where the type's conversion does. A column of
+    SQLite's takes values of any type from other programs; a CHECK keeps them from an enumeration.
+    """
+    if dialect.name != "sqlite" or isinstance(type_, (OneOf, Encrypted)):
+        return None
+    if isinstance(type_, PlainText):
+        return str
+    return int if isinstance(type_, WholeNumber) else None
 
 
 class PlainText(TypeDecorator[str]):
@@ -311,7 +348,17 @@ class Flag(TypeDecorator[bool]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         """Make a bool of SQLite's 0 and 1; asyncpg's is one already."""
-        return None if dialect.name == "postgresql" else bool
+        return None if dialect.name == "postgresql" else _read_flag
+
+
+class _Flags(dict[object, bool | None]):
+    """The two values of a flag on SQLite, which takes others from other programs."""
+
+    def __missing__(self, value: object) -> bool:
+        raise Unreadable("it is neither 0 nor 1")
+
+
+_read_flag = _Flags({0: False, 1: True, None: None}).__getitem__
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -345,8 +392,14 @@ class UtcDateTime(TypeDecorator[datetime]):
         return to_utc if dialect.name == "postgresql" else to_microseconds
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        """Give back an aware datetime in UTC, which asyncpg's already are."""
-        return None if dialect.name == "postgresql" else _moment
+        """Give back an aware datetime in UTC, which asyncpg's already are but for infinity."""
+        return _finite if dialect.name == "postgresql" else _moment
+
+
+def _finite(moment: Any) -> Any:
+    if moment is None or moment.tzinfo is UTC:
+        return moment
+    raise Unreadable("it is infinity")
 
 
 def _in_utc(value: object) -> datetime:
@@ -384,11 +437,20 @@ class _Moments(dict[int | None, datetime | None]):
             return None
         if len(self) >= MOMENTS_KEPT:
             self.clear()
-        moment = self[microseconds] = EPOCH + microseconds * MICROSECOND
+        moment = self[microseconds] = _moment_at(microseconds)
         return moment
 
 
 _moment = _Moments().__getitem__
+
+
+def _moment_at(microseconds: object) -> datetime:
+    if not isinstance(microseconds, int):
+        raise Unreadable(f"it is a {type(microseconds).__name__} and no integer of microseconds")
+    try:
+        return EPOCH + microseconds * MICROSECOND
+    except OverflowError:
+        raise Unreadable("it is no time from the year 1 to 9999") from None
 
 
 # A string is matched whole, so that nothing inside one is taken for a number.
@@ -448,11 +510,11 @@ class Json(TypeDecorator[JsonValue]):
         def decode(value: Any) -> JsonValue:
             try:
                 return None if value is None else read_json(value)
-            except ValueError as error:
-                raise StoreError("a row holds JSON that cannot be read") from error
+            except (ValueError, TypeError, RecursionError) as error:
+                raise Unreadable("it is no JSON that can be parsed") from error
 
         def decode_unless_done(value: Any) -> JsonValue:
-            return read_json(value) if isinstance(value, JsonText) else value
+            return decode(value) if isinstance(value, (JsonText, UnreadableJson)) else value
 
         return decode_unless_done if dialect.name == "postgresql" else decode
 

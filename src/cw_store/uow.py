@@ -25,6 +25,7 @@ from cw_store.errors import (
     StoreBusyError,
     StoreError,
     UnitOfWorkError,
+    UnreadableError,
 )
 from cw_store.owner import Owner, running_loop
 from cw_store.repos.sql import Repositories
@@ -314,8 +315,7 @@ class _Unit:
                 self._check()
             if self._writing_task is None and not self._read_only:
                 self._note_writing_task()
-            found = await self.transaction.rows(prepared, parameters)
-            return prepared.loaded(found) if prepared.fallible else found
+            return await self.transaction.rows(prepared, parameters)
         except BaseException as error:
             self._note(error)
             raise
@@ -416,8 +416,8 @@ class _Unit:
     def _note(self, error: BaseException) -> None:
         if not self.transaction.active:
             self._forget_writing_task()  # nothing is held that anybody could wait for
-        elif self._spent_by is None:
-            self._spent_by = error
+        elif not isinstance(error, UnreadableError):  # of a statement that was done
+            self._spent_by = self._spent_by or error
 
     def _check(self) -> None:
         self.check_owner()
@@ -740,11 +740,7 @@ class _Uninterrupted:
         return self._unit.prepare(query)
 
     async def rows(self, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
-        return await self._unit.run(self._readable, prepared, parameters)
-
-    async def _readable(self, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
-        found = await self._unit.transaction.rows(prepared, parameters)
-        return prepared.loaded(found) if prepared.fallible else found
+        return await self._unit.run(self._unit.transaction.rows, prepared, parameters)
 
     async def count(self, prepared: Prepared[Any], parameters: Row) -> int:
         return await self._unit.run(self._unit.transaction.count, prepared, parameters)

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from cryptography.fernet import Fernet
 
-from builders import add_account, add_initiative
+from builders import add_initiative
 from cw_store import (
     AlreadyExistsError,
     NewLogChunk,
@@ -293,20 +292,6 @@ async def test_a_compound_call_that_fails_leaves_nothing_of_itself(store: Store)
     )
     assert isinstance(outcomes[1], AlreadyExistsError)
     assert await stored(store) == ["before", "after"]
-
-
-async def test_a_row_that_cannot_be_read_was_not_changed_either(path: Path) -> None:
-    keys = [Fernet.generate_key().decode() for _ in range(2)]
-    async with Store(path, encryption_keys=keys[:1]) as store:
-        await add_account(store, credentials="secret")
-    async with Store(path, encryption_keys=keys[1:]) as store:
-        with pytest.raises(StoreError):
-            await store.accounts.find_next_available()
-        outcomes = await together(store, *(store.accounts.find_next_available() for _ in range(2)))
-        assert all(isinstance(one, StoreError) for one in outcomes)
-    async with Store(path, encryption_keys=keys[:1]) as store:
-        (account,) = await store.accounts.find_all()
-        assert account.last_used_at is None
 
 
 @pytest.mark.parametrize("calls", [1, 2])

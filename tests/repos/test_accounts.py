@@ -227,19 +227,59 @@ async def test_none_is_claimed_when_all_are_exhausted(store: Store, clock: Stepp
     assert [account.last_used_at for account in await store.accounts.find_all()] == [None, None]
 
 
-async def test_a_later_mark_replaces_an_earlier_one(store: Store, clock: SteppableClock) -> None:
+async def test_a_mark_never_shortens_an_earlier_one(store: Store, clock: SteppableClock) -> None:
     async with store.unit_of_work() as uow:
         created = await add_account(uow, id="a")
-        await uow.accounts.mark_exhausted("a", clock.after(60))
-        account = await uow.accounts.mark_exhausted("a")
-        assert (account.is_exhausted, account.exhausted_until) == (True, None)
-        account = await uow.accounts.mark_exhausted("a", clock.after(5))
-        assert account.exhausted_until == clock.after(5)
+        for seconds, kept in ((60, 60), (30, 60), (90, 90), (None, None), (5, None), (None, None)):
+            until = None if seconds is None else clock.after(seconds)
+            account = await uow.accounts.mark_exhausted("a", until)
+            expected = None if kept is None else clock.after(kept)
+            assert (account.is_exhausted, account.exhausted_until) == (True, expected)
         assert account.updated_at > created.updated_at
         available = await uow.accounts.mark_available("a")
         assert available.updated_at > account.updated_at
-        again = await uow.accounts.mark_available("a")
-        assert (again.is_exhausted, again.exhausted_until) == (False, None)
+        assert (available.is_exhausted, available.exhausted_until) == (False, None)
+        account = await uow.accounts.mark_exhausted("a", clock.after(5))
+        assert account.exhausted_until == clock.after(5)
+    assert await store.accounts.find_by_id("a") == account
+
+
+async def test_a_mark_that_is_over_is_no_stronger_than_a_new_one(
+    store: Store, clock: SteppableClock
+) -> None:
+    await add_account(store, id="a", exhausted_until=clock.after(900))
+    account = await store.accounts.mark_exhausted("a", clock.after(60))
+    assert account.exhausted_until == clock.after(60)
+    clock.advance(60)
+    account = await store.accounts.mark_exhausted("a", clock.after(-5))
+    assert account.exhausted_until == clock.after(-5)
+    assert await claim(store) == "a"
+
+
+async def test_marks_that_come_at_once_leave_the_strongest(
+    store: Store, clock: SteppableClock
+) -> None:
+    times = [clock.after(60 * number) for number in range(1, 9)]
+    for marks, strongest in ((times, times[-1]), ([*times, None], None)):
+        account = await add_account(store)
+        calls = [store.accounts.mark_exhausted(account.id, until) for until in marks]
+        await asyncio.gather(*calls[4:], *calls[:4])
+        found = await store.accounts.find_by_id(account.id)
+        assert found is not None and found.exhausted_until == strongest
+
+
+async def test_a_claimed_account_whose_rest_is_over_is_not_exhausted(
+    store: Store, clock: SteppableClock
+) -> None:
+    await add_account(store, id="a")
+    await store.accounts.mark_exhausted("a", clock.after(60))
+    clock.advance(61)
+    claimed = await store.accounts.find_next_available()
+    assert claimed is not None and claimed.is_exhausted is False
+    assert await store.accounts.find_by_id("a") == claimed
+    # The time stays until it is cleared, and means nothing any more.
+    assert claimed.exhausted_until == clock.after(-1)
+    assert await store.accounts.clear_expired_exhaustion() == 1
 
 
 async def test_an_account_exhausted_until_a_past_time_can_be_claimed(

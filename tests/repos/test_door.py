@@ -38,7 +38,6 @@ def test_parameters_and_constants_keep_their_places(dialect: sa.Dialect) -> None
     prepared = Query(Initiative, FIND, TABLE).prepare(dialect)
     assert [*prepared.bind({"id": "i", "name": "n"})] == ["active", "n", "main", "i"]
     assert prepared.names() == ["", "name", "", "id"]
-    assert not prepared.fallible
     changed = Query(Initiative, CHANGE, TABLE).prepare(dialect)
     assert sorted(changed.names()[:2]) == ["branch", "name"] and changed.names()[2] == "id"
 
@@ -53,13 +52,6 @@ def test_only_what_is_not_read_writes() -> None:
     assert not Query(Initiative, FIND, TABLE).writes
     for statement in (CHANGE, ADD, sa.delete(TABLE)):
         assert Query(Initiative, statement, TABLE).writes
-
-
-def test_only_rows_that_hold_credentials_can_fail_to_load() -> None:
-    accounts = schema.accounts
-    every, name = sa.select(accounts), sa.select(accounts.c.email)
-    assert Query(str, every, accounts).prepare(SQLITE).fallible
-    assert not Query(str, name, accounts).prepare(SQLITE).fallible
 
 
 def test_none_is_a_new_value_and_no_argument() -> None:

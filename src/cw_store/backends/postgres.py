@@ -31,9 +31,9 @@ from cw_store.errors import (
     StoreClosedError,
     StoreError,
     UnitOfWorkError,
+    UnreadableError,
 )
 from cw_store.postgres_url import Server
-from cw_store.repos.sql.accounts import ANY_SEALED
 from cw_store.repos.sql.door import Executor, Prepared, Query, Row
 from cw_store.types import ValueRules, use_rules
 
@@ -65,8 +65,6 @@ class PostgresBackend:
         )
         self.dialect: Dialect = self.sessions.dialect
         use_rules(self.dialect, rules)
-        self._may_be_sealed = True
-        self._has_keys = rules.seals
         self.pool = Pool(self._connect, size=pool_size, timeout=busy_timeout)
 
     def _connect(self, timeout: float) -> Awaitable[Any]:
@@ -79,9 +77,7 @@ class PostgresBackend:
 
     async def open(self) -> None:
         """Connect; raises StoreBusyError when the server does not answer."""
-        any_sealed = self.prepare(ANY_SEALED)
-        found = await self.rows(any_sealed, any_sealed.bind({}))
-        self._may_be_sealed = self._has_keys or bool(found)
+        self.pool.release(await self.acquire())
 
     async def close(self) -> None:
         """Close every connection; what has not committed is rolled back.
@@ -139,9 +135,6 @@ class PostgresBackend:
 
     async def rows(self, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
         """Run one statement by itself and return its rows."""
-        if prepared.fallible and prepared.query.writes and self._may_be_sealed:
-            async with self._atomic() as transaction:  # a row that cannot be read undoes it
-                return prepared.loaded(await transaction.rows(prepared, parameters))
         return await self._alone(prepared, _rows, parameters)
 
     async def count(self, prepared: Prepared[Any], parameters: Row) -> int:
@@ -461,7 +454,13 @@ class PostgresTransaction:
 
 
 async def _rows(connection: Any, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
-    return await connection.fetch(prepared.sql, *parameters)
+    try:
+        return await connection.fetch(prepared.sql, *parameters)
+    except OverflowError as error:
+        # asyncpg cannot make a datetime of it, and does not say in which row. It was done.
+        raise UnreadableError(
+            prepared.query.table.name, None, "a time", "it is not from the year 1 to 9999"
+        ) from error
 
 
 async def _count(connection: Any, prepared: Prepared[Any], parameters: Row) -> int:

@@ -18,7 +18,7 @@ import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 from cw_store.backends.postgres_failures import DRIVER_ERRORS
 from cw_store.errors import SchemaError, StoreError
 from cw_store.postgres_url import Server
-from cw_store.types import read_json
+from cw_store.types import read_json_or_keep
 
 _driver: Any = asyncpg
 
@@ -67,7 +67,7 @@ async def connect(
             await _configure(connection, server, lock_timeout)
             for name in ("jsonb", "json"):
                 await connection.set_type_codec(
-                    name, encoder=str, decoder=read_json, schema="pg_catalog", format="text"
+                    name, encoder=str, decoder=read_json_or_keep, schema="pg_catalog", format="text"
                 )
         except BaseException:
             connection.terminate()

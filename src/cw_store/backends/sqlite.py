@@ -23,12 +23,10 @@ from cw_store.backends.sqlite_maintenance import Maintenance
 from cw_store.backends.sqlite_readers import ReaderPool
 from cw_store.backends.sqlite_statements import (
     count_changes,
-    fetch_records,
     fetch_rows,
     run_many,
 )
 from cw_store.backends.sqlite_transactions import ReadTransaction, WriteTransaction
-from cw_store.repos.sql.accounts import ANY_SEALED
 from cw_store.repos.sql.door import Executor, Prepared, Query, Row
 from cw_store.types import ValueRules, use_rules
 
@@ -62,8 +60,6 @@ class SqliteBackend:
         self.sessions = Sessions("sqlite+aiosqlite")
         self.dialect: Dialect = self.sessions.dialect
         use_rules(self.dialect, rules)
-        self._may_be_sealed = True
-        self._has_keys = rules.seals
         self.returns = Returns(self.loop)
         self._closing = threading.Event()
         self._open = partial(
@@ -93,11 +89,6 @@ class SqliteBackend:
         """Open the writing connection."""
         self.writer = self._writer = await self._open(read_only=False)
         await self.maintenance.start(self.writer)
-        any_sealed = self.prepare(ANY_SEALED)
-        found = await self.writer.visit(
-            fetch_rows, any_sealed, any_sealed.bind({}), self.writer.cursor_of_visits
-        )
-        self._may_be_sealed = self._has_keys or bool(found)
         self.neighbours = Neighbours(self.path.with_name(self.path.name + "-turns"), self.path)
         self.nobody_waits = self.neighbours.nobody_waits
 
@@ -168,10 +159,7 @@ class SqliteBackend:
         """Run one statement by itself and return its rows."""
         if not prepared.query.writes:
             return self.readers.read(fetch_rows, prepared, parameters)
-        # A row that cannot be read, for want of its key, undoes the write.
-        compound = prepared.fallible and self._may_be_sealed
-        work = fetch_records if compound else fetch_rows
-        call = Call(self, work, (prepared, parameters), compound)
+        call = Call(self, fetch_rows, (prepared, parameters), False)
         self.gate.ask(call)
         return call
 

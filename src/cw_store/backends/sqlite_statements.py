@@ -150,15 +150,31 @@ def fetch_rows(prepared: Prepared[Any], parameters: Row, cursor: sqlite3.Cursor)
     try:
         found = cursor.execute(prepared.sql, parameters).fetchall()
     except sqlite3.Error as error:
-        raise failure(prepared, [parameters], cursor, error) from _without_values(error)
+        if _without_values(error) is not None:
+            raise failure(prepared, [parameters], cursor, error) from error
+        found = _fetch_undecoded(prepared, parameters, cursor)
     return prepared.loaded(found) if len(found) > MANY_ROWS else found
 
 
-def fetch_records(
-    prepared: Prepared[Any], parameters: Row, cursor: sqlite3.Cursor
-) -> Sequence[Row]:
-    """Do what `fetch_rows` does, and make the records too, as one may be unreadable."""
-    return prepared.loaded(fetch_rows(prepared, parameters, cursor))
+def _fetch_undecoded(prepared: Prepared[Any], parameters: Row, cursor: sqlite3.Cursor) -> list[Row]:
+    """Fetch rows one of which holds text that is not UTF-8, for whoever makes records of them.
+
+    A query is run anew; a write was done when its first row came, and that row is still there.
+    """
+    cursor.connection.text_factory = _decoded_if_it_can_be
+    try:
+        if not prepared.query.writes:
+            cursor.execute(prepared.sql, parameters)
+        return cursor.fetchall()
+    finally:
+        cursor.connection.text_factory = str
+
+
+def _decoded_if_it_can_be(text: bytes) -> str | bytes:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text
 
 
 def count_changes(prepared: Prepared[Any], parameters: Row, cursor: sqlite3.Cursor) -> int:

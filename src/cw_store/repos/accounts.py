@@ -13,7 +13,11 @@ class Account:
 
     `config_json` and `credentials` are opaque text, kept byte for byte and left out of `repr`.
     With `is_exhausted` set, `exhausted_until` is when the account can be used again; `None`
-    means not before `mark_available`.
+    means not before `mark_available`. Without it, it is when the last rest ended, until
+    `clear_expired_exhaustion`.
+
+    A secret that cannot be read (it was encrypted under a key that this store does not have) is
+    an `UnreadableError` when it is looked at; the account's other values can be read.
     """
 
     id: str
@@ -58,14 +62,20 @@ class AccountChanges(TypedDict, total=False):
 
 
 class AccountRepository(Protocol):
-    """The accounts; bad input raises `InvalidValueError` and writes nothing."""
+    """The accounts; bad input raises `InvalidValueError` and writes nothing.
+
+    An account whose secrets cannot be read can be listed, changed, marked and deleted.
+    """
 
     async def create(self, **values: Unpack[NewAccount]) -> Account:
         """Create an account and return it; `AlreadyExistsError` when the id is taken."""
         ...
 
     async def find_by_id(self, id: str) -> Account | None:
-        """Return the account, or `None` when there is none with this id."""
+        """Return the account, or `None` when there is none with this id.
+
+        `UnreadableError` when one of its secrets cannot be read.
+        """
         ...
 
     async def find_all(
@@ -92,15 +102,21 @@ class AccountRepository(Protocol):
 
         An account can be used when it is not exhausted or its `exhausted_until` has passed. Never
         used ones come first, then the order is `last_used_at`, `sort_order`, `id`. The claim
-        stamps `last_used_at`, so concurrent callers, in any number of processes, rotate evenly.
-        `None` when no account can be used.
+        stamps `last_used_at`, so concurrent callers, in any number of processes, rotate evenly,
+        and leaves an account whose rest is over as not exhausted. `None` when no account can be
+        used.
+
+        An account that cannot be read is passed by, with a warning in the log that names it;
+        `UnreadableError` when there is no other.
         """
         ...
 
     async def mark_exhausted(self, id: str, until: datetime | None = None) -> Account:
         """Take an account out of the rotation until `until`, and return it.
 
-        Without `until` it stays out until `mark_available`. `NotFoundError` for an unknown id.
+        Without `until` it stays out until `mark_available`. What was reported before is never
+        shortened: "without end" counts more than any time, and a later time, if it has not
+        passed, more than an earlier one. `NotFoundError` for an unknown id.
         """
         ...
 
@@ -112,7 +128,10 @@ class AccountRepository(Protocol):
         ...
 
     async def clear_expired_exhaustion(self) -> int:
-        """Mark the accounts available whose `exhausted_until` has passed; return how many."""
+        """Mark the accounts available whose `exhausted_until` has passed; return how many.
+
+        Those count too that were claimed since then.
+        """
         ...
 
     async def update(self, id: str, **changes: Unpack[AccountChanges]) -> Account:

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import NamedTuple, Unpack
 
 from sqlalchemy import (
-    Text,
+    ColumnElement,
+    FromClause,
+    and_,
     bindparam,
+    case,
     false,
     func,
     literal_column,
     or_,
     select,
     true,
-    type_coerce,
     update,
 )
 
-from cw_store.errors import UnreadableError
+from cw_store.errors import NotFoundError, UnreadableError
 from cw_store.repos.accounts import Account, AccountChanges, AccountRepository, NewAccount
 from cw_store.repos.sql.door import NEW_VALUE, Door, Query
-from cw_store.repos.sql.expressions import PRESENT, Later, MicrosecondAfter
+from cw_store.repos.sql.expressions import PRESENT, EndOfTime, Later, MicrosecondAfter
 from cw_store.repos.sql.listings import Listing, oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import accounts
-from cw_store.types import SEAL_MARK, Encrypted, PlainText, WholeNumber
+from cw_store.types import Encrypted, PlainText, WholeNumber
+
+_log = logging.getLogger("cw_store")
 
 ROWS = Rows(accounts, Account, NewAccount, AccountChanges)
 
@@ -50,63 +56,110 @@ BY_PROVIDER = Query(
 
 others = accounts.alias("others")
 
-available = others.c.is_exhausted.is_(false()) | (others.c.exhausted_until <= bindparam("now"))
 
-first_in_line = (
-    select(others.c.id, others.c.last_used_at)
-    .where(others.c.provider == bindparam("provider"), available)
-    .order_by(others.c.last_used_at.nulls_first(), others.c.sort_order, others.c.id)
-    .limit(literal_column("1"))
-)
+def _available(row: FromClause) -> ColumnElement[bool]:
+    return row.c.is_exhausted.is_(false()) | (row.c.exhausted_until <= bindparam("now"))
 
-candidate = first_in_line.subquery("candidate")
-
-last_use = (
-    select(func.max(others.c.last_used_at))
-    .where(others.c.provider == bindparam("provider"))
-    .scalar_subquery()
-)
 
 stamp = bindparam(NEW_VALUE + "updated_at", type_=accounts.c.updated_at.type)
+
+# What another program wrote is no time of ours, and must not become everybody's.
+last_use = (
+    select(func.max(others.c.last_used_at))
+    .where(others.c.provider == bindparam("provider"), others.c.last_used_at <= EndOfTime())
+    .scalar_subquery()
+)
 
 claim = (
     update(accounts)
     .values(
         last_used_at=Later(stamp, func.coalesce(MicrosecondAfter(last_use), stamp)),
+        is_exhausted=False,
         updated_at=stamp,
     )
     .returning(*ROWS.columns)
 )
 
-# Compare-and-set: on PostgreSQL one who waited for the same account finds it changed, and takes
-# nothing. The use is stamped later than every other, so the turn goes round when the clock
-# stands still or steps back.
-CLAIM_NEXT = Query(
-    Account,
-    claim.where(
-        accounts.c.id == candidate.c.id,
-        accounts.c.last_used_at.is_not_distinct_from(candidate.c.last_used_at),
-    ),
-    accounts,
-    # Nobody else writes meanwhile, and it would make a table of the candidate.
-    on_sqlite=claim.where(
-        accounts.c.id == first_in_line.with_only_columns(others.c.id).scalar_subquery()
-    ),
-)
 
-ANY_AVAILABLE = Query(
-    int,
-    select(PRESENT)
-    .select_from(others)
-    .where(others.c.provider == bindparam("provider"), available)
-    .limit(1),
-    accounts,
+def _passing_by(passed: int) -> ColumnElement[bool]:
+    """Leave out the accounts whose ids are the parameters `passed_0` and so on."""
+    names = [f"passed_{number}" for number in range(passed)]
+    return and_(
+        others.c.provider == bindparam("provider"),
+        *(others.c.id != bindparam(name, type_=others.c.id.type) for name in names),
+    )
+
+
+@cache
+def _claim_next(passed: int) -> Query[Account]:
+    """Return the claim of the first in line, but for so many that are passed by.
+
+    Compare-and-set: on PostgreSQL one who waited for the same account finds it changed, and takes
+    nothing. The use is stamped later than every other, so the turn goes round when the clock
+    stands still or steps back.
+    """
+    first_in_line = (
+        select(others.c.id, others.c.last_used_at)
+        .where(_passing_by(passed), _available(others))
+        .order_by(others.c.last_used_at.nulls_first(), others.c.sort_order, others.c.id)
+        .limit(literal_column("1"))
+    )
+    candidate = first_in_line.subquery("candidate")
+    return Query(
+        Account,
+        claim.where(
+            accounts.c.id == candidate.c.id,
+            accounts.c.last_used_at.is_not_distinct_from(candidate.c.last_used_at),
+            _available(accounts),
+        ),
+        accounts,
+        # Nobody else writes meanwhile, and it would make a table of the candidate.
+        on_sqlite=claim.where(
+            accounts.c.id == first_in_line.with_only_columns(others.c.id).scalar_subquery()
+        ),
+    )
+
+
+CLAIM_NEXT = _claim_next(0)
+
+
+@cache
+def _any_available(passed: int) -> Query[int]:
+    return Query(
+        int,
+        select(PRESENT).select_from(others).where(_passing_by(passed), _available(others)).limit(1),
+        accounts,
+    )
+
+
+until = bindparam(NEW_VALUE + "exhausted_until", type_=accounts.c.exhausted_until.type)
+
+# What was reported before counts if it lasts longer, and is not over.
+MARK_EXHAUSTED = ROWS.returning(
+    update(accounts)
+    .where(accounts.c.id == bindparam("id"))
+    .values(
+        is_exhausted=True,
+        exhausted_until=case(
+            (
+                accounts.c.is_exhausted.is_(true())
+                & (
+                    accounts.c.exhausted_until.is_(None)
+                    | (accounts.c.exhausted_until > bindparam("now"))
+                    & (accounts.c.exhausted_until > until)
+                ),
+                accounts.c.exhausted_until,
+            ),
+            else_=until,
+        ),
+        updated_at=stamp,
+    )
 )
 
 CLEAR_EXPIRED_EXHAUSTION = Query(
     int,
     update(accounts)
-    .where(accounts.c.is_exhausted.is_(true()), accounts.c.exhausted_until <= bindparam("now"))
+    .where(accounts.c.exhausted_until <= bindparam("now"))
     .values(is_exhausted=False, exhausted_until=None, updated_at=stamp),
     accounts,
 )
@@ -158,18 +211,6 @@ LOCKED_WITH_SECRETS = Query(
 )
 
 
-ANY_SEALED = Query(
-    int,
-    select(PRESENT)
-    .select_from(accounts)
-    .where(
-        or_(*(type_coerce(column, Text).startswith(SEAL_MARK) for column in ENCRYPTED)),
-    )
-    .limit(1),
-    accounts,
-)
-
-
 class Resealed(NamedTuple):
     """The accounts of one batch, and what of them could not be read and stays as it is."""
 
@@ -185,11 +226,12 @@ async def reseal(door: Door, after: str, limit: int) -> Resealed:
         for column in ENCRYPTED:
             try:
                 secret = await door.first(SECRET[column.name], id=id)
+                text = None if secret is None else secret.text
             except UnreadableError as error:
                 unreadable.append(error)
                 continue
-            if secret is not None and secret.text is not None:
-                new = {NEW_VALUE + column.name: secret.text}
+            if text is not None:
+                new = {NEW_VALUE + column.name: text}
                 await door.count(RESEAL[column.name], id=id, **new)
     return Resealed(ids, unreadable)
 
@@ -206,7 +248,8 @@ class Accounts(AccountRepository):
         return await ROWS.insert(self._door, values)
 
     async def find_by_id(self, id: str) -> Account | None:
-        return await ROWS.get(self._door, id)
+        found = await ROWS.get(self._door, id)
+        return None if found is None else _readable(found)
 
     async def find_all(
         self, *, limit: int | None = None, after: str | None = None
@@ -224,19 +267,40 @@ class Accounts(AccountRepository):
         # transactions that go on to the next one could wait for each other.
         if self._door.takes_turns:
             await self._door.serialize(f"accounts.{provider!a}")
+        passed: dict[str, str] = {}
+        unreadable: UnreadableError | None = None
         while True:
             now, stamp = self._door.clock.now_and_stamp()
-            claimed = await self._door.first(
-                CLAIM_NEXT, provider=provider, now=now, changed_updated_at=stamp
-            )
-            if claimed is not None:
-                return claimed
-            if await self._door.first(ANY_AVAILABLE, provider=provider, now=now) is None:
+            try:
+                claimed = await self._door.first(
+                    _claim_next(len(passed)),
+                    provider=provider,
+                    now=now,
+                    changed_updated_at=stamp,
+                    **passed,
+                )
+                if claimed is not None:
+                    return _readable(claimed)
+            except UnreadableError as error:
+                if error.id is None:
+                    raise
+                _log.warning("find_next_available passes an account by: %s", error)
+                passed[f"passed_{len(passed)}"] = error.id
+                unreadable = unreadable or error
+                continue
+            left = _any_available(len(passed))
+            if await self._door.first(left, provider=provider, now=now, **passed) is None:
+                if unreadable is not None:
+                    raise unreadable
                 return None
 
     async def mark_exhausted(self, id: str, until: datetime | None = None) -> Account:
-        changes = {"is_exhausted": True, "exhausted_until": until}
-        return await ROWS.patch(self._door, id, changes)
+        now, stamp = self._door.clock.now_and_stamp()
+        new = {"changed_exhausted_until": until, "changed_updated_at": stamp}
+        exhausted = await self._door.first(MARK_EXHAUSTED, id=id, now=now, **new)
+        if exhausted is None:
+            raise NotFoundError(accounts.name, id)
+        return exhausted
 
     async def mark_available(self, id: str) -> Account:
         changes = {"is_exhausted": False, "exhausted_until": None}
@@ -254,3 +318,9 @@ class Accounts(AccountRepository):
 
     async def delete(self, id: str) -> None:
         await ROWS.delete(self._door, id)
+
+
+def _readable(account: Account) -> Account:
+    """Return the account; raises UnreadableError when one of its secrets cannot be read."""
+    _secrets = account.config_json, account.credentials
+    return account

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import fields, is_dataclass
 from datetime import datetime
-from itertools import compress, repeat, starmap
+from itertools import repeat
 from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from sqlalchemy import Dialect, Table
 from sqlalchemy.sql import Delete, Insert, Select, Update
 
-from cw_store.errors import InvalidValueError
-from cw_store.repos.sql.written import Processor, write_binder, write_blank
+from cw_store.errors import InvalidValueError, UnreadableError
+from cw_store.repos.sql.reading import Row, makers
+from cw_store.repos.sql.written import Processor, write_binder
 from cw_store.schema import record_columns
 from cw_store.types import Encrypted, Refused
 
@@ -32,7 +32,6 @@ NEW_VALUE = "changed_"
 NONE_REFUSED = "must not be None"
 
 Statement = Select[Any] | Insert | Update | Delete
-Row = Sequence[Any]
 
 
 class Query(Generic[R]):
@@ -87,14 +86,7 @@ class Query(Generic[R]):
                 checks[name] = process
         # An INSERT that returns nothing is given its rows back by `Door.insert_all`.
         returned = list(self.statement.exported_columns) or record_columns(self.table)
-        processors = tuple(
-            column.type.cell_result_processor(dialect, self.table.name, column.name)
-            if isinstance(column.type, Encrypted)
-            else column.type.dialect_impl(dialect).result_processor(dialect, None)
-            for column in returned
-        )
-        encrypted = [isinstance(column.type, Encrypted) for column in returned]
-        make, make_all = _maker(self.record, processors, encrypted)
+        make, make_all = makers(self.record, returned, dialect, self.table.name)
         return Prepared(
             query=self,
             sql=str(compiled),
@@ -106,7 +98,6 @@ class Query(Generic[R]):
             constants=constants,
             make=make,
             make_all=make_all,
-            fallible=any(encrypted),
         )
 
     def _in_order(self, positions: Sequence[str]) -> Iterable[str]:
@@ -139,7 +130,7 @@ class Prepared(Generic[R]):
 
     `bind` checks and converts values by name into the driver's parameters, in their order, and
     `arrange` brings a whole row into that order. `make` makes a record of a row, `make_all` those
-    of many; `fallible` when that can fail, for want of a key.
+    of many; they raise UnreadableError.
     """
 
     __slots__ = (
@@ -151,7 +142,6 @@ class Prepared(Generic[R]):
         "_with_id",
         "arrange",
         "bind",
-        "fallible",
         "make",
         "make_all",
         "query",
@@ -171,13 +161,11 @@ class Prepared(Generic[R]):
         constants: Mapping[str, Any],
         make: Callable[[Row], R],
         make_all: Callable[[Sequence[Row]], list[R]],
-        fallible: bool,
     ) -> None:
         self.query = query
         self.sql = sql
         self.make = make
         self.make_all = make_all
-        self.fallible = fallible
         self._positions = positions
         self._checks = checks
         self._with_id = with_id
@@ -258,16 +246,22 @@ class Prepared(Generic[R]):
                 ) from None
 
     def load(self, rows: Sequence[Row]) -> list[R]:
-        """Return the records of the rows that a statement found."""
+        """Return the records of the rows that a statement found; raises UnreadableError."""
         if type(rows) is Loaded:
             return list(rows)
         if len(rows) < 2:
             return [self.make(rows[0])] if rows else []
         return self.make_all(rows)
 
-    def loaded(self, rows: Sequence[Row]) -> Loaded:
-        """Return the records as what `load` takes, to make them now and not there."""
-        return Loaded(self.load(rows))
+    def loaded(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Return the records as what `load` takes, to make them now and not there.
+
+        Only there is a row that cannot be read an error, as the statement was none.
+        """
+        try:
+            return Loaded(self.load(rows))
+        except UnreadableError:
+            return rows
 
 
 class Loaded(list[Any]):
@@ -291,35 +285,6 @@ def _arranger(
     pick = cast(Callable[[Row], Row], itemgetter(*map([*names, *constants].index, positions)))
     fixed = list(constants.values())
     return (lambda row: pick([*row, *fixed])) if fixed else pick
-
-
-def _maker(
-    record: type[R], processors: Sequence[Processor | None], encrypted: Sequence[bool]
-) -> tuple[Callable[[Row], R], Callable[[Sequence[Row]], list[R]]]:
-    """Return what builds a record from a row by position, or takes its only column; one, and many.
-
-    The constructor of a frozen dataclass costs five times a plain one, because it goes through
-    object.__setattr__ for every field. So a plain object with the same slots is filled and then
-    becomes the record; it has no other reference at that moment.
-    """
-    if not is_dataclass(record):
-        only = processors[0] or _unchanged
-        return (lambda row: only(row[0])), (lambda rows: [only(row[0]) for row in rows])
-    names = [field.name for field in fields(record)]
-    blank = write_blank(names, processors, set(compress(names, encrypted)))
-
-    def make(row: Row) -> R:
-        filled = blank(*row)
-        filled.__class__ = record
-        return filled
-
-    def make_all(rows: Sequence[Row]) -> list[R]:
-        filled: list[Any] = list(starmap(blank, rows))
-        for each in filled:
-            each.__class__ = record
-        return filled
-
-    return make, make_all
 
 
 class Executor(Protocol):

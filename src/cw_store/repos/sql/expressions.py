@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, literal_column
@@ -10,7 +10,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from cw_store.types import UtcDateTime
+from cw_store.types import EPOCH, MICROSECOND, UtcDateTime
 
 PRESENT = literal_column("1", Integer())
 """What a query selects that only asks whether there is a row."""
@@ -48,6 +48,23 @@ def _after_on_sqlite(element: MicrosecondAfter, compiler: SQLCompiler, **options
 @compiles(MicrosecondAfter, "postgresql")
 def _after_on_postgresql(element: MicrosecondAfter, compiler: SQLCompiler, **options: Any) -> str:
     return f"({compiler.process(element.clauses, **options)} + interval '1 microsecond')"
+
+
+class EndOfTime(FunctionElement[datetime]):
+    """The last moment that can be read."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(EndOfTime, "sqlite")
+def _end_on_sqlite(element: EndOfTime, compiler: SQLCompiler, **options: Any) -> str:
+    return str((datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND)
+
+
+@compiles(EndOfTime, "postgresql")
+def _end_on_postgresql(element: EndOfTime, compiler: SQLCompiler, **options: Any) -> str:
+    return f"TIMESTAMPTZ '{datetime.max.replace(tzinfo=UTC).isoformat()}'"
 
 
 def exactly(value: str) -> ColumnElement[str]:

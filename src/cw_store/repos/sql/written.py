@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from cw_store.types import Refused
+from cw_store.types import Refused, Unreadable
 
 Processor = Callable[..., Any]
 
@@ -51,24 +51,41 @@ def write_binder(
 def write_blank(
     names: Sequence[str],
     processors: Sequence[Processor | None],
+    kinds: Sequence[type | None] = (),
     with_id: Container[str] = (),
+    unreadable: Callable[[Any, Sequence[Any]], None] | None = None,
 ) -> Any:
     """Return a class with these slots, whose constructor converts what it is given.
 
-    What is `with_id` is converted together with the row's id, which is the slot of that name.
+    A value is None or of its `kind`, where it has one. What is `with_id` is converted together with
+    the row's id, which is the slot of that name. `unreadable` is called with the object and
+    the row when a value is not, or cannot be converted, and shall raise or fill the object.
     """
-    known: dict[str, Any] = {}
-    lines = [f"def __init__(self, {', '.join(names)}):"]
+    # A column may be called `type`.
+    known: dict[str, Any] = {"Unreadable": Unreadable, "unreadable": unreadable, "type_of": type}
+    lines = [f"def __init__(self, {', '.join(names)}):", "    try:"]
+    strange: list[str] = []
+    for place, (name, kind) in enumerate(zip(names, kinds, strict=False)):
+        if kind is not None:
+            known[f"kind_{place}"] = kind
+            strange.append(f"(type_of({name}) is not kind_{place} and {name} is not None)")
+    if strange:
+        lines += [f"        if {' or '.join(strange)}:", "            raise Unreadable"]
     # A statement that gives no rows back may have fewer columns than the record.
     for name, process in zip_longest(names, processors[: len(names)]):
         if process is None:
-            lines.append(f"    self.{name} = {name}")
+            lines.append(f"        self.{name} = {name}")
         else:
             known[f"convert_{name}"] = process
             id = ", id" if name in with_id else ""
-            lines.append(
-                f"    self.{name} = None if {name} is None else convert_{name}({name}{id})"
-            )
+            value = f"None if {name} is None else convert_{name}({name}{id})"
+            lines.append(f"        self.{name} = {value}")
+    lines += ["    except Exception:"]
+    lines.append(
+        "        raise"
+        if unreadable is None
+        else f"        unreadable(self, ({', '.join(names)},))"
+    )
     return type("Blank", (), {"__slots__": tuple(names), **_written(lines, known)})
 
 
