@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from cw_store.inspection import VERSION_TABLE
 from cw_store.migrate import sqlite_connection
-from cw_store.schema import metadata
+from cw_store.schema import metadata_on
 from cw_store.types import Encrypted, Flag, Json, PlainText, UtcDateTime, WholeNumber
 from cw_store.url import locate
 
@@ -41,7 +41,7 @@ def run(connection: Connection) -> None:
     """Run what was asked for on this connection, in its transaction."""
     context.configure(
         connection=connection,
-        target_metadata=metadata,
+        target_metadata=metadata_on(connection.dialect.name),
         version_table=VERSION_TABLE,
         # SQLite changes a table by building it anew; only there is the batch needed.
         render_as_batch=connection.dialect.name == "sqlite",

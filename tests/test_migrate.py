@@ -25,8 +25,10 @@ from cw_store import (
 )
 from cw_store.inspection import VERSION_TABLE
 from cw_store.migrate import revisions, scripts, sqlite_connection, upgrade
-from cw_store.schema import metadata
+from cw_store.schema import metadata_on
 from programs import start_program
+
+metadata = metadata_on("sqlite")
 
 LATER = Path(__file__).parent / "migrations"
 """A folder of migrations that continues the library's own."""
@@ -184,6 +186,16 @@ def test_the_database_has_the_foreign_keys_of_the_schema(
         for key in inspect(connection).get_foreign_keys(table)
     }
     assert found == expected
+
+
+@pytest.mark.parametrize("table", metadata.tables)
+def test_the_database_has_the_primary_keys_of_the_schema(
+    connection: Connection, table: str
+) -> None:
+    found = inspect(connection).get_pk_constraint(table)
+    described = metadata.tables[table].primary_key
+    assert found["name"] == described.name
+    assert found["constrained_columns"] == [column.name for column in described.columns]
 
 
 def test_the_revisions_are_those_that_alembic_sees() -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.sql.schema import ColumnCollectionConstraint
 
 from cw_store import ChangeSetEntry, NewChangeSetEntry, PhaseDependency, TaskDependency
 from cw_store.repos.json_value import JsonValue
-from cw_store.schema import metadata
+from cw_store.schema import metadata, metadata_on, record_columns
 from cw_store.types import (
     Encrypted,
     Flag,
@@ -42,7 +42,7 @@ NEW: dict[str, type] = {
 # What a record has beyond its row.
 JOINED = {"errands": ["agent_alias"]}
 # What the store fills in by itself, or knows from the row above.
-OWN = {"created_at", "updated_at"}
+OWN = {"created_at", "updated_at", "seq"}
 GIVEN_BY_PARENT = {"change_set_entries": {"change_set_id"}}
 KINDS: dict[type, Kind] = {
     Id: "id",
@@ -77,7 +77,7 @@ def test_all_text_that_an_index_holds_is_limited(name: str) -> None:
 
 @by_name
 def test_a_record_has_the_columns_of_its_table_in_their_order(name: str) -> None:
-    columns = [column.name for column in metadata.tables[name].columns]
+    columns = [column.name for column in record_columns(metadata.tables[name])]
     assert [field.name for field in fields(RECORDS[name])] == columns + JOINED.get(name, [])
 
 
@@ -89,6 +89,24 @@ def test_a_field_may_be_none_where_its_column_may_be_null(name: str) -> None:
     }
     nullable = {column.name for column in metadata.tables[name].columns if column.nullable}
     assert optional == nullable | {*JOINED.get(name, [])}
+
+
+@pytest.mark.parametrize("name", sorted(metadata.tables))
+def test_a_row_with_an_id_has_a_place_in_the_order_of_storing(name: str) -> None:
+    table = metadata.tables[name]
+    assert ("seq" in table.columns) == ("id" in table.columns)
+    if "seq" in table.columns:
+        assert list(table.columns) == [*record_columns(table), table.c.seq]
+        assert [*table.primary_key.columns] == [table.c.id]
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("name", sorted(metadata.tables))
+def test_no_index_goes_by_a_time(dialect: str, name: str) -> None:
+    for index in metadata_on(dialect).tables[name].indexes:
+        columns = [column.name for column in index.columns]
+        assert "created_at" not in columns
+        assert "seq" not in columns[:-1]
 
 
 @by_new

@@ -19,7 +19,7 @@ from cw_store.backends.sqlite_bulk import SqliteBulk
 from cw_store.errors import StoreError
 from cw_store.migrate import bring_up_to_date
 from cw_store.postgres_url import Server
-from cw_store.schema import metadata
+from cw_store.schema import metadata, record_columns
 from cw_store.types import Json
 from cw_store.url import Location, locate
 
@@ -46,10 +46,15 @@ class CopiedTable(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CopyReport:
-    """What `copy_store` did: every table, parents before children, and how long it took."""
+    """What `copy_store` did: every table, parents before children, and how long it took.
+
+    `left_behind` is what the application has in the source besides, and has to copy itself: tables
+    of its own, and columns of its own on the store's tables as `table.column`; in order of name.
+    """
 
     tables: tuple[CopiedTable, ...]
     seconds: float
+    left_behind: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -69,7 +74,9 @@ async def copy_store(
     Either may be a SQLite file or a PostgreSQL database. The source is read as it is at one
     moment, and may be written to meanwhile. The target is brought up to date, or created. Rows
     are copied as they are stored: times, JSON and encrypted text do not change, and no keys are
-    needed. An application's own tables are not copied.
+    needed. They are stored in the order in which they were, so every list is as before. What an
+    application added, tables of its own and columns on the store's, is not copied; the report
+    names it.
 
     Everything is written in one transaction, which is committed after row count and digest of
     every table were found equal on both sides. Whatever breaks the copy before that, be it an
@@ -105,9 +112,10 @@ async def copy_store(
             total = await reader.count(table)
             async with aclosing(_reported(reader, table, total, on_progress)) as batches:
                 await writer.write(table, batches)
+        left_behind = await reader.strangers()
         tables = [await _compared(reader, writer, table) for table in metadata.sorted_tables]
         await writer.commit()
-    return CopyReport(tuple(tables), time.monotonic() - started)
+    return CopyReport(tuple(tables), time.monotonic() - started, tuple(left_behind))
 
 
 def _refuse_same(source: Location, target: Location) -> None:
@@ -201,7 +209,9 @@ class _Digest:
         self.rows = 0
         self._table = table
         self._json = [
-            index for index, column in enumerate(table.columns) if isinstance(column.type, Json)
+            index
+            for index, column in enumerate(record_columns(table))
+            if isinstance(column.type, Json)
         ]
         self._hash = hashlib.sha256(b"[")
         self._encode = json.JSONEncoder(

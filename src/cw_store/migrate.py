@@ -223,6 +223,8 @@ def sqlite_connection(
     )
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+        # A view of the application's must not stop the table it shows from being built anew.
+        connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")
         raw: Any = connection.connection.driver_connection
         try_patiently(
             partial(raw.execute, "BEGIN IMMEDIATE"),
@@ -232,8 +234,10 @@ def sqlite_connection(
             "the schema was not brought up to date",
         )
         broken_before = _broken_references(connection)
+        triggers = _triggers(connection)
         try:
             yield connection
+            _put_back(connection, triggers)
             broken = _broken_references(connection) - broken_before
             if broken:
                 raise SchemaError(
@@ -300,6 +304,20 @@ def _contents_of_server(connection: Connection) -> Contents:
     if list(connection.scalars(_VERSION_COLUMNS)) != ["version_num"]:
         return Contents(relations)
     return Contents(relations, list(connection.scalars(_READ_VERSIONS)))
+
+
+def _triggers(connection: Connection) -> dict[str, str]:
+    """Return the SQL of every trigger by its name; all of them are an application's."""
+    found = connection.exec_driver_sql("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
+    return {name: sql for name, sql in found}
+
+
+def _put_back(connection: Connection, triggers: dict[str, str]) -> None:
+    """Create those anew that went with a table which was built anew."""
+    still_there = _triggers(connection)
+    for name, sql in triggers.items():
+        if name not in still_there:
+            connection.exec_driver_sql(sql)
 
 
 def _broken_references(connection: Connection) -> set[tuple[Any, ...]]:

@@ -2,7 +2,12 @@
 
 Read from top to bottom it is the whole data model. Rules that hold for all of it:
 
-- a table's columns stand in the order of its record's fields (a test keeps them together);
+- a table's columns stand in the order of its record's fields (a test keeps them together), and
+  behind them, where there is an `id`, the row's place in the order of storing, `seq`, which is no
+  field: every list goes by it, and none by a time;
+- `seq` is given by the database. On SQLite it is the number that every row has anyway
+  (`INTEGER PRIMARY KEY`) and `id` is unique; on PostgreSQL `id` is the primary key and `seq` a
+  unique identity. What one of the two has alone is marked so, and `metadata_on` sorts it out;
 - a default is a plain Python value that the store fills in, on both databases alike; the
   database has the same one for an application's own SQL;
 - every foreign key that a query or a cascade follows has an index (PostgreSQL's
@@ -13,14 +18,18 @@ Read from top to bottom it is the whole data model. Rules that hold for all of i
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     ForeignKey,
+    Identity,
     Index,
+    Integer,
     MetaData,
+    PrimaryKeyConstraint,
     Table,
     UniqueConstraint,
     false,
@@ -66,13 +75,67 @@ metadata = MetaData(
 )
 
 
+_ONLY_ON = "cw_store.only_on"
+
+Conditional = TypeVar("Conditional", Index, UniqueConstraint)
+
+
 def record_columns(table: Table) -> list[Column[Any]]:
     """Return the columns that are fields of the table's record, in the record's order."""
-    return list(table.columns)
+    return [column for column in table.columns if column.name != "seq"]
 
 
-def _id() -> Column[str]:
-    return Column("id", Id, primary_key=True)
+def metadata_on(dialect: str) -> MetaData:
+    """Return what a database of this dialect holds, to compare it with one.
+
+    `metadata` is what statements are written with, the same for both.
+    """
+    described = MetaData(naming_convention=metadata.naming_convention)
+    for table in metadata.sorted_tables:
+        copy = table.to_metadata(described)
+        elsewhere = {
+            item.name
+            for item in (*table.indexes, *table.constraints)
+            if item.info.get(_ONLY_ON, dialect) != dialect
+        }
+        copy.indexes = {index for index in copy.indexes if index.name not in elsewhere}
+        copy.constraints = {one for one in copy.constraints if one.name not in elsewhere}
+        if dialect == "sqlite" and "seq" in copy.columns:
+            copy.columns["id"].primary_key = False
+            copy.columns["seq"].server_default = None
+            copy.append_constraint(PrimaryKeyConstraint("seq"))
+    return described
+
+
+def _only_on(dialect: str, item: Conditional) -> Conditional:
+    item.info[_ONLY_ON] = dialect
+    return item.ddl_if(dialect=dialect)
+
+
+def _id() -> tuple[Column[str], UniqueConstraint]:
+    return Column("id", Id, primary_key=True), _only_on("sqlite", UniqueConstraint("id"))
+
+
+def _place() -> tuple[Column[int], UniqueConstraint]:
+    """Give the row's place in the order of storing."""
+    number = BigInteger().with_variant(Integer(), "sqlite")
+    # The database fills it in, on SQLite without a word about it.
+    given = Identity(always=False)
+    return (
+        Column("seq", number, given, nullable=False),
+        _only_on("postgresql", UniqueConstraint("seq")),
+    )
+
+
+def _ordered(*columns: str) -> tuple[Index, Index]:
+    """Give the index of a list in the order of storing.
+
+    On SQLite every index ends with the row's number, which is `seq`, without having to say so.
+    """
+    return (
+        _only_on("sqlite", Index(None, *columns)),
+        _only_on("postgresql", Index(None, *columns, "seq")),
+    )
 
 
 def _reference(
@@ -140,27 +203,28 @@ def _times() -> tuple[Column[Any], Column[Any]]:
 initiatives = Table(
     "initiatives",
     metadata,
-    _id(),
+    *_id(),
     _text("name"),
     *_one_of("status", InitiativeStatus, default="active"),
     _nullable_text("branch"),
     *_times(),
-    Index(None, "status", "created_at", "id"),
-    Index(None, "created_at", "id"),
+    *_place(),
+    *_ordered("status"),
 )
 
 phases = Table(
     "phases",
     metadata,
-    _id(),
+    *_id(),
     _reference("initiative_id", "initiatives.id", "CASCADE"),
     _text("name"),
     _json("content"),
     *_one_of("status", PhaseStatus, default="pending"),
     _nullable_text("merge_base"),
     *_times(),
-    Index(None, "initiative_id", "created_at", "id"),
-    Index(None, "status", "created_at", "id"),
+    *_place(),
+    *_ordered("initiative_id"),
+    *_ordered("status"),
 )
 
 phase_dependencies = Table(
@@ -174,7 +238,7 @@ phase_dependencies = Table(
 tasks = Table(
     "tasks",
     metadata,
-    _id(),
+    *_id(),
     _reference("phase_id", "phases.id", "CASCADE", nullable=True),
     _reference("initiative_id", "initiatives.id", "CASCADE", nullable=True),
     _reference("parent_task_id", "tasks.id", "CASCADE", nullable=True),
@@ -188,10 +252,11 @@ tasks = Table(
     _nullable_text("summary"),
     _number("retry_count", default=0),
     *_times(),
-    Index(None, "phase_id", "order", "created_at", "id"),
-    Index(None, "initiative_id", "order", "created_at", "id"),
-    Index(None, "parent_task_id", "order", "created_at", "id"),
-    Index(None, "status", "created_at", "id"),
+    *_place(),
+    *_ordered("phase_id", "order"),
+    *_ordered("initiative_id", "order"),
+    *_ordered("parent_task_id", "order"),
+    *_ordered("status"),
 )
 
 task_dependencies = Table(
@@ -205,7 +270,7 @@ task_dependencies = Table(
 accounts = Table(
     "accounts",
     metadata,
-    _id(),
+    *_id(),
     _indexed_text("email"),
     _indexed_text("provider", default="claude"),
     Column("config_json", Encrypted, nullable=True),
@@ -215,15 +280,15 @@ accounts = Table(
     _moment("last_used_at"),
     _number("sort_order", default=0),
     *_times(),
+    *_place(),
     Index(None, "email"),
     Index(None, "provider", "last_used_at", "sort_order", "id"),
-    Index(None, "created_at", "id"),
 )
 
 agents = Table(
     "agents",
     metadata,
-    _id(),
+    *_id(),
     _indexed_text("name"),
     _reference("task_id", "tasks.id", "SET NULL", nullable=True),
     _reference("initiative_id", "initiatives.id", "SET NULL", nullable=True),
@@ -240,19 +305,19 @@ agents = Table(
     _json("pending_questions"),
     _moment("user_dismissed_at"),
     *_times(),
+    *_place(),
     UniqueConstraint("name"),
-    Index(None, "task_id", "created_at", "id"),
-    Index(None, "initiative_id"),
-    Index(None, "account_id"),
-    Index(None, "session_id", "created_at", "id"),
-    Index(None, "status", "created_at", "id"),
-    Index(None, "created_at", "id"),
+    *_ordered("task_id"),
+    *_ordered("initiative_id"),
+    *_ordered("account_id"),
+    *_ordered("session_id"),
+    *_ordered("status"),
 )
 
 proposals = Table(
     "proposals",
     metadata,
-    _id(),
+    *_id(),
     _reference("agent_id", "agents.id", "CASCADE"),
     _reference("initiative_id", "initiatives.id", "CASCADE"),
     *_one_of("target_type", ProposalTargetType),
@@ -264,23 +329,25 @@ proposals = Table(
     *_one_of("status", ProposalStatus, default="pending"),
     _number("sort_order", default=0),
     *_times(),
-    Index(None, "agent_id", "created_at", "id"),
-    Index(None, "agent_id", "status", "created_at", "id"),
-    Index(None, "initiative_id", "created_at", "id"),
+    *_place(),
+    *_ordered("agent_id"),
+    *_ordered("agent_id", "status"),
+    *_ordered("initiative_id"),
 )
 
 pages = Table(
     "pages",
     metadata,
-    _id(),
+    *_id(),
     _reference("initiative_id", "initiatives.id", "CASCADE"),
     _reference("parent_page_id", "pages.id", "CASCADE", nullable=True),
     _text("title"),
     _json("content"),
     _number("sort_order", default=0),
     *_times(),
-    Index(None, "initiative_id", "created_at", "id"),
-    Index(None, "parent_page_id", "sort_order", "created_at", "id"),
+    *_place(),
+    *_ordered("initiative_id"),
+    *_ordered("parent_page_id", "sort_order"),
 )
 # One root page per initiative, however many ask for it at once.
 Index(
@@ -294,15 +361,15 @@ Index(
 projects = Table(
     "projects",
     metadata,
-    _id(),
+    *_id(),
     _indexed_text("name"),
     _indexed_text("url"),
     _text("default_branch", default="main"),
     _moment("last_fetched_at"),
     *_times(),
+    *_place(),
     UniqueConstraint("name"),
     UniqueConstraint("url"),
-    Index(None, "created_at", "id"),
 )
 
 initiative_projects = Table(
@@ -316,7 +383,7 @@ initiative_projects = Table(
 messages = Table(
     "messages",
     metadata,
-    _id(),
+    *_id(),
     *_one_of("sender_type", ParticipantType),
     _reference("sender_id", "agents.id", "SET NULL", nullable=True),
     *_one_of("recipient_type", ParticipantType),
@@ -327,18 +394,18 @@ messages = Table(
     *_one_of("status", MessageStatus, default="pending"),
     _reference("parent_message_id", "messages.id", "SET NULL", nullable=True),
     *_times(),
+    *_place(),
     Index(None, "recipient_type", "recipient_id", "status"),
-    Index(None, "recipient_id", "recipient_type", "created_at", "id"),
-    Index(None, "recipient_type", "status", "created_at", "id"),
-    Index(None, "sender_type", "created_at", "id"),
-    Index(None, "sender_id", "sender_type", "created_at", "id"),
-    Index(None, "parent_message_id", "created_at", "id"),
+    *_ordered("recipient_id", "recipient_type"),
+    *_ordered("recipient_type", "status"),
+    *_ordered("sender_type"),
+    *_ordered("sender_id", "sender_type"),
+    *_ordered("parent_message_id"),
 )
 # Few messages wait for the user or for a response at a time, among any number that did.
 Index(
     "ix_messages_requiring_response",
-    messages.c.created_at,
-    messages.c.id,
+    messages.c.seq,
     sqlite_where=text("requires_response AND status <> 'responded'"),
     postgresql_where=text("requires_response AND status <> 'responded'"),
 )
@@ -346,21 +413,22 @@ Index(
 agent_log_chunks = Table(
     "agent_log_chunks",
     metadata,
-    _id(),
+    *_id(),
     # No foreign key: the log outlives its agent.
     Column("agent_id", Id, nullable=False),
     _text("agent_name"),
     _number("session_number"),
     _text("content"),
     _created_at(),
-    Index(None, "agent_id", "created_at", "id"),
-    Index(None, "agent_id", "session_number", "created_at", "id"),
+    *_place(),
+    *_ordered("agent_id"),
+    *_ordered("agent_id", "session_number"),
 )
 
 conversations = Table(
     "conversations",
     metadata,
-    _id(),
+    *_id(),
     _reference("from_agent_id", "agents.id", "CASCADE"),
     _reference("to_agent_id", "agents.id", "CASCADE"),
     _reference("initiative_id", "initiatives.id", "SET NULL", nullable=True),
@@ -370,32 +438,42 @@ conversations = Table(
     _nullable_text("answer"),
     *_one_of("status", ConversationStatus, default="pending"),
     *_times(),
-    Index(None, "to_agent_id", "status", "created_at", "id"),
-    Index(None, "from_agent_id", "created_at", "id"),
+    *_place(),
+    *_ordered("to_agent_id", "status"),
+    *_ordered("from_agent_id"),
     Index(None, "initiative_id"),
     Index(None, "phase_id"),
     Index(None, "task_id"),
 )
 
+# Few questions wait for their answer at a time, among any number that did.
+Index(
+    "ix_conversations_pending",
+    conversations.c.seq,
+    sqlite_where=text("status = 'pending'"),
+    postgresql_where=text("status = 'pending'"),
+)
+
 chat_sessions = Table(
     "chat_sessions",
     metadata,
-    _id(),
+    *_id(),
     *_one_of("target_type", ChatTargetType),
     Column("target_id", Id, nullable=False),
     _reference("initiative_id", "initiatives.id", "CASCADE"),
     _reference("agent_id", "agents.id", "SET NULL", nullable=True),
     *_one_of("status", ChatSessionStatus, default="active"),
     *_times(),
-    Index(None, "target_type", "target_id", "status", "created_at", "id"),
+    *_place(),
+    *_ordered("target_type", "target_id", "status"),
     Index(None, "initiative_id"),
-    Index(None, "agent_id", "status", "created_at", "id"),
+    *_ordered("agent_id", "status"),
 )
 
 change_sets = Table(
     "change_sets",
     metadata,
-    _id(),
+    *_id(),
     _reference("initiative_id", "initiatives.id", "CASCADE"),
     _reference("agent_id", "agents.id", "SET NULL", nullable=True),
     _text("agent_name"),
@@ -404,14 +482,15 @@ change_sets = Table(
     *_one_of("status", ChangeSetStatus, default="applied"),
     _moment("reverted_at"),
     *_times(),
-    Index(None, "initiative_id", "created_at", "id"),
-    Index(None, "agent_id", "created_at", "id"),
+    *_place(),
+    *_ordered("initiative_id"),
+    *_ordered("agent_id"),
 )
 
 change_set_entries = Table(
     "change_set_entries",
     metadata,
-    _id(),
+    *_id(),
     _reference("change_set_id", "change_sets.id", "CASCADE"),
     *_one_of("entity_type", ChangeSetEntityType),
     Column("entity_id", Id, nullable=False),
@@ -420,43 +499,45 @@ change_set_entries = Table(
     _json("new_state"),
     _number("sort_order", default=0),
     _created_at(),
-    Index(None, "change_set_id", "sort_order", "created_at", "id"),
+    *_place(),
+    *_ordered("change_set_id", "sort_order"),
 )
 
 chat_messages = Table(
     "chat_messages",
     metadata,
-    _id(),
+    *_id(),
     _reference("chat_session_id", "chat_sessions.id", "CASCADE"),
     *_one_of("role", ChatRole),
     _text("content"),
     _reference("change_set_id", "change_sets.id", "SET NULL", nullable=True),
     _created_at(),
-    Index(None, "chat_session_id", "created_at", "id"),
+    *_place(),
+    *_ordered("chat_session_id"),
     Index(None, "change_set_id"),
 )
 
 errands = Table(
     "errands",
     metadata,
-    _id(),
+    *_id(),
     _text("description"),
     _text("branch"),
     _text("base_branch", default="main"),
     _reference("agent_id", "agents.id", "SET NULL", nullable=True),
-    _reference("project_id", "projects.id", "CASCADE"),
+    _reference("project_id", "projects.id", "CASCADE", nullable=True),
     *_one_of("status", ErrandStatus, default="active"),
     *_times(),
-    Index(None, "project_id", "created_at", "id"),
-    Index(None, "status", "created_at", "id"),
+    *_place(),
+    *_ordered("project_id"),
+    *_ordered("status"),
     Index(None, "agent_id"),
-    Index(None, "created_at", "id"),
 )
 
 review_comments = Table(
     "review_comments",
     metadata,
-    _id(),
+    *_id(),
     _reference("phase_id", "phases.id", "CASCADE"),
     _text("file_path"),
     _number("line_number"),
@@ -465,5 +546,6 @@ review_comments = Table(
     _text("author", default="you"),
     _flag("resolved"),
     *_times(),
-    Index(None, "phase_id", "created_at", "id"),
+    *_place(),
+    *_ordered("phase_id"),
 )

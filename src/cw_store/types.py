@@ -212,6 +212,15 @@ def kind_on(type_: TypeEngine[Any], dialect: Dialect) -> type | None:
     return int if isinstance(type_, WholeNumber) else None
 
 
+class _TextInByteOrder(Text):
+    """Text on PostgreSQL, where the dialect would call it VARCHAR, which no column of ours is."""
+
+    render_bind_cast = True
+
+    def __init__(self) -> None:
+        super().__init__(collation="C")
+
+
 class PlainText(TypeDecorator[str]):
     """Any text up to `max_text_bytes` of UTF-8 without NUL; compared byte by byte."""
 
@@ -221,7 +230,7 @@ class PlainText(TypeDecorator[str]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Sort by bytes on PostgreSQL too, whatever the locale of the database."""
         if dialect.name == "postgresql":
-            return dialect.type_descriptor(Text(collation="C"))
+            return _TextInByteOrder()
         return dialect.type_descriptor(Text())
 
     # The types give their processors themselves: what TypeDecorator makes of

@@ -55,7 +55,7 @@ def insert(table: sa.Table, *columns: str) -> Prepared[Initiative]:
 INITIATIVE = insert(schema.initiatives, "id", "name", "status", "created_at", "updated_at")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PAIR = insert(schema.initiative_projects, "initiative_id", "project_id")
-TASK = insert(schema.tasks, *(column.name for column in schema.tasks.columns))
+TASK = insert(schema.tasks, *(column.name for column in schema.record_columns(schema.tasks)))
 
 
 def test_a_row_that_is_there_names_its_columns(cursor: sqlite3.Cursor) -> None:
@@ -71,7 +71,9 @@ def test_many_rows_become_records_where_they_are_fetched(
     cursor: sqlite3.Cursor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_statements, "MANY_ROWS", 2)
-    every = Query(Initiative, sa.select(schema.initiatives), schema.initiatives).prepare(DIALECT)
+    every = Query(
+        Initiative, sa.select(*schema.record_columns(schema.initiatives)), schema.initiatives
+    ).prepare(DIALECT)
     for number, kind in enumerate((list, list, Loaded), 1):
         count_changes(INITIATIVE, [f"{number}", "a", "active", 1, 1], cursor)
         found = fetch_rows(every, [], cursor)
@@ -110,7 +112,7 @@ def test_of_several_references_the_broken_one_is_named(cursor: sqlite3.Cursor) -
     )
     row: dict[str, Any] = {
         column.name: column.default.arg if isinstance(column.default, sa.ColumnDefault) else None
-        for column in schema.tasks.columns
+        for column in schema.record_columns(schema.tasks)
     }
     row |= {"name": "a", "initiative_id": "there", "created_at": NOW, "updated_at": NOW}
     good = TASK.bind({**row, "id": "t1"})

@@ -82,9 +82,10 @@ DEFAULTS: dict[str, Row] = {
 UNIQUE = (("agents", "name"), ("projects", "name"), ("projects", "url"))
 PARENTS = {"tasks": "parent_task_id", "pages": "parent_page_id"}
 
-BY_CREATION = ("created_at", "id")
-BY_ORDER = ("order", "created_at", "id")
-BY_SORT_ORDER = ("sort_order", "created_at", "id")
+# A dict keeps the order in which its rows were stored, and sorting does not disturb it.
+BY_STORING = ()
+BY_ORDER = ("order",)
+BY_SORT_ORDER = ("sort_order",)
 
 
 class Refused(Exception):
@@ -132,7 +133,7 @@ class Model:
         self,
         table: str,
         where: Callable[[Row], bool] = lambda _: True,
-        order: tuple[str, ...] = BY_CREATION,
+        order: tuple[str, ...] = BY_STORING,
         **equal: Any,
     ) -> list[Row]:
         found = [
@@ -151,8 +152,10 @@ class Model:
     ) -> list[Row]:
         """Return the part of an ordered list that is behind the row `after`."""
 
-        def key(row: Row) -> tuple[datetime, str]:
-            return row["created_at"], row["id"]
+        places = {id: place for place, id in enumerate(self.tables[table])}
+
+        def key(row: Row) -> int:
+            return places[row["id"]]
 
         rows = sorted(rows, key=key, reverse=newest)
         if after is not None:

@@ -19,7 +19,7 @@ for dialect in (SQLITE, POSTGRES):
     use_rules(dialect, ValueRules())
 
 FIND = (
-    sa.select(TABLE)
+    sa.select(*schema.record_columns(TABLE))
     .where(TABLE.c.status == "active", TABLE.c.name == sa.bindparam("name"))
     .where(TABLE.c.branch == "main", TABLE.c.id == sa.bindparam("id"))
 )
@@ -31,6 +31,12 @@ CHANGE = (
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STAMPS = ["created_at", "updated_at"]
 ADD = sa.insert(TABLE).values(id=sa.bindparam("id"), branch=sa.bindparam("branch"))
+
+
+def whole(table: sa.Table) -> sa.Insert:
+    """Return an INSERT of all columns of a record."""
+    columns = schema.record_columns(table)
+    return sa.insert(table).values({column.name: sa.bindparam(column.name) for column in columns})
 
 
 @pytest.mark.parametrize("dialect", [SQLITE, POSTGRES], ids=["sqlite", "postgresql"])
@@ -71,7 +77,7 @@ def test_none_is_a_new_value_and_no_argument() -> None:
 
 @pytest.mark.parametrize("given", [{"id": "i", "name": None}, {"id": None, "name": "n"}])
 def test_none_is_no_new_value_of_a_column_that_does_not_take_it(given: dict[str, Any]) -> None:
-    add = Query(Initiative, sa.insert(TABLE), TABLE).prepare(SQLITE)
+    add = Query(Initiative, whole(TABLE), TABLE).prepare(SQLITE)
     change = Query(Initiative, CHANGE, TABLE).prepare(SQLITE)
     changes = {f"{NEW_VALUE}name": given["name"], f"{NEW_VALUE}branch": None, "id": given["id"]}
     for bind in (
@@ -87,7 +93,7 @@ def test_none_is_no_new_value_of_a_column_that_does_not_take_it(given: dict[str,
 
 def test_a_row_is_in_the_order_of_its_columns_whatever_that_of_the_statement() -> None:
     one_by_one: dict[str, Any] = {
-        column.name: sa.bindparam(column.name) for column in TABLE.columns
+        column.name: sa.bindparam(column.name) for column in schema.record_columns(TABLE)
     }
     one_by_one["id"] = sa.func.iif(sa.bindparam("branch") == "main", sa.bindparam("id"))
     add = Query(Initiative, sa.insert(TABLE).inline().values(one_by_one), TABLE).prepare(SQLITE)
@@ -129,7 +135,7 @@ def test_rows_become_records_or_the_values_of_their_only_column() -> None:
 
 
 def test_a_new_row_holds_defaults_where_nothing_is_given() -> None:
-    add = Query(Initiative, sa.insert(schema.tasks), schema.tasks).prepare(SQLITE)
+    add = Query(Initiative, whole(schema.tasks), schema.tasks).prepare(SQLITE)
     row = dict(zip(add.names(), add.bind({"id": "t", "name": "n", "order": 3}), strict=True))
     assert (row["id"], row["name"], row["order"]) == ("t", "n", 3)
     assert (row["status"], row["type"], row["retry_count"]) == ("pending", "auto", 0)

@@ -9,20 +9,28 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Table, Text, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import asyncpg
 
-from cw_store.backends.bulk import Row
+from cw_store.backends.bulk import Row, in_order, strangers_among
 from cw_store.backends.cancellation import finish
 from cw_store.backends.postgres import BEGIN_READING, BEGIN_WRITING
 from cw_store.backends.postgres_connection import connect_beside_pool
 from cw_store.backends.postgres_failures import DRIVER_ERRORS, refusals
 from cw_store.errors import StoreError
 from cw_store.postgres_url import Server
-from cw_store.schema import metadata
+from cw_store.schema import metadata, record_columns
 from cw_store.types import Json, PlainText, for_jsonb, read_json
 
 _dialect = asyncpg.dialect()
 
 _EPOCH = 946_684_800_000_000
 """Microseconds from 1970 to 2000, where PostgreSQL counts from."""
+
+_COLUMNS = """
+SELECT relname, attname FROM pg_class LEFT JOIN pg_attribute
+    ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
+WHERE relkind IN ('r', 'p') AND NOT relispartition
+    AND relnamespace = current_schema()::regnamespace
+ORDER BY relname, attnum
+"""
 
 
 class PostgresBulk:
@@ -59,16 +67,22 @@ class PostgresBulk:
         with refusals():
             return await self._connection.fetchval(_sql(select(func.count()).select_from(table)))
 
+    async def strangers(self) -> list[str]:
+        """Return what is not the store's: columns of its tables as table.column, and tables."""
+        with refusals():
+            columns: dict[str, list[str]] = {}
+            for name, column in await self._connection.fetch(_COLUMNS):
+                columns.setdefault(name, []).append(column)
+        return strangers_among(columns)
+
     async def read(self, table: Table, *, by_key: bool) -> AsyncGenerator[list[Row]]:
         """Give every row, in batches.
 
         A second cursor goes ahead and tells how large the rows are, because the driver holds
         all that it fetches at once, and a thousand rows can be a megabyte or sixteen gigabytes.
         """
-        rows, sizes = select(table), select(_size(table))
-        if by_key:
-            rows = rows.order_by(*table.primary_key.columns)
-            sizes = sizes.order_by(*table.primary_key.columns)
+        rows = in_order(table, select(*record_columns(table)), by_key=by_key)
+        sizes = in_order(table, select(_size(table)), by_key=by_key)
 
         def restore_json(text: str) -> str:
             try:
@@ -108,7 +122,9 @@ class PostgresBulk:
 
         try:
             await self._connection.copy_records_to_table(
-                table.name, columns=[column.name for column in table.columns], records=rows()
+                table.name,
+                columns=[column.name for column in record_columns(table)],
+                records=rows(),
             )
             # Statistics now, not when autovacuum comes by: the first queries need them.
             await self._connection.execute(f"ANALYZE {_quoted(table)}")
@@ -187,7 +203,9 @@ def _portions(sizes: Sequence[int], limit: int) -> Iterator[int]:
 
 def _converter(table: Table, convert_json: Callable[[str], str]) -> Callable[[Sequence[Any]], Row]:
     """Return what makes a tuple of a row and converts its JSON."""
-    indexes = [index for index, column in enumerate(table.columns) if isinstance(column.type, Json)]
+    indexes = [
+        index for index, column in enumerate(record_columns(table)) if isinstance(column.type, Json)
+    ]
     if not indexes:
         return tuple
 

@@ -10,13 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Insert, Select, Table, func, select
+from sqlalchemy import Insert, Select, Table, bindparam, func, select
 from sqlalchemy.dialects.sqlite import pysqlite
 
-from cw_store.backends.bulk import Row
+from cw_store.backends.bulk import Row, in_order, strangers_among
 from cw_store.backends.handover import Returns
 from cw_store.backends.sqlite_connection import BUSY_PAUSE, Connection, is_busy, open_connection
 from cw_store.errors import StoreBusyError, StoreError
+from cw_store.schema import record_columns
 
 T = TypeVar("T")
 
@@ -62,12 +63,13 @@ class SqliteBulk:
         sql = _sql(select(func.count()).select_from(table))
         return await self._visit(lambda raw: raw.execute(sql).fetchone()[0], table)
 
+    async def strangers(self) -> list[str]:
+        """Return what is not the store's: columns of its tables as table.column, and tables."""
+        return await self._visit(_strangers)
+
     async def read(self, table: Table, *, by_key: bool) -> AsyncGenerator[list[Row]]:
         """Give every row, in batches."""
-        query = select(table)
-        if by_key:
-            query = query.order_by(*table.primary_key.columns)
-        sql = _sql(query)
+        sql = _sql(in_order(table, select(*record_columns(table)), by_key=by_key))
         cursor = await self._visit(lambda raw: raw.execute(sql), table)
         try:
             while batch := await self._visit(lambda _: self._take(cursor), table):
@@ -77,7 +79,10 @@ class SqliteBulk:
 
     async def write(self, table: Table, batches: AsyncIterator[list[Row]]) -> None:
         """Insert the rows."""
-        sql = _sql(table.insert())
+        columns = record_columns(table)
+        sql = _sql(
+            table.insert().values({column.name: bindparam(column.name) for column in columns})
+        )
         async for batch in batches:
             await self._visit(partial(_insert, sql, batch), table)
 
@@ -150,6 +155,16 @@ class SqliteBulk:
                 f"{broken[0]} cannot be copied: it holds references to rows of {broken[2]} that "
                 "do not exist"
             ) from error.__cause__
+
+
+def _strangers(raw: sqlite3.Connection) -> list[str]:
+    tables = raw.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+    columns = {
+        name: [row[1] for row in raw.execute("SELECT * FROM pragma_table_xinfo(?)", [name])]
+        for (name,) in tables
+        if not name.startswith("sqlite_")
+    }
+    return strangers_among(columns)
 
 
 def _insert(sql: str, batch: list[Row], raw: sqlite3.Connection) -> None:

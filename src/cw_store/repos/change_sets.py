@@ -107,7 +107,7 @@ class ChangeSetRepository(Protocol):
         ...
 
     async def find_entries(self, id: str) -> list[ChangeSetEntry]:
-        """Return the entries of a change set, ordered by `sort_order`, `created_at`, `id`.
+        """Return the entries of a change set, ordered by `sort_order`, then oldest first.
 
         Entries with the same `sort_order` so stay in the order they were given in.
         """

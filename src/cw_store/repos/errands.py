@@ -22,7 +22,7 @@ class Errand:
     branch: str
     base_branch: str
     agent_id: str | None
-    project_id: str
+    project_id: str | None
     status: ErrandStatus
     created_at: datetime
     updated_at: datetime
@@ -40,7 +40,7 @@ class NewErrand(TypedDict):
     branch: str
     base_branch: NotRequired[str]
     agent_id: NotRequired[str | None]
-    project_id: str
+    project_id: NotRequired[str | None]
     status: NotRequired[ErrandStatus]
 
 

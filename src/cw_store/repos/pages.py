@@ -67,7 +67,7 @@ class PageRepository(Protocol):
         ...
 
     async def find_by_parent_page_id(self, parent_page_id: str) -> list[Page]:
-        """Return the direct children of a page, ordered by `sort_order`, `created_at`, `id`."""
+        """Return the direct children of a page, ordered by `sort_order`, then oldest first."""
         ...
 
     async def find_root_page(self, initiative_id: str) -> Page | None:

@@ -114,15 +114,15 @@ class TaskRepository(Protocol):
         ...
 
     async def find_by_phase_id(self, phase_id: str) -> list[Task]:
-        """Return the tasks of a phase, ordered by `order`, `created_at`, `id`."""
+        """Return the tasks of a phase, ordered by `order`, then oldest first."""
         ...
 
     async def find_by_initiative_id(self, initiative_id: str) -> list[Task]:
-        """Return the tasks of an initiative, ordered by `order`, `created_at`, `id`."""
+        """Return the tasks of an initiative, ordered by `order`, then oldest first."""
         ...
 
     async def find_by_parent_task_id(self, parent_task_id: str) -> list[Task]:
-        """Return the direct subtasks of a task, ordered by `order`, `created_at`, `id`."""
+        """Return the direct subtasks of a task, ordered by `order`, then oldest first."""
         ...
 
     async def find_by_status(self, status: TaskStatus) -> list[Task]:

@@ -1,10 +1,10 @@
-"""Lists in the order of creation, whole or page by page."""
+"""Lists in the order of storing, whole or page by page."""
 
 from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Table, bindparam, select, tuple_
+from sqlalchemy import ColumnElement, Table, bindparam, select
 from sqlalchemy.sql import Select
 
 from cw_store.errors import InvalidValueError, NotFoundError
@@ -17,14 +17,14 @@ R = TypeVar("R")
 LARGEST_LIMIT = (1 << 31) - 1
 
 
-def oldest_first(table: Table) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    """Order by `created_at`, then `id`."""
-    return table.c.created_at, table.c.id
+def oldest_first(table: Table) -> tuple[ColumnElement[Any]]:
+    """Order as the rows were stored, whatever a clock said."""
+    return (table.c.seq,)
 
 
-def newest_first(table: Table) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+def newest_first(table: Table) -> tuple[ColumnElement[Any]]:
     """Order the other way round."""
-    return table.c.created_at.desc(), table.c.id.desc()
+    return (table.c.seq.desc(),)
 
 
 def limited(statement: Select[Any]) -> Select[Any]:
@@ -33,7 +33,7 @@ def limited(statement: Select[Any]) -> Select[Any]:
 
 
 class Listing(Generic[R]):
-    """Rows of a table in the order of creation; `after` a row given by its id, at most `limit`.
+    """Rows of a table in the order of storing; `after` a row given by its id, at most `limit`.
 
     The page begins behind a key, not at an offset, so rows that come and go do not shift it.
     """
@@ -82,6 +82,5 @@ class Listing(Generic[R]):
 def _behind(table: Table, newest: bool) -> ColumnElement[bool]:
     seen = table.alias("seen")
     after = bindparam("after", type_=table.c.id.type)
-    seen_at = select(seen.c.created_at).where(seen.c.id == after).scalar_subquery()
-    row, last_seen = tuple_(*oldest_first(table)), tuple_(seen_at, after)
-    return row < last_seen if newest else row > last_seen
+    last_seen = select(seen.c.seq).where(seen.c.id == after).scalar_subquery()
+    return table.c.seq < last_seen if newest else table.c.seq > last_seen

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Unpack
 
-from sqlalchemy import bindparam, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, bindparam, case, delete, exists, func, select
+from sqlalchemy.sql import Select
 
 from cw_store.repos.log_chunks import LogChunk, LogChunkRepository, NewLogChunk
 from cw_store.repos.sql.door import Door, Query
@@ -26,27 +29,57 @@ FROM_AGENT = select(*ROWS.columns).where(of_agent)
 
 FROM_SESSION = FROM_AGENT.where(of_session)
 
-# Unlike a Listing's `after`, the last chunk may be deleted while the stream is being read.
-further = tuple_(*oldest_first(agent_log_chunks)) > tuple_(
-    bindparam("created_at", type_=agent_log_chunks.c.created_at.type),
-    bindparam("id", type_=agent_log_chunks.c.id.type),
-)
-
 OF_AGENT = Listing(LogChunk, FROM_AGENT, agent_log_chunks)
 
 OF_SESSION = Listing(LogChunk, FROM_SESSION, agent_log_chunks)
 
-FURTHER_OF_AGENT = Query(
-    LogChunk,
-    limited(FROM_AGENT.where(further).order_by(*oldest_first(agent_log_chunks))),
-    agent_log_chunks,
+
+@dataclass(frozen=True, slots=True)
+class PlacedChunk:
+    """A log chunk and its place in the order of storing."""
+
+    id: str
+    agent_id: str
+    agent_name: str
+    session_number: int
+    content: str
+    created_at: datetime
+    seq: int
+
+    def chunk(self) -> LogChunk:
+        """Return it without its place."""
+        return LogChunk(
+            self.id,
+            self.agent_id,
+            self.agent_name,
+            self.session_number,
+            self.content,
+            self.created_at,
+        )
+
+
+seen = agent_log_chunks.alias("seen")
+
+# Unlike a Listing's `after`, the last chunk may be deleted while the stream is being read. On
+# SQLite its place may have been given to a new chunk then, if it was the newest of the table.
+further = agent_log_chunks.c.seq > case(
+    (
+        exists(select(seen.c.id).where(seen.c.id == bindparam("last_id"))),
+        bindparam("last_seq", type_=agent_log_chunks.c.seq.type),
+    ),
+    else_=bindparam("before", type_=agent_log_chunks.c.seq.type),
 )
 
-FURTHER_OF_SESSION = Query(
-    LogChunk,
-    limited(FROM_SESSION.where(further).order_by(*oldest_first(agent_log_chunks))),
-    agent_log_chunks,
-)
+
+def _page(rows: Select[Any], *conditions: ColumnElement[bool]) -> Query[PlacedChunk]:
+    placed = rows.add_columns(agent_log_chunks.c.seq).where(*conditions)
+    statement = limited(placed.order_by(*oldest_first(agent_log_chunks)))
+    return Query(PlacedChunk, statement, agent_log_chunks)
+
+
+FIRST_OF_AGENT, FURTHER_OF_AGENT = _page(FROM_AGENT), _page(FROM_AGENT, further)
+
+FIRST_OF_SESSION, FURTHER_OF_SESSION = _page(FROM_SESSION), _page(FROM_SESSION, further)
 
 HIGHEST_SESSION_NUMBER = Query(
     int,
@@ -101,21 +134,25 @@ class LogChunks(LogChunkRepository):
     async def stream_by_agent_id(
         self, agent_id: str, session_number: int | None = None
     ) -> AsyncIterator[LogChunk]:
-        query = FURTHER_OF_AGENT if session_number is None else FURTHER_OF_SESSION
-        filters = _filters(agent_id, session_number)
-        chunks = await self.find_by_agent_id(agent_id, session_number, limit=CHUNKS_AT_A_TIME)
-        while chunks:
-            for chunk in chunks:
-                yield chunk
-            if len(chunks) < CHUNKS_AT_A_TIME:
+        one = session_number is None
+        first = FIRST_OF_AGENT if one else FIRST_OF_SESSION
+        further = FURTHER_OF_AGENT if one else FURTHER_OF_SESSION
+        filters = {**_filters(agent_id, session_number), "limit": CHUNKS_AT_A_TIME}
+        ids: set[str] = set()
+        page = await self._door.all(first, **filters)
+        while page:
+            for placed in page:
+                if placed.id not in ids:
+                    yield placed.chunk()
+            if len(page) < CHUNKS_AT_A_TIME:
                 return
-            last = chunks[-1]
-            chunks = await self._door.all(
-                query,
+            ids = {placed.id for placed in page}
+            page = await self._door.all(
+                further,
                 **filters,
-                created_at=last.created_at,
-                id=last.id,
-                limit=CHUNKS_AT_A_TIME,
+                last_id=page[-1].id,
+                last_seq=page[-1].seq,
+                before=page[0].seq - 1,
             )
 
     async def get_session_count(self, agent_id: str) -> int:
