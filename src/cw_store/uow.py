@@ -186,6 +186,7 @@ class _Unit:
     """What a unit of work is to its repositories and its session: executor, clock, owner."""
 
     __slots__ = (
+        "__weakref__",
         "_block",
         "_clock",
         "_entered_by",
@@ -506,11 +507,19 @@ class _Unit:
         self._forget_writing_task()
         try:
             await self.transaction.commit()
-        except BaseException as error:
-            if reached_the_database and self.transaction.committed is None:
-                self._outcome_is_unknown = self._is_lost = True
-                self._spent_by = error
+        except (StoreError, asyncio.CancelledError) as error:  # it has come to its end
+            is_sent = reached_the_database and not self.transaction.active
+            if is_sent and self.transaction.committed is None:
+                self._lose_outcome(error)
             raise
+        except BaseException as error:
+            if reached_the_database and not self.transaction.committed:
+                self._lose_outcome(error)
+            raise
+
+    def _lose_outcome(self, error: BaseException) -> None:
+        self._outcome_is_unknown = self._is_lost = True
+        self._spent_by = error
 
     async def rollback(self) -> None:
         if self.state is not _OPEN or not self._owner.is_here:

@@ -103,8 +103,9 @@ async def test_a_turn_that_was_not_to_be_had_does_not_spend_the_unit(path: Path)
         async with store.unit_of_work() as uow:
             async with store.unit_of_work() as holder:
                 await holder.initiatives.create(name="first")
+                waiting = asyncio.create_task(uow.initiatives.create(name="refused"))
                 with pytest.raises(StoreBusyError):
-                    await uow.initiatives.create(name="refused")
+                    await waiting
             await uow.initiatives.create(name="second")
         assert [one.name for one in await store.initiatives.find_all()] == ["first", "second"]
 

@@ -8,7 +8,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from typing import Any, TypeVar
 
 from sqlalchemy import Dialect
-from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
 
 from cw_store.backends.cancellation import finish
 from cw_store.backends.postgres_connection import connect
@@ -22,8 +21,8 @@ from cw_store.backends.postgres_failures import (
     was_never_sent,
 )
 from cw_store.backends.postgres_pool import CANCEL_SECONDS, Pool
-from cw_store.backends.postgres_session import StandIn
-from cw_store.backends.session import SessionOwner, Sessions, UnitSession
+from cw_store.backends.postgres_session import AdaptedConnection, StandIn
+from cw_store.backends.session import SessionOwner, Sessions, UnitSession, WeakOwner
 from cw_store.errors import (
     OutcomeUnknownError,
     ReadOnlyError,
@@ -307,15 +306,10 @@ class PostgresTransaction:
 
     def session(self, owner: SessionOwner) -> UnitSession:
         """Return a session in this transaction."""
-        connection = StandIn(self, owner)
-
-        async def adapted(driver: Any) -> AsyncAdapt_asyncpg_connection:
-            return await AsyncAdapt_asyncpg_connection.create(driver, connected())
-
-        async def connected() -> Any:
-            return connection
-
-        return self._backend.sessions.session_on(adapted, owner, connection.savepoints)
+        connection = StandIn(self, WeakOwner(owner))
+        return self._backend.sessions.session_on(
+            lambda driver: AdaptedConnection(driver, connection), owner, connection.savepoints
+        )
 
     async def savepoint(self, name: str) -> None:
         """Set a savepoint."""
@@ -396,6 +390,8 @@ class PostgresTransaction:
 
     async def _commit(self) -> None:
         connection, self._connection = self._connection, None
+        if connection is None:
+            return  # abandoned in this very moment
         pool = self._backend.pool
         self.committed = None
         pool.commit_begins()

@@ -7,13 +7,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
 
 from cw_store.backends.session import (
-    SessionOwner,
+    NO_ISOLATION_LEVEL,
     SessionSavepoints,
+    WeakOwner,
     refuse_transaction_control,
 )
-from cw_store.errors import ReadOnlyError
+from cw_store.errors import ReadOnlyError, UnitOfWorkError
 
 if TYPE_CHECKING:
     from cw_store.backends.postgres import PostgresTransaction
@@ -23,19 +25,36 @@ T = TypeVar("T")
 _driver: Any = asyncpg
 
 
+class AdaptedConnection(AsyncAdapt_asyncpg_connection):
+    """SQLAlchemy's view of what stands in for asyncpg's connection, which it never closes."""
+
+    __slots__ = ()
+
+    def close(self) -> None:
+        """Leave the connection to the unit of work."""
+
+    def terminate(self) -> None:
+        """Leave the connection to the unit of work."""
+
+    def set_isolation_level(self, level: str) -> None:
+        """Raise UnitOfWorkError."""
+        raise UnitOfWorkError(NO_ISOLATION_LEVEL)
+
+
 class StandIn:
     """Stands in for an asyncpg connection in front of SQLAlchemy's adapter."""
 
-    def __init__(self, transaction: PostgresTransaction, owner: SessionOwner) -> None:
+    def __init__(self, transaction: PostgresTransaction, owner: WeakOwner) -> None:
         self._transaction = transaction
         self._owner = owner
         self.savepoints = SessionSavepoints()
 
     async def run(self, work: Callable[[Any], Awaitable[T]], *, sql: str | None = None) -> T:
         """Run in the unit's turn, on the connection of its transaction."""
-        self._owner.check_owner()
+        owner = self._owner()
+        owner.check_owner()
         if sql is not None:
-            refuse_transaction_control(sql, self._owner)
+            refuse_transaction_control(sql, owner)
 
         async def attempt() -> T:
             connection = await self._transaction.begun()
@@ -50,7 +69,7 @@ class StandIn:
                 raise self._transaction.failure(error) from error
 
         recovers = sql is not None and sql.startswith("ROLLBACK TO")
-        return await self._owner.in_turn(attempt, recovers=recovers)
+        return await owner.in_turn(attempt, recovers=recovers)
 
     def transaction(self, **_settings: Any) -> StandInTransaction:
         """Return what SQLAlchemy takes for its transaction: the unit's own."""
@@ -90,7 +109,7 @@ class StandIn:
 class StandInTransaction:
     """Stands in for asyncpg's transaction: the unit of work's."""
 
-    def __init__(self, owner: SessionOwner) -> None:
+    def __init__(self, owner: WeakOwner) -> None:
         self._owner = owner
 
     async def start(self) -> None:
@@ -98,11 +117,11 @@ class StandInTransaction:
 
     async def commit(self) -> None:
         """Commit the unit of work."""
-        await self._owner.commit_from_session()
+        await self._owner().commit_from_session()
 
     async def rollback(self) -> None:
         """Roll the unit of work back."""
-        await self._owner.rollback_from_session()
+        await self._owner().rollback_from_session()
 
 
 class StandInStatement:

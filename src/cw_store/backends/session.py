@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, cast
+from weakref import ref
 
 from sqlalchemy import Dialect, NullPool, event
 from sqlalchemy.engine import Engine
@@ -27,6 +28,12 @@ from cw_store.errors import UnitOfWorkError
 
 SAVEPOINT_NAMES = "cw_savepoint_"
 """What the names of a unit's savepoints begin with."""
+
+
+NO_ISOLATION_LEVEL = (
+    "a unit of work is one transaction, whose isolation is the store's affair; a session's "
+    "connection takes no isolation_level"
+)
 
 
 class Savepoint(Protocol):
@@ -91,6 +98,26 @@ class SessionOwner(Protocol):
         `recovers` is work that makes a spent unit usable: going back to a savepoint.
         """
         ...
+
+
+class WeakOwner:
+    """The way from a session's connection to its unit of work.
+
+    SQLAlchemy keeps connections that are in use in a table of all, so a unit of work that somebody
+    dropped would be kept with them for ever.
+    """
+
+    __slots__ = ("_found",)
+
+    def __init__(self, owner: SessionOwner) -> None:
+        self._found = ref(owner)
+
+    def __call__(self) -> SessionOwner:
+        """Return the unit of work; raises UnitOfWorkError when nobody holds it any more."""
+        owner = self._found()
+        if owner is None:
+            raise UnitOfWorkError("the unit of work was dropped without its end; begin a new one")
+        return owner
 
 
 class UnitSession(AsyncSession):
@@ -390,7 +417,7 @@ class Sessions:
 
     def session_on(
         self,
-        adapted: Callable[[Any], Awaitable[Any]],
+        adapted: Callable[[Any], object],
         owner: SessionOwner,
         savepoints: SessionSavepoints,
     ) -> UnitSession:
@@ -406,7 +433,7 @@ class Sessions:
         async def connect() -> Any:
             await finish(self._prepare())
             savepoints.forget()
-            return await adapted(dialect.dbapi)
+            return adapted(dialect.dbapi)
 
         pool = NullPool(
             lambda: await_only(connect()),

@@ -14,8 +14,9 @@ from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection
 from sqlalchemy.util import await_only
 
 from cw_store.backends.session import (
-    SessionOwner,
+    NO_ISOLATION_LEVEL,
     SessionSavepoints,
+    WeakOwner,
     refuse_transaction_control,
 )
 from cw_store.backends.sqlite_connection import Connection
@@ -46,7 +47,7 @@ class SessionConnection(aiosqlite.Connection):
     """
 
     def __init__(  # without aiosqlite's, which makes a thread
-        self, transaction: Host, owner: SessionOwner, cursors: WeakSet[sqlite3.Cursor]
+        self, transaction: Host, owner: WeakOwner, cursors: WeakSet[sqlite3.Cursor]
     ) -> None:
         self._transaction = transaction
         self._owner = owner
@@ -228,9 +229,10 @@ class SessionConnection(aiosqlite.Connection):
         self, work: Callable[[sqlite3.Cursor], T], *, sql: str = "", recovers: bool = False
     ) -> T:
         """Run in the unit's turn; a write where only reading is allowed is refused as ours."""
-        self._owner.check_owner()
+        owner = self._owner()
+        owner.check_owner()
         if sql:
-            refuse_transaction_control(sql, self._owner)
+            refuse_transaction_control(sql, owner)
             _refuse_setting(sql)
 
         async def attempt() -> T:
@@ -241,7 +243,7 @@ class SessionConnection(aiosqlite.Connection):
                     raise ReadOnlyError("this unit of work only reads") from error
                 raise
 
-        return cast(T, await self._owner.in_turn(attempt, recovers=recovers))
+        return cast(T, await owner.in_turn(attempt, recovers=recovers))
 
     def new_cursor(self, raw: sqlite3.Connection) -> sqlite3.Cursor:
         """Return a cursor that the end of the transaction closes."""
@@ -369,23 +371,32 @@ class AdaptedConnection(AsyncAdapt_aiosqlite_connection):
 
     __slots__ = ("_owner",)
 
-    def __init__(self, dbapi: Any, connection: SessionConnection, owner: SessionOwner) -> None:
+    def __init__(self, dbapi: Any, connection: SessionConnection, owner: WeakOwner) -> None:
         super().__init__(dbapi, cast(Any, connection))
         self._owner = owner
 
     def commit(self) -> None:
         """Commit the unit of work."""
-        await_only(self._owner.commit_from_session())
+        await_only(self._owner().commit_from_session())
 
     def rollback(self) -> None:
         """Roll the unit of work back."""
-        await_only(self._owner.rollback_from_session())
+        await_only(self._owner().rollback_from_session())
 
     def close(self) -> None:
         """Leave the connection to the unit of work."""
 
     def terminate(self) -> None:
         """Leave the connection to the unit of work."""
+
+    @property
+    def isolation_level(self) -> str | None:
+        """None: the unit of work is the transaction."""
+        return None
+
+    @isolation_level.setter
+    def isolation_level(self, value: str | None) -> None:
+        raise UnitOfWorkError(NO_ISOLATION_LEVEL)
 
 
 def _given(parameters: Any) -> Any:

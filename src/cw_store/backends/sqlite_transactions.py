@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 from cw_store.backends.cancellation import finish
 from cw_store.backends.gate import Turn
-from cw_store.backends.session import SessionOwner, UnitSession
+from cw_store.backends.session import SessionOwner, UnitSession, WeakOwner
 from cw_store.backends.sqlite_connection import Connection, Visit, is_interrupted
 from cw_store.backends.sqlite_lock import lock_line
 from cw_store.backends.sqlite_session import AdaptedConnection, SessionConnection
@@ -92,12 +92,13 @@ class SqliteTransaction:
     def session(self, owner: SessionOwner) -> UnitSession:
         """Return a session in this transaction."""
         self._cursors = WeakSet()
-        connection = SessionConnection(self, owner, self._cursors)
-
-        async def adapted(driver: Any) -> AdaptedConnection:
-            return AdaptedConnection(driver, connection, owner)
-
-        return self._backend.sessions.session_on(adapted, owner, connection.savepoints)
+        weak = WeakOwner(owner)
+        connection = SessionConnection(self, weak, self._cursors)
+        return self._backend.sessions.session_on(
+            lambda driver: AdaptedConnection(driver, connection, weak),
+            owner,
+            connection.savepoints,
+        )
 
     async def savepoint(self, name: str) -> None:
         """Set a savepoint."""
