@@ -420,7 +420,7 @@ class _Unit:
         elif not isinstance(error, UnreadableError):  # of a statement that was done
             self._spent_by = self._spent_by or error
 
-    def _check(self) -> None:
+    def check_open(self) -> None:
         self.check_owner()
         if self.state is not _OPEN:
             raise UnitOfWorkError(
@@ -428,6 +428,9 @@ class _Unit:
                 if self.state is _NEW
                 else "the unit of work has ended; begin a new one"
             )
+
+    def _check(self) -> None:
+        self.check_open()
         if self._spent_by is not None:
             raise UnitOfWorkError(
                 "the unit of work is spent, because the database refused a statement or its "

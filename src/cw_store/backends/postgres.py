@@ -306,9 +306,10 @@ class PostgresTransaction:
 
     def session(self, owner: SessionOwner) -> UnitSession:
         """Return a session in this transaction."""
-        connection = StandIn(self, WeakOwner(owner))
+        weak = WeakOwner(owner)
+        connection = StandIn(self, weak)
         return self._backend.sessions.session_on(
-            lambda driver: AdaptedConnection(driver, connection), owner, connection.savepoints
+            lambda driver: AdaptedConnection(driver, connection), weak, connection.savepoints
         )
 
     async def savepoint(self, name: str) -> None:

@@ -60,6 +60,10 @@ class SessionOwner(Protocol):
         """Raise StoreClosedError elsewhere than in the store's event loop and process."""
         ...
 
+    def check_open(self) -> None:
+        """Raise StoreClosedError elsewhere, and UnitOfWorkError when the unit has ended."""
+        ...
+
     async def commit_with_session(self) -> None:
         """Commit, session and all, as the application asks of the session."""
         ...
@@ -418,7 +422,7 @@ class Sessions:
     def session_on(
         self,
         adapted: Callable[[Any], object],
-        owner: SessionOwner,
+        owner: WeakOwner,
         savepoints: SessionSavepoints,
     ) -> UnitSession:
         """Return a session whose engine connects to nothing but what `adapted` gives.
@@ -431,6 +435,7 @@ class Sessions:
         dialect: Any = self.dialect
 
         async def connect() -> Any:
+            owner().check_open()  # a session that was kept after the end is given nothing to hold
             await finish(self._prepare())
             savepoints.forget()
             return adapted(dialect.dbapi)
@@ -449,4 +454,4 @@ class Sessions:
             event.listen(pool, "connect", prepare_connection)
         # Errors of SQLAlchemy show the statement's parameters unless they are hidden.
         engine = Engine(pool, dialect, self._engine.url, hide_parameters=True)
-        return UnitSession(AsyncEngine(engine), owner, savepoints)
+        return UnitSession(AsyncEngine(engine), owner(), savepoints)

@@ -96,7 +96,7 @@ class SqliteTransaction:
         connection = SessionConnection(self, weak, self._cursors)
         return self._backend.sessions.session_on(
             lambda driver: AdaptedConnection(driver, connection, weak),
-            owner,
+            weak,
             connection.savepoints,
         )
 
