@@ -196,8 +196,16 @@ class Store(Repositories):
         Online: each batch is a transaction of its own, so others work on in between, and a call
         that broke can be started again. Without keys nothing is changed.
 
+        On SQLite nothing is left in the file, or in its log, of what credentials were before,
+        those of deleted accounts included: at the end the file is written anew, in one turn of
+        some seconds for each gigabyte, which takes as much room again beside it and in the
+        folder for temporary files. If that turn is cut short by a cancellation, or fails, all is
+        encrypted anew nevertheless. On PostgreSQL what was before stays in the server's files
+        until `VACUUM FULL accounts`, and longer in its log; backups are yours.
+
         Raises UnreadableError for a text that cannot be read, its key not being among
-        `encryption_keys`, after all others were encrypted anew. Further ones are in its notes.
+        `encryption_keys`, after all this; further ones are in its notes. Raises StoreBusyError
+        when on SQLite somebody has read an old snapshot for `busy_timeout` seconds.
         """
         if batch_rows < 1:
             raise ValueError("batch_rows is at least 1")
@@ -211,6 +219,8 @@ class Store(Repositories):
             if len(batch.ids) < batch_rows:
                 break
             after = batch.ids[-1]
+        if self._rules.seals:
+            await self.backend.erase_deleted()
         if unreadable:
             for other in unreadable[1:]:
                 unreadable[0].add_note(str(other))

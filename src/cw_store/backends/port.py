@@ -109,6 +109,10 @@ class Backend(Executor, Protocol):
         """Seconds that a call waits for a turn, a connection or a lock."""
         ...
 
+    async def erase_deleted(self) -> None:
+        """Leave nothing of what was deleted or changed where the database itself can see to it."""
+        ...
+
     def transaction(
         self, *, read_only: bool, label: str | None, block: object = None
     ) -> Transaction:

@@ -107,6 +107,9 @@ class PostgresBackend:
             prepared = self.compiled[query] = query.prepare(self.dialect)
         return prepared
 
+    async def erase_deleted(self) -> None:
+        """Do nothing: the server keeps old rows until it is vacuumed, and its log until later."""
+
     def transaction(
         self, *, read_only: bool, label: str | None, block: object = None
     ) -> PostgresTransaction:

@@ -18,6 +18,7 @@ from cw_store.backends.handover import Returns
 from cw_store.backends.neighbours import Neighbours
 from cw_store.backends.session import Sessions
 from cw_store.backends.sqlite_connection import Connection, open_connection
+from cw_store.backends.sqlite_erasure import erase_deleted
 from cw_store.backends.sqlite_groups import Call
 from cw_store.backends.sqlite_maintenance import Maintenance
 from cw_store.backends.sqlite_readers import ReaderPool
@@ -84,6 +85,7 @@ class SqliteBackend:
         self.writer: Connection
         """The one connection that writes."""
         self._writer: Connection | None = None
+        self._eraser: Connection | None = None
 
     async def open(self) -> None:
         """Open the writing connection."""
@@ -102,6 +104,8 @@ class SqliteBackend:
         self.gate.close()
         if self._writer is not None:
             self._writer.give_up_soon()
+        if self._eraser is not None:
+            self._eraser.give_up_soon()
         async with AsyncExitStack() as closing:  # the last first
             closing.callback(self._leave_neighbours)
             if self._writer is not None:
@@ -138,6 +142,14 @@ class SqliteBackend:
         if read_only:
             return ReadTransaction(self)
         return WriteTransaction(self, label, block)
+
+    async def erase_deleted(self) -> None:
+        """Leave nothing in the file and its log of what was deleted or changed."""
+        self._eraser = await self._open(read_only=False)
+        try:
+            await erase_deleted(self, self._eraser)
+        finally:
+            self._eraser = None
 
     def pass_turn_on(self, turn: Turn) -> None:
         """Give the turn to the one who has waited longest."""

@@ -480,6 +480,9 @@ def connect(path: Path, *, read_only: bool, synchronous: str) -> sqlite3.Connect
         if read_only:
             raw.execute("PRAGMA query_only = ON")
         else:
+            # What is deleted shall be gone. Some builds of SQLite do so by themselves; in others
+            # it costs a seventh of the time that it takes to delete many rows, and little else.
+            raw.execute("PRAGMA secure_delete = ON")
             use_wal(raw)
     except BaseException:
         raw.close()
