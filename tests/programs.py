@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src"
@@ -17,13 +18,18 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def run_program(
-    code: str, *arguments: object, cwd: Path, options: tuple[str, ...] = (), timeout: float = 30
+    code: str,
+    *arguments: object,
+    cwd: Path,
+    options: tuple[str, ...] = (),
+    variables: Mapping[str, str] | None = None,
+    timeout: float = 30,
 ) -> subprocess.CompletedProcess[str]:
     """Run `code` with its arguments in `sys.argv[1:]`; whatever hangs is killed and raises."""
     return subprocess.run(
         [sys.executable, *options, "-c", code, *map(str, arguments)],
         cwd=cwd,
-        env=environment(),
+        env=environment(**(variables or {})),
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -33,8 +33,14 @@ class Storm:
             self.workers.start(storm, self.url, synchronous, f"{self.kills}/{number}")
             for number in range(processes)
         ]
-        for worker in crowd:
-            self.acknowledged.add(worker.receive())  # every one has begun to write
+        # Listen to all until every one has begun to write: one that cannot tell what it did
+        # stands still, maybe with the database's lock.
+        silent = set(crowd)
+        while silent:
+            for worker in crowd:
+                if words := worker.listen(0.005):
+                    self.acknowledged.update(words)
+                    silent.discard(worker)
         self.acknowledged.update(crowd[0].listen(self.chance.uniform(0.0, 0.15)))
         for worker in crowd:
             worker.kill()

@@ -10,7 +10,7 @@ from drill import Drill, integrity, load, until
 from cw_store import NewLogChunk, Store
 
 MEGABYTE = 1024 * 1024
-LIMIT = 64 * MEGABYTE
+LIMIT = 256 * MEGABYTE  # on a quick disk a quarter of that; this one may be busy
 CHUNK = 32 * 1024
 
 
