@@ -1,17 +1,19 @@
 """What other processes do in the drills. Each function gets the pipe to the drill first."""
 
 import asyncio
+import itertools
 import os
 import random
 import sqlite3
 import time
 from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from typing import Any, Literal
 
 from drill import add_pair, driver, write_unit
 
-from cw_store import Store, StoreBusyError
+from cw_store import NewLogChunk, Store, StoreBusyError
 
 PREFIX = "postgresql"
 
@@ -173,3 +175,34 @@ async def _write_patiently(pipe: Connection, url: str) -> None:
             else:
                 written += 1
     pipe.send((written, refused))
+
+
+# Writers of one log, whose clocks stand anywhere.
+
+
+def append(pipe: Connection, url: str, name: str, hours_ahead: float, units: int) -> None:
+    """Append to the log of one agent, and now and then of another, in every way there is."""
+    _run(_append(pipe, url, name, hours_ahead, units))
+
+
+async def _append(pipe: Connection, url: str, name: str, hours_ahead: float, units: int) -> None:
+    numbers = itertools.count()
+
+    def next_row(agent: str = "followed") -> NewLogChunk:
+        content = f"{name}:{next(numbers)}"
+        return {"agent_id": agent, "agent_name": name, "session_number": 1, "content": content}
+
+    ahead = timedelta(hours=hours_ahead)
+    async with Store(url, clock=lambda: datetime.now(UTC) + ahead) as store:
+        pipe.send("ready")
+        pipe.recv()
+        for number in range(units):
+            await store.log_chunks.create(**next_row())
+            batch = [next_row(agent) for agent in ("followed", "another", "followed", "a third")]
+            await store.log_chunks.insert_chunks(batch[:: 1 if number % 2 else -1])
+            async with store.unit_of_work() as uow:
+                for _ in range(3):
+                    await uow.log_chunks.create(**next_row())
+                    await asyncio.sleep(0.002)  # others have time to draw places in between
+        await store.log_chunks.create(**next_row())
+        pipe.send([f"{name}:{number}" for number in range(next(numbers))])

@@ -210,3 +210,43 @@ async def test_concurrent_writers_lose_no_chunk(store: Store) -> None:
     for session in range(1, 9):
         log = await store.log_chunks.find_by_agent_id("a1", session)
         assert [chunk.content for chunk in log] == [str(number) for number in range(10)]
+
+
+async def test_who_waited_for_a_log_is_behind_all_that_it_waited_for(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        first = await uow.log_chunks.insert_chunk("a1", "brave-otter", 1, "first")
+        call = asyncio.ensure_future(store.log_chunks.create(**row("a1", 1, "call")))
+        batch = asyncio.ensure_future(store.log_chunks.insert_chunks([row("a1", 1, "batch")]))
+        for _ in range(20):  # each has reached the database, and would have drawn its place
+            await uow.log_chunks.get_session_count("a1")
+        last = await uow.log_chunks.insert_chunk("a1", "brave-otter", 1, "last")
+        assert not call.done() and not batch.done()
+    await asyncio.gather(call, batch)
+    found = [chunk.content for chunk in await store.log_chunks.find_by_agent_id("a1")]
+    assert found[:2] == [first.content, last.content]
+    assert sorted(found[2:]) == ["batch", "call"]
+
+
+async def test_chunks_of_several_logs_are_returned_in_the_order_given(store: Store) -> None:
+    given = [row(agent, 1, f"{number}") for number, agent in enumerate("bacab")]
+    chunks = await store.log_chunks.insert_chunks(given)
+    assert [chunk.content for chunk in chunks] == ["0", "1", "2", "3", "4"]
+    assert await store.log_chunks.find_by_agent_id("b") == [chunks[0], chunks[4]]
+    assert await store.log_chunks.find_by_agent_id("a") == [chunks[1], chunks[3]]
+
+
+@pytest.mark.parametrize("how_many", [1, 3, 250])
+async def test_a_stream_goes_on_when_its_last_chunks_are_deleted_and_new_ones_come(
+    store: Store, how_many: int
+) -> None:
+    async with store.unit_of_work() as uow:
+        old = await uow.log_chunks.insert_chunks([row("a1", 1, f"{n}") for n in range(500)])
+    read: list[LogChunk] = []
+    new: list[LogChunk] = []
+    async for chunk in store.log_chunks.stream_by_agent_id("a1"):
+        read.append(chunk)
+        if len(read) == len(old):
+            for last in old[-how_many:]:
+                await store.log_chunks.delete(last.id)
+            new = await store.log_chunks.insert_chunks([row("a1", 1, "new")] * 300)
+    assert read == [*old, *new]

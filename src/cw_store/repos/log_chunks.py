@@ -38,6 +38,10 @@ class NewLogChunk(TypedDict):
 class LogChunkRepository(Protocol):
     """The agents' log, which only grows: a chunk is never changed.
 
+    A log's chunks become visible in its order, so whoever reads on with `after=` sees each of them
+    once, whoever writes them. For that a unit of work that has appended to a log keeps others from
+    appending to the same one until it ends, on PostgreSQL too.
+
     Bad input raises `InvalidValueError` and writes nothing. No agent has to exist for its log.
     """
 
@@ -89,6 +93,7 @@ class LogChunkRepository(Protocol):
         """Iterate over an agent's log, or that of one session, oldest first.
 
         Never holds the whole log in memory; ends when the log does, at once when there is none.
+        Goes on with what there is when chunks that it gave are deleted.
         """
         ...
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Unpack
 
-from sqlalchemy import ColumnElement, bindparam, case, delete, exists, func, select
+from sqlalchemy import (
+    ColumnElement,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    select,
+)
 from sqlalchemy.sql import Select
 
 from cw_store.repos.log_chunks import LogChunk, LogChunkRepository, NewLogChunk
@@ -20,6 +30,27 @@ CHUNKS_AT_A_TIME = 250
 """So many chunks of a stream are in memory at once."""
 
 ROWS = Rows(agent_log_chunks, LogChunk, NewLogChunk)
+
+# On PostgreSQL several write at once. One who appends to a log takes its turn first, in the same
+# statement, and keeps it until its transaction ends: the place is drawn for a row that FROM gave,
+# which is when the lock was had. So a log's chunks become visible in the order of their places.
+turn = select(
+    func.pg_advisory_xact_lock(
+        func.hashtextextended(
+            literal_column("'agent_log_chunks.'").concat(ROWS.new_row["agent_id"]),
+            literal_column("0"),
+        )
+    )
+).subquery("turn")
+
+APPEND = Query(
+    LogChunk,
+    insert(agent_log_chunks).from_select(
+        list(ROWS.new_row), select(*ROWS.new_row.values()).select_from(turn)
+    ),
+    agent_log_chunks,
+    on_sqlite=insert(agent_log_chunks).values(ROWS.new_row),
+)
 
 of_agent = agent_log_chunks.c.agent_id == bindparam("agent_id")
 
@@ -99,10 +130,15 @@ class LogChunks(LogChunkRepository):
         self._door = door
 
     async def create(self, **values: Unpack[NewLogChunk]) -> LogChunk:
-        return await ROWS.insert(self._door, values)
+        return await _append(self._door, values)
 
     async def create_many(self, rows: Sequence[NewLogChunk]) -> list[LogChunk]:
-        return await ROWS.insert_many(self._door, rows)
+        complete = [ROWS.complete(self._door, row) for row in rows]
+        # Log by log, so that two who append to several do not wait for each other in a circle.
+        order = sorted(range(len(complete)), key=lambda place: str(complete[place]["agent_id"]))
+        stored = await self._door.insert_all(APPEND, [complete[place] for place in order])
+        in_place = dict(zip(order, stored, strict=True))
+        return [in_place[place] for place in range(len(order))]
 
     async def insert_chunk(
         self, agent_id: str, agent_name: str, session_number: int, content: str
@@ -113,7 +149,7 @@ class LogChunks(LogChunkRepository):
             "session_number": session_number,
             "content": content,
         }
-        return await ROWS.insert(self._door, chunk)
+        return await _append(self._door, chunk)
 
     async def insert_chunks(self, rows: Sequence[NewLogChunk]) -> list[LogChunk]:
         return await self.create_many(rows)
@@ -163,6 +199,12 @@ class LogChunks(LogChunkRepository):
 
     async def delete_by_agent_id(self, agent_id: str) -> int:
         return await self._door.count(DELETE_OF_AGENT, agent_id=agent_id)
+
+
+async def _append(door: Door, values: Mapping[str, Any]) -> LogChunk:
+    stored = await door.insert(APPEND, ROWS.complete(door, values))
+    assert stored is not None
+    return stored
 
 
 def _filters(agent_id: str, session_number: int | None) -> dict[str, Any]:
