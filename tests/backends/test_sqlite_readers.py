@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cw_store import StoreBusyError, StoreClosedError, StoreError
-from cw_store.backends import handover
+from cw_store.backends import handover, sqlite_readers
 from cw_store.backends.handover import Returns
 from cw_store.backends.sqlite_connection import (
     Connection,
@@ -317,31 +318,81 @@ async def test_the_next_taker_is_told_when_its_connection_cannot_be_opened_eithe
     await pool.close()
 
 
-async def test_an_opening_may_fail_that_nobody_waits_for_any_more(
-    open_reader: Open, caplog: pytest.LogCaptureFixture
+async def test_where_no_more_can_be_opened_those_that_are_open_serve_all(
+    open_reader: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steered = Steered(open_reader)
-    pool = ReaderPool(steered, Returns(asyncio.get_running_loop()), 2, 5.0)
+    pool = ReaderPool(steered, Returns(asyncio.get_running_loop()), 3, 5.0)
     first = asyncio.create_task(pool.take())
     await until_idle()
     steered.attempts[0].set_result(None)
     held = await first
     second = asyncio.create_task(pool.take())
     await until_idle()
-    waiting = asyncio.create_task(pool.take())
+    read = asyncio.ensure_future(pool.read(one))
     await until_idle()
     await steered.fail(1)
-    assert len(steered.attempts) == 3  # in place of the second, for the one that waits
-    pool.give(held)
-    assert await waiting is held
     await steered.fail(2)
-    with pytest.raises(StoreError, match="attempt 1"):
-        await second
+    third = asyncio.create_task(pool.take())
+    await until_idle()
+    assert len(steered.attempts) == 3  # not again at once
+    for task in (second, third):
+        pool.give(held)
+        assert await task is held
     pool.give(held)
+    assert await read == 1
+    assert "attempt 1" in caplog.text  # nobody was told who waited
+
+    monkeypatch.setattr(sqlite_readers, "OPEN_AGAIN", 0.0)
+    held = await pool.take()
+    pool._open_again_at = 0.0  # pyright: ignore[reportPrivateUsage] -- some time later
+    fourth = asyncio.create_task(pool.take())
+    await until_idle()
+    steered.attempts[3].set_result(None)
+    pool.give(held)
+    pool.give(await fourth)
+    await pool.close()
+
+
+async def test_who_waits_for_the_only_opening_is_served_or_told_when_it_fails(
+    open_reader: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    steered = Steered(open_reader)
+    pool = ReaderPool(steered, Returns(asyncio.get_running_loop()), 1, 5.0)
+    first = asyncio.create_task(pool.take())
+    await until_idle()
+    waiting = asyncio.create_task(pool.take())
+    await until_idle()
+    await steered.fail(0)
+    with pytest.raises(StoreError, match="attempt 0"):
+        await first
+    assert len(steered.attempts) == 2  # for the one that waits
+    waiting.cancel()
+    await until_idle()
+    await steered.fail(1)
     await pool.close()
     del pool
     gc.collect()
     assert caplog.records == []  # of a task that failed
+
+
+async def test_connections_at_rest_are_closed_and_opened_again(
+    open_reader: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_readers, "LOOK_EVERY", 0.01)
+    pool = ReaderPool(open_reader, Returns(asyncio.get_running_loop()), 3, 5.0)
+    readers = [await pool.take() for _ in range(3)]
+    threads = [await reader.visit(threading.current_thread) for reader in readers]
+    for reader in readers[1:]:
+        pool.give(reader)
+    for thread in threads[1:]:
+        await asyncio.to_thread(thread.join, 5)
+        assert not thread.is_alive()
+    assert pool.in_use == 1
+    assert await readers[0].visit(lambda: 1) == 1  # it is not at rest
+    assert await pool.read(one) == 1
+    pool.give(readers[0])
+    await pool.close()
 
 
 async def test_an_abandoned_pool_opens_nothing_any_more(open_reader: Open) -> None:

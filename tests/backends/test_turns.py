@@ -341,3 +341,75 @@ async def test_names_of_one_file_share_its_log_and_its_queue(path: Path, tmp_pat
         assert path.with_name("cw.db-turns").exists()
         assert beside == ["link.db"]
     assert written(path) == ["there"]
+
+
+@pytest.fixture(params=["this path", "a link", "a folder's link"])
+def other_path(request: pytest.FixtureRequest, path: Path) -> Path:
+    """Another way to the same file."""
+    other = path.with_name("other.db")
+    if request.param == "this path":
+        return path
+    if request.param == "a link":
+        other.symlink_to(path)
+    else:
+        path.with_name("folder").symlink_to(path.parent)
+        return path.with_name("folder") / path.name
+    return other
+
+
+@pytest.mark.parametrize("write", [_in_a_unit, add_initiative])
+async def test_stores_of_one_program_name_each_other_who_hold_the_turn(
+    store: Store, other_path: Path, write: Write
+) -> None:
+    async with Store(other_path, busy_timeout=0.1) as other:
+        async with store.unit_of_work(label="dispatch") as uow:
+            await uow.initiatives.create(name="held")
+            with pytest.raises(StoreBusyError, match="another store of this program") as raised:
+                await write(other)
+        holder = raised.value.holder
+        task = asyncio.current_task()
+        assert holder is not None and task is not None
+        assert (holder.label, holder.task_name) == ("dispatch", task.get_name())
+        assert 0.05 < holder.seconds < 5
+        await write(other)
+
+
+async def test_stores_of_one_program_in_two_threads_name_each_other(
+    store: Store, path: Path
+) -> None:
+    async def wait() -> StoreBusyError:
+        async with Store(path, busy_timeout=0.1) as other:
+            with pytest.raises(StoreBusyError) as raised:
+                await add_initiative(other)
+            return raised.value
+
+    async with store.unit_of_work(label="dispatch") as uow:
+        await uow.initiatives.create(name="held")
+        error = await asyncio.to_thread(asyncio.run, wait())
+    assert error.holder is not None and error.holder.label == "dispatch"
+
+
+async def test_stores_of_one_program_write_equally_often(store: Store, path: Path) -> None:
+    counts = [0, 0]
+    ended = asyncio.get_running_loop().time() + 1
+
+    async def write(number: int, one: Store) -> None:
+        while asyncio.get_running_loop().time() < ended:
+            async with one.unit_of_work() as uow:
+                await uow.initiatives.create(name=f"{number}")
+                await asyncio.sleep(0.002)  # the turn is held
+            counts[number] += 1
+
+    async with Store(path) as other:
+        await asyncio.gather(write(0, store), write(1, other))
+    assert min(counts) > 0.5 * max(counts), counts
+
+
+async def test_a_writer_who_waits_can_be_told_behind_whom(store: Store) -> None:
+    async with store.unit_of_work(label="dispatch") as uow:
+        await uow.initiatives.create(name="held")
+        tasks = [asyncio.create_task(add_initiative(store)) for _ in range(2)]
+        await until_idle()
+        assert "behind 0 others and 'dispatch' in task" in repr(tasks[0])
+        assert "behind 1 others" in repr(tasks[1])
+    await asyncio.gather(*tasks)

@@ -8,6 +8,7 @@ directly to the one who has waited longest.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import deque
 from contextvars import ContextVar
@@ -37,7 +38,10 @@ def leave_block(block: object) -> None:
 class Turn(Patient):
     """A place in the queue, later the right to write; what waits for it is told what then."""
 
-    __slots__ = ("block", "label", "since", "task_name", "within")
+    __slots__ = ("block", "gate", "label", "since", "task_name", "within")
+
+    gate: WriteGate
+    """Where this waits, once it does."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, label: str | None, timeout: float) -> None:
         # Everything at once: the way through the base classes would take as long again.
@@ -58,6 +62,19 @@ class Turn(Patient):
         """Wake the task that waits: the turn is its own until the gate is released."""
         self.value = None
         self.settle()
+
+    def __repr__(self) -> str:
+        """Say what this waits for, and behind whom."""
+        gate = getattr(self, "gate", None)
+        name = f"{type(self).__name__} {self.label!r}"
+        if gate is None or self.done or self not in gate.queue:
+            return f"<{name}>"
+        before = sum(not turn.given_up for turn in itertools.takewhile(self.is_not, gate.queue))
+        return f"<{name} waits for the writer's turn, behind {before} others and {gate.holder()}>"
+
+    def is_not(self, turn: Turn) -> bool:
+        """Whether this is another."""
+        return self is not turn
 
 
 T = TypeVar("T", bound=Turn)
@@ -88,13 +105,13 @@ class WriteGate:
         return self._holder is None
 
     def holder(self) -> TurnHolder | None:
-        """Describe who holds the turn, or None."""
-        if self._holder is None:
+        """Describe who holds the turn, or None; from any thread."""
+        holder = self._holder
+        if holder is None:
             return None
-        task = self._holder.task
-        name = self._holder.task_name if task is None else task.get_name()
-        seconds = self._loop.time() - self._holder.since
-        return TurnHolder(self._holder.label, name, seconds)
+        task = holder.task
+        name = holder.task_name if task is None else task.get_name()
+        return TurnHolder(holder.label, name, self._loop.time() - holder.since)
 
     def ask(self, turn: Turn) -> None:
         """Queue up; `turn.granted()` or `turn.refused()` is called now or later, once."""
@@ -104,6 +121,7 @@ class WriteGate:
             self._holder = turn
             turn.granted()
         else:
+            turn.gate = self
             turn.within = _blocks_around.get()
             self._patience.queue_up(turn)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sqlite3
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -20,6 +22,7 @@ from cw_store.backends.session import Sessions
 from cw_store.backends.sqlite_connection import Connection, open_connection
 from cw_store.backends.sqlite_erasure import erase_deleted
 from cw_store.backends.sqlite_groups import Call
+from cw_store.backends.sqlite_lock import note_closed, note_opened
 from cw_store.backends.sqlite_maintenance import Maintenance
 from cw_store.backends.sqlite_readers import ReaderPool
 from cw_store.backends.sqlite_statements import (
@@ -28,6 +31,7 @@ from cw_store.backends.sqlite_statements import (
     run_many,
 )
 from cw_store.backends.sqlite_transactions import ReadTransaction, WriteTransaction
+from cw_store.errors import StoreError
 from cw_store.repos.sql.door import Executor, Prepared, Query, Row
 from cw_store.types import ValueRules, use_rules
 
@@ -38,6 +42,14 @@ logger = logging.getLogger("cw_store")
 
 def _as_before_the_opening() -> bool:
     return True
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    try:
+        there = os.stat(path)
+    except OSError as error:
+        raise StoreError(f"{path.name} is gone: {error.strerror}") from error
+    return there.st_dev, there.st_ino
 
 
 class SqliteBackend:
@@ -82,6 +94,8 @@ class SqliteBackend:
         self.neighbours: Neighbours | None = None
         self.nobody_waits: Callable[[], bool] = _as_before_the_opening
         """Whether no other process waits for its turn to write; from any thread."""
+        self.file: tuple[int, int]
+        """What the operating system knows the file by, whatever path leads there."""
         self.writer: Connection
         """The one connection that writes."""
         self._writer: Connection | None = None
@@ -93,12 +107,23 @@ class SqliteBackend:
         await self.maintenance.start(self.writer)
         self.neighbours = Neighbours(self.path.with_name(self.path.name + "-turns"), self.path)
         self.nobody_waits = self.neighbours.nobody_waits
+        self.file = _identity(self.path)
+        note_opened(self)
+
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether the writing connection has begun one; from any thread."""
+        try:
+            return self.writer.raw.in_transaction
+        except sqlite3.Error:
+            return False  # it was closed
 
     async def close(self) -> None:
         """Close every connection; what has not committed is rolled back.
 
         What runs may come to its end in a moment, and is then interrupted; a COMMIT is waited for.
         """
+        note_closed(self)
         self._closing.set()
         self.maintenance.stop()
         self.gate.close()
@@ -120,6 +145,7 @@ class SqliteBackend:
 
     def abandon(self) -> None:
         """Let go of everything without an event loop, because the store's own is gone."""
+        note_closed(self)
         self.readers.abandon()
         self.maintenance.abandon()
         if self._writer is not None:

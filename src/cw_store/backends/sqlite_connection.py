@@ -178,6 +178,8 @@ class Connection(aiosqlite.Connection):
         """What may be interrupted at this moment; set in the thread."""
         self.is_aimed_at = False
         self._aim = threading.Lock()
+        self.looks_at_rest = 0
+        """How often its pool has found it idle since it was used."""
         self.is_given_up = False
         """Whether all that runs is interrupted, since the store is being closed."""
         self._stopped = False
@@ -329,20 +331,22 @@ class Connection(aiosqlite.Connection):
 
     async def closed(self) -> None:
         """Roll back what is open, close and end the thread, even when cancelled."""
-        if self._stopped:
-            return
-        self.give_up_soon()
-        end = self.visit(self._let_go, then=self.completions.stop)
-        self._stopped = True
-        self.stop()
-        await end.finished()
+        if not self._stopped:
+            self.give_up_soon()
+            await self.leave().finished()
 
     def abandon(self) -> None:
         """Close without an event loop; returns before the thread has ended."""
         if not self._stopped:
-            self.visit(self._let_go, then=self.completions.stop).is_kept = True
-            self._stopped = True
-            self.stop()
+            self.leave()
+
+    def leave(self) -> Visit[None]:
+        """Close once what is queued is done, and end the thread; returns what tells when."""
+        end = self.visit(self._let_go, then=self.completions.stop)
+        end.is_kept = True
+        self._stopped = True
+        self.stop()
+        return end
 
     def _let_go(self) -> None:
         if self._connection is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -11,13 +12,24 @@ from typing import Any, TypeVar
 from cw_store.backends.cancellation import BegunTask
 from cw_store.backends.handover import Returns
 from cw_store.backends.patience import Patience, Patient
-from cw_store.backends.sqlite_connection import Connection, closed_meanwhile
+from cw_store.backends.sqlite_connection import Connection, Visit, closed_meanwhile
 from cw_store.errors import StoreBusyError, StoreClosedError, StoreError
 
 T = TypeVar("T")
 
+logger = logging.getLogger("cw_store")
+
 GROUP_LIMIT = 256
 """Most reads that share one visit."""
+
+LOOK_EVERY = 2.0
+"""Seconds between two looks for connections that are at rest."""
+
+LOOKS_AT_REST = 3
+"""A connection that was not used since so many looks is closed; to open one takes a millisecond."""
+
+OPEN_AGAIN = 1.0
+"""Seconds for which no further connection is opened after one could not be."""
 
 
 class ReadCall(Patient):
@@ -67,6 +79,9 @@ class Claim(Patient):
 class ReaderPool:
     """The connections that read, opened as they are needed; first come first served.
 
+    Where a further one cannot be opened, for want of a descriptor, a thread or memory, those that
+    are open serve all. Those that were not used for some seconds are closed.
+
     Reads that are a transaction by themselves and find all connections taken share the next
     visit, since the way to the thread and back costs more than most of them.
     """
@@ -89,6 +104,9 @@ class ReaderPool:
         self._waiting: deque[ReadCall | Claim] = deque()
         self._patience = Patience(self._loop, self._waiting, self._too_late)
         self._closed = False
+        self._open_again_at = 0.0
+        self._look: asyncio.TimerHandle | None = None
+        self._leaving: list[Visit[None]] = []
         self._replacement: asyncio.Future[None] | None = None
 
     @property
@@ -100,14 +118,17 @@ class ReaderPool:
         """Run one read by itself."""
         if self._idle:
             reader = self._idle.pop()
+            reader.looks_at_rest = 0
             return reader.visit(
                 work, *arguments, reader.cursor_of_visits, then=partial(self.give, reader)
             )
         return self._read_later(work, arguments)
 
     async def _read_later(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
-        if self._may_open():
-            self.give(await self._open())
+        opened = await self._open_if_possible()
+        if opened is not None:
+            self.give(opened)
+        if self._idle:
             return await self.read(work, *arguments)
         self._refuse_closed()
         call = ReadCall(self._loop, self._timeout, work, arguments)
@@ -116,12 +137,17 @@ class ReaderPool:
 
     def idle(self) -> Connection | None:
         """Return a connection for the caller alone if one is free at once."""
-        return self._idle.pop() if self._idle else None
+        if not self._idle:
+            return None
+        reader = self._idle.pop()
+        reader.looks_at_rest = 0
+        return reader
 
     async def take(self) -> Connection:
         """Return a connection for the caller alone, to be given back with `give`."""
-        if self._may_open():
-            return await self._open()
+        reader = await self._open_if_possible() or self.idle()
+        if reader is not None:
+            return reader
         self._refuse_closed()
         claim = Claim(self._loop, self._timeout)
         self._patience.queue_up(claim)
@@ -164,30 +190,66 @@ class ReaderPool:
 
     async def close(self) -> None:
         """Close every connection and refuse those who wait."""
-        self._closed = True
+        self._begin_to_close()
         self._patience.refuse_all(closed_meanwhile)
-        self._idle.clear()
         for reader in self._all:
             reader.give_up_soon()
         while self._all:
             await self._all.pop().closed()
+        while self._leaving:
+            await self._leaving.pop().finished()
 
     def abandon(self) -> None:
         """Close without an event loop."""
-        self._closed = True
-        self._idle.clear()
+        self._begin_to_close()
         while self._all:
             self._all.pop().abandon()
 
+    def _begin_to_close(self) -> None:
+        self._closed = True
+        self._idle.clear()
+        if self._look is not None:
+            self._look.cancel()
+
+    def _close_those_at_rest(self) -> None:
+        self._look = None
+        self._leaving = [end for end in self._leaving if not end.done]
+        for reader in tuple(self._idle):
+            reader.looks_at_rest += 1
+            if reader.looks_at_rest >= LOOKS_AT_REST:
+                self._idle.remove(reader)
+                self._all.remove(reader)
+                self._leaving.append(reader.leave())
+        self._look_again()
+
+    def _look_again(self) -> None:
+        if self._all and self._look is None and not self._closed:
+            self._look = self._loop.call_later(LOOK_EVERY, self._close_those_at_rest)
+
     def _may_open(self) -> bool:
-        return not self._closed and len(self._all) + self._opening < self._limit
+        has_room = not self._closed and len(self._all) + self._opening < self._limit
+        return has_room and (not self._all or self._loop.time() >= self._open_again_at)
+
+    async def _open_if_possible(self) -> Connection | None:
+        """Open one if there may be more; None when those that are open have to do."""
+        if not self._may_open():
+            return None
+        try:
+            return await self._open()
+        except StoreError as error:
+            if self._closed or not self._all:
+                raise
+            logger.warning("those that read share %d connections: %s", len(self._all), error)
+            return None
 
     async def _open(self) -> Connection:
         self._opening += 1
         try:
             reader = await self._open_reader()
-        except BaseException:
+        except BaseException as error:
             self._opening -= 1
+            if isinstance(error, StoreError):
+                self._open_again_at = self._loop.time() + OPEN_AGAIN
             if self._waiting and self._may_open():
                 # Those who stand behind count on the connection that this one was opening.
                 self._replacement = BegunTask(self._open_for_those_who_wait())
@@ -197,6 +259,7 @@ class ReaderPool:
             reader.abandon()
             self._refuse_closed()
         self._all.append(reader)
+        self._look_again()
         return reader
 
     async def _open_for_those_who_wait(self) -> None:
