@@ -1,5 +1,6 @@
 """What the tests that hold for every repository must know of each one."""
 
+import inspect
 import types
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -109,6 +110,13 @@ class Port:
 
     def changeable_columns(self) -> list[Column]:
         return [] if self.changes is None else columns_of(self.changes, self.table)
+
+    def expected_columns(self) -> list[Column]:
+        """Return what an update may expect a row to hold."""
+        if self.changes is None:
+            return []
+        expected = getattr(inspect.getmodule(self.record), f"{self.record.__name__}Expected")
+        return columns_of(expected, self.table)
 
     def free(self, columns: list[Column]) -> list[Column]:
         """Return those of the columns that do not have to point to a row."""

@@ -116,6 +116,20 @@ def test_create_takes_every_column_but_those_the_store_keeps(name: str) -> None:
     assert taken == columns - OWN - GIVEN_BY_PARENT.get(name, set())
 
 
+@pytest.mark.parametrize("port", [port for port in PORTS if port.changes], ids=str)
+def test_an_update_may_expect_every_column_but_json_and_secrets(port: Port) -> None:
+    table = metadata.tables[port.table]
+    columns = {
+        column.name
+        for column in table.columns
+        if not isinstance(column.type, (Json, Encrypted)) and column.name != "seq"
+    }
+    expected = port.expected_columns()
+    assert {column.name for column in expected} == columns
+    for column in expected:
+        compare(column, table)
+
+
 @by_new
 def test_create_requires_what_has_no_default(name: str) -> None:
     table = metadata.tables[name]

@@ -1,24 +1,28 @@
 """What holds for every repository, checked for each of them."""
 
+import asyncio
 import inspect
 import random
 import string
 from collections.abc import Awaitable
 from dataclasses import FrozenInstanceError, dataclass, fields, replace
 from datetime import UTC
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 import pytest
 from sqlalchemy import func, select, table
 
-from builders import Repos, add_agent, add_page, add_task, unique
+from builders import Repos, add_agent, add_page, add_proposal, add_task, unique
 from cw_store import (
     AlreadyExistsError,
     BrokenReferenceError,
     InvalidValueError,
     NotFoundError,
+    ProposalStatus,
+    StaleStateError,
     Store,
     StoreError,
+    TaskExpected,
 )
 from cw_store.schema import metadata
 from cw_store.types import MAX_INDEXED_BYTES, IndexedText
@@ -328,6 +332,127 @@ async def test_an_update_of_an_unknown_id_finds_nothing(store: Store, port: Port
     assert uow.committed is True
 
 
+# --- update, expecting something ---------------------------------------------------------------
+
+
+def another(column: Column, value: Any) -> Any:
+    """Return a value that the column takes and does not hold."""
+    if column.kind == "choice":
+        return next((choice for choice in column.choices if choice != value), None)
+    return (not value) if column.kind == "flag" else sample(column)
+
+
+@pytest.mark.parametrize("port", CHANGED, ids=str)
+async def test_an_update_is_done_if_the_row_holds_what_is_expected(
+    store: Store, port: Port
+) -> None:
+    columns = port.expected_columns()
+    async with store.unit_of_work() as uow:
+        others = await port.add(uow)
+        current = await port.add(uow)
+        for column in columns:
+            expected = {column.name: getattr(current, column.name)}
+            current = await port.method(uow, port.update)(current.id, expected=expected)
+        whole = {column.name: getattr(current, column.name) for column in columns}
+        current = await port.method(uow, port.update)(current.id, expected=whole)
+        current = await port.method(uow, port.update)(current.id, expected={})
+    assert await port.method(store, port.find)(current.id) == current
+    assert await port.method(store, port.find)(others.id) == others
+
+
+@pytest.mark.parametrize("port", CHANGED, ids=str)
+async def test_an_update_changes_nothing_if_the_row_holds_anything_else(
+    store: Store, port: Port
+) -> None:
+    changes = {column.name: sample(column) for column in port.free(port.changeable_columns())}
+    async with store.unit_of_work() as uow:
+        created = await port.add(uow)
+        for column in port.expected_columns():
+            value = getattr(created, column.name)
+            for wrong in (another(column, value), None if column.nullable else value):
+                if wrong == value:
+                    continue
+                expected = {"id": created.id, column.name: wrong}
+                with pytest.raises(StaleStateError) as caught:
+                    await port.method(uow, port.update)(created.id, expected=expected, **changes)
+                assert (caught.value.table, caught.value.id) == (port.table, created.id)
+                assert column.name in str(caught.value)
+        with pytest.raises(NotFoundError):
+            await port.method(uow, port.update)("unknown", expected={"id": "unknown"}, **changes)
+        assert await port.method(uow, port.find)(created.id) == created
+    assert uow.committed is True
+    with pytest.raises(StaleStateError):
+        await port.method(store, port.update)(created.id, expected={"id": "another"}, **changes)
+    assert await port.method(store, port.find)(created.id) == created
+
+
+@pytest.mark.parametrize("port", CHANGED, ids=str)
+async def test_what_cannot_be_expected_is_refused(store: Store, port: Port) -> None:
+    complaints: list[str] = []
+    async with store.unit_of_work() as uow:
+        created = await port.add(uow)
+        update = port.method(uow, port.update)
+        known = {column.name for column in port.expected_columns()}
+        json = {column.name for column in port.new_columns()} - known
+        for unknown in {"nonsense", "", "seq", *json}:
+            with pytest.raises(TypeError, match="updated_at"):
+                await update(created.id, expected={unknown: None})
+        for wrong in ("status", ["status"], 5):
+            with pytest.raises(TypeError):
+                await update(created.id, expected=wrong)
+        for column in port.expected_columns():
+            for bad in bad_values(column):
+                if bad is not None:
+                    call = update(created.id, expected={column.name: bad})
+                    if said := complaint(port, column, await refusal(call)):
+                        complaints.append(f"{column.name} = {shown(bad)}: {said}")
+    assert complaints == []
+    assert uow.committed is True
+    assert await port.method(store, port.find)(created.id) == created
+
+
+@pytest.mark.parametrize("in_a_unit", [True, False])
+async def test_of_many_who_expect_the_same_one_writes(store: Store, in_a_unit: bool) -> None:
+    counter = await add_task(store, summary="0")
+
+    async def increment() -> int:
+        missed = 0
+        while True:
+            found = await store.tasks.find_by_id(counter.id)
+            assert found is not None and found.summary is not None
+            expected: TaskExpected = {"summary": found.summary}
+            summary = str(int(found.summary) + 1)
+            try:
+                if in_a_unit:
+                    async with store.unit_of_work() as uow:
+                        await uow.tasks.update(counter.id, expected=expected, summary=summary)
+                else:
+                    await store.tasks.update(counter.id, expected=expected, summary=summary)
+                return missed
+            except StaleStateError:
+                missed += 1
+
+    missed = sum(await asyncio.gather(*(increment() for _ in range(12))))
+    found = await store.tasks.find_by_id(counter.id)
+    assert found is not None and found.summary == "12"
+    assert missed > 0, "nobody was in anybody's way"
+
+
+async def test_of_many_proposals_those_change_that_hold_what_is_expected(store: Store) -> None:
+    agent = await add_agent(store)
+    statuses: list[ProposalStatus] = ["pending", "accepted", "pending", "dismissed"]
+    made = [await add_proposal(store, agent_id=agent.id, status=status) for status in statuses]
+    update = store.proposals.update_many_by_agent_id
+    assert await update(agent.id, expected={"status": "pending"}, status="dismissed") == 2
+    assert await update(agent.id, expected={"status": "pending"}, status="accepted") == 0
+    assert await update(agent.id, expected={"summary": None, "id": made[1].id}, title="t") == 1
+    found = await store.proposals.find_by_agent_id(agent.id)
+    assert [one.status for one in found] == ["dismissed", "accepted", "dismissed", "dismissed"]
+    assert [one.title == "t" for one in found] == [False, True, False, False]
+    with pytest.raises(TypeError, match="metadata"):
+        await cast(Any, update)(agent.id, expected={"metadata": None})
+
+
 # --- keywords ---------------------------------------------------------------------------------
 
 
@@ -335,8 +460,9 @@ async def test_an_update_of_an_unknown_id_finds_nothing(store: Store, port: Port
 async def test_an_unknown_keyword_is_a_type_error(store: Store, port: Port) -> None:
     values = await port.minimal(store)
     before = await count_rows(store, port.table)
+    takes = rf"it takes .*{list(values)[-1]}"
     for unknown in ("nonsense", "ID", "created_at", "id; --", "", "self"):
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match=takes if unknown != "self" else None):
             await port.method(store, port.create)(**values, **{unknown: "x"})
     assert await count_rows(store, port.table) == before
     if port.changes:
@@ -532,7 +658,7 @@ async def test_the_extremes_of_numbers_and_json_are_kept(store: Store) -> None:
 
 # --- filters and verbs ------------------------------------------------------------------------
 
-OTHERWISE: dict[str, Any] = {"project_ids": [], "rows": [], "entries": []}
+OTHERWISE: dict[str, Any] = {"project_ids": [], "rows": [], "entries": [], "expected": None}
 
 
 @dataclass(frozen=True)

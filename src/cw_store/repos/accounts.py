@@ -61,6 +61,20 @@ class AccountChanges(TypedDict, total=False):
     sort_order: int
 
 
+class AccountExpected(TypedDict, total=False):
+    """What an account must hold for an `update` to be done; `None` is no value."""
+
+    id: str
+    email: str
+    provider: str
+    is_exhausted: bool
+    exhausted_until: datetime | None
+    last_used_at: datetime | None
+    sort_order: int
+    created_at: datetime
+    updated_at: datetime
+
+
 class AccountRepository(Protocol):
     """The accounts; bad input raises `InvalidValueError` and writes nothing.
 
@@ -134,10 +148,19 @@ class AccountRepository(Protocol):
         """
         ...
 
-    async def update(self, id: str, **changes: Unpack[AccountChanges]) -> Account:
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: AccountExpected | None = None,
+        **changes: Unpack[AccountChanges],
+    ) -> Account:
         """Change what is passed, stamp `updated_at`, return the account.
 
         `NotFoundError` for an unknown id.
+
+        With `expected` only if the account still holds these values when it is changed, else
+        `StaleStateError`; nothing is written then.
         """
         ...
 

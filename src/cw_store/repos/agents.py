@@ -86,6 +86,27 @@ class AgentChanges(TypedDict, total=False):
     user_dismissed_at: datetime | None
 
 
+class AgentExpected(TypedDict, total=False):
+    """What an agent must hold for an `update` to be done; `None` is no value."""
+
+    id: str
+    name: str
+    task_id: str | None
+    initiative_id: str | None
+    session_id: str | None
+    worktree_id: str
+    provider: str
+    account_id: str | None
+    status: AgentStatus
+    mode: AgentMode
+    pid: int | None
+    exit_code: int | None
+    output_file_path: str | None
+    user_dismissed_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
 class AgentRepository(Protocol):
     """The agents; bad input raises `InvalidValueError` and writes nothing."""
 
@@ -125,11 +146,20 @@ class AgentRepository(Protocol):
         """Return the agents in this status, oldest first."""
         ...
 
-    async def update(self, id: str, **changes: Unpack[AgentChanges]) -> Agent:
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: AgentExpected | None = None,
+        **changes: Unpack[AgentChanges],
+    ) -> Agent:
         """Change what is passed, stamp `updated_at`, return the agent.
 
         `NotFoundError` for an unknown id, `AlreadyExistsError` when the new name is taken,
         `BrokenReferenceError` when task, initiative or account do not exist.
+
+        With `expected` only if the agent still holds these values when it is changed, else
+        `StaleStateError`; nothing is written then.
         """
         ...
 

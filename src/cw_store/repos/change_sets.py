@@ -81,6 +81,21 @@ class ChangeSetChanges(TypedDict, total=False):
     summary: str | None
 
 
+class ChangeSetExpected(TypedDict, total=False):
+    """What a change set must hold for an `update` to be done; `None` is no value."""
+
+    id: str
+    initiative_id: str
+    agent_id: str | None
+    agent_name: str
+    mode: ChangeSetMode
+    summary: str | None
+    status: ChangeSetStatus
+    reverted_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
 class ChangeSetRepository(Protocol):
     """The change sets and their entries; bad input raises `InvalidValueError`."""
 
@@ -121,10 +136,19 @@ class ChangeSetRepository(Protocol):
         """
         ...
 
-    async def update(self, id: str, **changes: Unpack[ChangeSetChanges]) -> ChangeSet:
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: ChangeSetExpected | None = None,
+        **changes: Unpack[ChangeSetChanges],
+    ) -> ChangeSet:
         """Change what is passed, stamp `updated_at`, return the change set.
 
         `NotFoundError` for an unknown id.
+
+        With `expected` only if the change set still holds these values when it is changed, else
+        `StaleStateError`; nothing is written then.
         """
         ...
 

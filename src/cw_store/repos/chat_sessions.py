@@ -65,6 +65,19 @@ class ChatSessionChanges(TypedDict, total=False):
     status: ChatSessionStatus
 
 
+class ChatSessionExpected(TypedDict, total=False):
+    """What a chat session must hold for an `update` to be done; `None` is no value."""
+
+    id: str
+    target_type: ChatTargetType
+    target_id: str
+    initiative_id: str
+    agent_id: str | None
+    status: ChatSessionStatus
+    created_at: datetime
+    updated_at: datetime
+
+
 class ChatSessionRepository(Protocol):
     """The chat sessions and their messages; bad input raises `InvalidValueError`."""
 
@@ -90,10 +103,19 @@ class ChatSessionRepository(Protocol):
         """Return the newest active session of an agent, or `None`."""
         ...
 
-    async def update_session(self, id: str, **changes: Unpack[ChatSessionChanges]) -> ChatSession:
+    async def update_session(
+        self,
+        id: str,
+        *,
+        expected: ChatSessionExpected | None = None,
+        **changes: Unpack[ChatSessionChanges],
+    ) -> ChatSession:
         """Change what is passed, stamp `updated_at`, return the session.
 
         `NotFoundError` for an unknown id, `BrokenReferenceError` when the agent does not exist.
+
+        With `expected` only if the chat session still holds these values when it is changed, else
+        `StaleStateError`; nothing is written then.
         """
         ...
 

@@ -49,6 +49,22 @@ class ConversationChanges(TypedDict, total=False):
     question: str
 
 
+class ConversationExpected(TypedDict, total=False):
+    """What a conversation must hold for an `update` to be done; `None` is no value."""
+
+    id: str
+    from_agent_id: str
+    to_agent_id: str
+    initiative_id: str | None
+    phase_id: str | None
+    task_id: str | None
+    question: str
+    answer: str | None
+    status: ConversationStatus
+    created_at: datetime
+    updated_at: datetime
+
+
 class ConversationRepository(Protocol):
     """The conversations; bad input raises `InvalidValueError` and writes nothing."""
 
@@ -80,11 +96,20 @@ class ConversationRepository(Protocol):
         """
         ...
 
-    async def update(self, id: str, **changes: Unpack[ConversationChanges]) -> Conversation:
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: ConversationExpected | None = None,
+        **changes: Unpack[ConversationChanges],
+    ) -> Conversation:
         """Change what is passed, stamp `updated_at`, return the conversation.
 
         `NotFoundError` for an unknown id, `BrokenReferenceError` when initiative, phase or task
         do not exist.
+
+        With `expected` only if the conversation still holds these values when it is changed, else
+        `StaleStateError`; nothing is written then.
         """
         ...
 

@@ -54,6 +54,20 @@ class ErrandChanges(TypedDict, total=False):
     status: ErrandStatus
 
 
+class ErrandExpected(TypedDict, total=False):
+    """What an errand must hold for an `update` to be done; `None` is no value."""
+
+    id: str
+    description: str
+    branch: str
+    base_branch: str
+    agent_id: str | None
+    project_id: str
+    status: ErrandStatus
+    created_at: datetime
+    updated_at: datetime
+
+
 class ErrandRepository(Protocol):
     """The errands, each with its agent's name; bad input raises `InvalidValueError`."""
 
@@ -85,10 +99,19 @@ class ErrandRepository(Protocol):
         """
         ...
 
-    async def update(self, id: str, **changes: Unpack[ErrandChanges]) -> Errand:
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: ErrandExpected | None = None,
+        **changes: Unpack[ErrandChanges],
+    ) -> Errand:
         """Change what is passed, stamp `updated_at`, return the errand.
 
         `NotFoundError` for an unknown id, `BrokenReferenceError` when the agent does not exist.
+
+        With `expected` only if the errand still holds these values when it is changed, else
+        `StaleStateError`; nothing is written then.
         """
         ...
 

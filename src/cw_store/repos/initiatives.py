@@ -38,6 +38,17 @@ class InitiativeChanges(TypedDict, total=False):
     branch: str | None
 
 
+class InitiativeExpected(TypedDict, total=False):
+    """What an initiative must hold for an `update` to be done; `None` is no value."""
+
+    id: str
+    name: str
+    status: InitiativeStatus
+    branch: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
 class InitiativeRepository(Protocol):
     """The initiatives; bad input raises `InvalidValueError` and writes nothing."""
 
@@ -64,10 +75,19 @@ class InitiativeRepository(Protocol):
         """Return the initiatives in this status, oldest first."""
         ...
 
-    async def update(self, id: str, **changes: Unpack[InitiativeChanges]) -> Initiative:
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: InitiativeExpected | None = None,
+        **changes: Unpack[InitiativeChanges],
+    ) -> Initiative:
         """Change what is passed, stamp `updated_at`, return the initiative.
 
         `NotFoundError` for an unknown id.
+
+        With `expected` only if the initiative still holds these values when it is changed, else
+        `StaleStateError`; nothing is written then.
         """
         ...
 

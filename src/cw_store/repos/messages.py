@@ -57,6 +57,23 @@ class MessageChanges(TypedDict, total=False):
     status: MessageStatus
 
 
+class MessageExpected(TypedDict, total=False):
+    """What a message must hold for an `update` to be done; `None` is no value."""
+
+    id: str
+    sender_type: ParticipantType
+    sender_id: str | None
+    recipient_type: ParticipantType
+    recipient_id: str | None
+    type: MessageType
+    content: str
+    requires_response: bool
+    status: MessageStatus
+    parent_message_id: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
 class MessageRepository(Protocol):
     """The messages; bad input raises `InvalidValueError` and writes nothing."""
 
@@ -107,10 +124,19 @@ class MessageRepository(Protocol):
         """Return the direct replies to a message, oldest first."""
         ...
 
-    async def update(self, id: str, **changes: Unpack[MessageChanges]) -> Message:
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: MessageExpected | None = None,
+        **changes: Unpack[MessageChanges],
+    ) -> Message:
         """Change what is passed, stamp `updated_at`, return the message.
 
         `NotFoundError` for an unknown id.
+
+        With `expected` only if the message still holds these values when it is changed, else
+        `StaleStateError`; nothing is written then.
         """
         ...
 

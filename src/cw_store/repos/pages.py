@@ -46,6 +46,18 @@ class PageChanges(TypedDict, total=False):
     sort_order: int
 
 
+class PageExpected(TypedDict, total=False):
+    """What a page must hold for an `update` to be done; `None` is no value."""
+
+    id: str
+    initiative_id: str
+    parent_page_id: str | None
+    title: str
+    sort_order: int
+    created_at: datetime
+    updated_at: datetime
+
+
 class PageRepository(Protocol):
     """The pages; bad input raises `InvalidValueError` and writes nothing."""
 
@@ -82,12 +94,21 @@ class PageRepository(Protocol):
         """
         ...
 
-    async def update(self, id: str, **changes: Unpack[PageChanges]) -> Page:
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: PageExpected | None = None,
+        **changes: Unpack[PageChanges],
+    ) -> Page:
         """Change what is passed, stamp `updated_at`, return the page.
 
         `NotFoundError` for an unknown id, `BrokenReferenceError` when the new parent does not
         exist, `InvalidValueError` when it would make the page its own ancestor,
         `AlreadyExistsError` when the page would become a second root.
+
+        With `expected` only if the page still holds these values when it is changed, else
+        `StaleStateError`; nothing is written then.
         """
         ...
 

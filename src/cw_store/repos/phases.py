@@ -59,6 +59,18 @@ class PhaseChanges(TypedDict, total=False):
     merge_base: str | None
 
 
+class PhaseExpected(TypedDict, total=False):
+    """What a phase must hold for an `update` to be done; `None` is no value."""
+
+    id: str
+    initiative_id: str
+    name: str
+    status: PhaseStatus
+    merge_base: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
 class PhaseRepository(Protocol):
     """The phases and their dependencies; bad input raises `InvalidValueError`."""
 
@@ -82,10 +94,19 @@ class PhaseRepository(Protocol):
         """Return the phases in this status, of all initiatives, oldest first."""
         ...
 
-    async def update(self, id: str, **changes: Unpack[PhaseChanges]) -> Phase:
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: PhaseExpected | None = None,
+        **changes: Unpack[PhaseChanges],
+    ) -> Phase:
         """Change what is passed, stamp `updated_at`, return the phase.
 
         `NotFoundError` for an unknown id.
+
+        With `expected` only if the phase still holds these values when it is changed, else
+        `StaleStateError`; nothing is written then.
         """
         ...
 

@@ -40,6 +40,18 @@ class ProjectChanges(TypedDict, total=False):
     last_fetched_at: datetime | None
 
 
+class ProjectExpected(TypedDict, total=False):
+    """What a project must hold for an `update` to be done; `None` is no value."""
+
+    id: str
+    name: str
+    url: str
+    default_branch: str
+    last_fetched_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
 class ProjectRepository(Protocol):
     """The projects and which initiatives use them; bad input raises `InvalidValueError`."""
 
@@ -66,10 +78,19 @@ class ProjectRepository(Protocol):
         """
         ...
 
-    async def update(self, id: str, **changes: Unpack[ProjectChanges]) -> Project:
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: ProjectExpected | None = None,
+        **changes: Unpack[ProjectChanges],
+    ) -> Project:
         """Change what is passed, stamp `updated_at`, return the project.
 
         `NotFoundError` for an unknown id, `AlreadyExistsError` when the new name or URL is taken.
+
+        With `expected` only if the project still holds these values when it is changed, else
+        `StaleStateError`; nothing is written then.
         """
         ...
 

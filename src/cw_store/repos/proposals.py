@@ -64,6 +64,23 @@ class ProposalChanges(TypedDict, total=False):
     sort_order: int
 
 
+class ProposalExpected(TypedDict, total=False):
+    """What a proposal must hold for an `update` to be done; `None` is no value."""
+
+    id: str
+    agent_id: str
+    initiative_id: str
+    target_type: ProposalTargetType
+    target_id: str | None
+    title: str
+    summary: str | None
+    content: str | None
+    status: ProposalStatus
+    sort_order: int
+    created_at: datetime
+    updated_at: datetime
+
+
 class ProposalRepository(Protocol):
     """The proposals; bad input raises `InvalidValueError` and writes nothing."""
 
@@ -104,19 +121,33 @@ class ProposalRepository(Protocol):
         """Return how many proposals of an agent are in this status; 0 for an unknown agent."""
         ...
 
-    async def update(self, id: str, **changes: Unpack[ProposalChanges]) -> Proposal:
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: ProposalExpected | None = None,
+        **changes: Unpack[ProposalChanges],
+    ) -> Proposal:
         """Change what is passed, stamp `updated_at`, return the proposal.
 
         `NotFoundError` for an unknown id.
+
+        With `expected` only if the proposal still holds these values when it is changed, else
+        `StaleStateError`; nothing is written then.
         """
         ...
 
     async def update_many_by_agent_id(
-        self, agent_id: str, **changes: Unpack[ProposalChanges]
+        self,
+        agent_id: str,
+        *,
+        expected: ProposalExpected | None = None,
+        **changes: Unpack[ProposalChanges],
     ) -> int:
-        """Change what is passed in every proposal of an agent; return how many it has.
+        """Change what is passed in every proposal of an agent; return how many were changed.
 
-        Stamps `updated_at`; 0 for an agent without proposals, or an unknown one.
+        With `expected` only in those that hold these values. Stamps `updated_at`; 0 for an agent
+        without proposals, or an unknown one.
         """
         ...
 

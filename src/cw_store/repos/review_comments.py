@@ -48,6 +48,21 @@ class ReviewCommentChanges(TypedDict, total=False):
     author: str
 
 
+class ReviewCommentExpected(TypedDict, total=False):
+    """What a review comment must hold for an `update` to be done; `None` is no value."""
+
+    id: str
+    phase_id: str
+    file_path: str
+    line_number: int
+    line_type: LineType
+    body: str
+    author: str
+    resolved: bool
+    created_at: datetime
+    updated_at: datetime
+
+
 class ReviewCommentRepository(Protocol):
     """The review comments; bad input raises `InvalidValueError` and writes nothing."""
 
@@ -81,10 +96,19 @@ class ReviewCommentRepository(Protocol):
         """
         ...
 
-    async def update(self, id: str, **changes: Unpack[ReviewCommentChanges]) -> ReviewComment:
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: ReviewCommentExpected | None = None,
+        **changes: Unpack[ReviewCommentChanges],
+    ) -> ReviewComment:
         """Change what is passed, stamp `updated_at`, return the comment.
 
         `NotFoundError` for an unknown id.
+
+        With `expected` only if the review comment still holds these values when it is changed, else
+        `StaleStateError`; nothing is written then.
         """
         ...
 

@@ -86,6 +86,26 @@ class TaskChanges(TypedDict, total=False):
     summary: str | None
 
 
+class TaskExpected(TypedDict, total=False):
+    """What a task must hold for an `update` to be done; `None` is no value."""
+
+    id: str
+    phase_id: str | None
+    initiative_id: str | None
+    parent_task_id: str | None
+    name: str
+    description: str | None
+    type: TaskType
+    category: TaskCategory
+    priority: TaskPriority
+    status: TaskStatus
+    order: int
+    summary: str | None
+    retry_count: int
+    created_at: datetime
+    updated_at: datetime
+
+
 class TaskRepository(Protocol):
     """The tasks and their dependencies; bad input raises `InvalidValueError`.
 
@@ -129,13 +149,22 @@ class TaskRepository(Protocol):
         """Return the tasks in this status, of all initiatives, oldest first."""
         ...
 
-    async def update(self, id: str, **changes: Unpack[TaskChanges]) -> Task:
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: TaskExpected | None = None,
+        **changes: Unpack[TaskChanges],
+    ) -> Task:
         """Change what is passed, stamp `updated_at`, return the task.
 
         As it then stands, the task's phase must be one of its initiative, which is taken from
         the phase when the task has none; otherwise, or when a new parent would make the task its
         own ancestor, `InvalidValueError`. `NotFoundError` for an unknown id,
         `BrokenReferenceError` when phase, initiative or parent do not exist.
+
+        With `expected` only if the task still holds these values when it is changed, else
+        `StaleStateError`; nothing is written then.
         """
         ...
 

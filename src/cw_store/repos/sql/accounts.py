@@ -24,7 +24,13 @@ from sqlalchemy import (
 )
 
 from cw_store.errors import NotFoundError, UnreadableError
-from cw_store.repos.accounts import Account, AccountChanges, AccountRepository, NewAccount
+from cw_store.repos.accounts import (
+    Account,
+    AccountChanges,
+    AccountExpected,
+    AccountRepository,
+    NewAccount,
+)
 from cw_store.repos.sql.door import NEW_VALUE, Door, Query
 from cw_store.repos.sql.expressions import PRESENT, EndOfTime, Later, MicrosecondAfter
 from cw_store.repos.sql.listings import Listing, oldest_first
@@ -34,7 +40,7 @@ from cw_store.types import Encrypted, PlainText, WholeNumber
 
 _log = logging.getLogger("cw_store")
 
-ROWS = Rows(accounts, Account, NewAccount, AccountChanges)
+ROWS = Rows(accounts, Account, NewAccount, AccountChanges, AccountExpected)
 
 ALL = Listing(Account, select(*ROWS.columns), accounts)
 
@@ -313,8 +319,14 @@ class Accounts(AccountRepository):
             changed_updated_at=self._door.clock.stamp(),
         )
 
-    async def update(self, id: str, **changes: Unpack[AccountChanges]) -> Account:
-        return await ROWS.change(self._door, id, changes)
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: AccountExpected | None = None,
+        **changes: Unpack[AccountChanges],
+    ) -> Account:
+        return await ROWS.change(self._door, id, changes, expected)
 
     async def delete(self, id: str) -> None:
         await ROWS.delete(self._door, id)

@@ -10,14 +10,21 @@ from sqlalchemy import bindparam, select
 # Compiles for SQLite as well, where ON CONFLICT is written the same.
 from sqlalchemy.dialects.postgresql import insert
 
-from cw_store.repos.agents import Agent, AgentChanges, AgentRepository, AgentStatus, NewAgent
+from cw_store.repos.agents import (
+    Agent,
+    AgentChanges,
+    AgentExpected,
+    AgentRepository,
+    AgentStatus,
+    NewAgent,
+)
 from cw_store.repos.sql.agent_names import names
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import Listing, newest_first, oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import agents
 
-ROWS = Rows(agents, Agent, NewAgent, AgentChanges)
+ROWS = Rows(agents, Agent, NewAgent, AgentChanges, AgentExpected)
 
 INSERT_IF_NAME_IS_FREE = Query(
     Agent,
@@ -90,8 +97,14 @@ class Agents(AgentRepository):
     async def find_by_status(self, status: AgentStatus) -> list[Agent]:
         return await self._door.all(BY_STATUS, status=status)
 
-    async def update(self, id: str, **changes: Unpack[AgentChanges]) -> Agent:
-        return await ROWS.change(self._door, id, changes)
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: AgentExpected | None = None,
+        **changes: Unpack[AgentChanges],
+    ) -> Agent:
+        return await ROWS.change(self._door, id, changes, expected)
 
     async def delete(self, id: str) -> None:
         await ROWS.delete(self._door, id)

@@ -12,6 +12,7 @@ from cw_store.repos.change_sets import (
     ChangeSet,
     ChangeSetChanges,
     ChangeSetEntry,
+    ChangeSetExpected,
     ChangeSetRepository,
     NewChangeSet,
     NewChangeSetEntry,
@@ -21,7 +22,7 @@ from cw_store.repos.sql.listings import oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import change_set_entries, change_sets
 
-ROWS = Rows(change_sets, ChangeSet, NewChangeSet, ChangeSetChanges)
+ROWS = Rows(change_sets, ChangeSet, NewChangeSet, ChangeSetChanges, ChangeSetExpected)
 
 ENTRIES = Rows(change_set_entries, ChangeSetEntry, NewChangeSetEntry)
 
@@ -95,8 +96,14 @@ class ChangeSets(ChangeSetRepository):
             raise StaleStateError(change_sets.name, id)
         return reverted
 
-    async def update(self, id: str, **changes: Unpack[ChangeSetChanges]) -> ChangeSet:
-        return await ROWS.change(self._door, id, changes)
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: ChangeSetExpected | None = None,
+        **changes: Unpack[ChangeSetChanges],
+    ) -> ChangeSet:
+        return await ROWS.change(self._door, id, changes, expected)
 
     async def delete(self, id: str) -> None:
         await ROWS.delete(self._door, id)

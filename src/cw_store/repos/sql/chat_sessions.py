@@ -10,6 +10,7 @@ from cw_store.repos.chat_sessions import (
     ChatMessage,
     ChatSession,
     ChatSessionChanges,
+    ChatSessionExpected,
     ChatSessionRepository,
     ChatTargetType,
     NewChatMessage,
@@ -20,7 +21,7 @@ from cw_store.repos.sql.listings import newest_first, oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import chat_messages, chat_sessions
 
-SESSIONS = Rows(chat_sessions, ChatSession, NewChatSession, ChatSessionChanges)
+SESSIONS = Rows(chat_sessions, ChatSession, NewChatSession, ChatSessionChanges, ChatSessionExpected)
 
 MESSAGES = Rows(chat_messages, ChatMessage, NewChatMessage)
 
@@ -79,8 +80,14 @@ class ChatSessions(ChatSessionRepository):
     async def find_active_session_by_agent_id(self, agent_id: str) -> ChatSession | None:
         return await self._door.first(ACTIVE_OF_AGENT, agent_id=agent_id)
 
-    async def update_session(self, id: str, **changes: Unpack[ChatSessionChanges]) -> ChatSession:
-        return await SESSIONS.change(self._door, id, changes)
+    async def update_session(
+        self,
+        id: str,
+        *,
+        expected: ChatSessionExpected | None = None,
+        **changes: Unpack[ChatSessionChanges],
+    ) -> ChatSession:
+        return await SESSIONS.change(self._door, id, changes, expected)
 
     async def close_session(self, id: str) -> ChatSession:
         return await SESSIONS.patch(self._door, id, {"status": "closed"})

@@ -10,6 +10,7 @@ from cw_store.errors import StaleStateError
 from cw_store.repos.conversations import (
     Conversation,
     ConversationChanges,
+    ConversationExpected,
     ConversationRepository,
     NewConversation,
 )
@@ -18,7 +19,7 @@ from cw_store.repos.sql.listings import oldest_first
 from cw_store.repos.sql.rows import Rows, refuse_none
 from cw_store.schema import conversations
 
-ROWS = Rows(conversations, Conversation, NewConversation, ConversationChanges)
+ROWS = Rows(conversations, Conversation, NewConversation, ConversationChanges, ConversationExpected)
 
 PENDING_FOR_AGENT = Query(
     Conversation,
@@ -75,8 +76,14 @@ class Conversations(ConversationRepository):
             raise StaleStateError(conversations.name, id)
         return answered
 
-    async def update(self, id: str, **changes: Unpack[ConversationChanges]) -> Conversation:
-        return await ROWS.change(self._door, id, changes)
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: ConversationExpected | None = None,
+        **changes: Unpack[ConversationChanges],
+    ) -> Conversation:
+        return await ROWS.change(self._door, id, changes, expected)
 
     async def delete(self, id: str) -> None:
         await ROWS.delete(self._door, id)

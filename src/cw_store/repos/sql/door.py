@@ -29,6 +29,9 @@ R = TypeVar("R")
 NEW_VALUE = "changed_"
 """Begins the name of a parameter that an UPDATE sets, as SQLAlchemy keeps the plain names."""
 
+OLD_VALUE = "expected_"
+"""Begins the name of a parameter that a column has to hold to be changed."""
+
 NONE_REFUSED = "must not be None"
 
 Statement = Select[Any] | Insert | Update | Delete
@@ -240,7 +243,7 @@ class Prepared(Generic[R]):
                 if values[name] is None and name in self._needed:
                     raise Refused(NONE_REFUSED)
             except Refused as refused:
-                column = name.removeprefix(NEW_VALUE)
+                column = name.removeprefix(NEW_VALUE).removeprefix(OLD_VALUE)
                 raise InvalidValueError(
                     self.query.table.name, column, values[name], str(refused)
                 ) from None

@@ -6,7 +6,14 @@ from typing import Unpack
 
 from sqlalchemy import bindparam, literal_column, select
 
-from cw_store.repos.errands import Errand, ErrandChanges, ErrandRepository, ErrandStatus, NewErrand
+from cw_store.repos.errands import (
+    Errand,
+    ErrandChanges,
+    ErrandExpected,
+    ErrandRepository,
+    ErrandStatus,
+    NewErrand,
+)
 from cw_store.repos.sql.door import Door
 from cw_store.repos.sql.listings import Listing
 from cw_store.repos.sql.rows import Rows
@@ -20,7 +27,7 @@ agent_alias = literal_column(
 
 COLUMNS = (*record_columns(errands), agent_alias)
 
-ROWS = Rows(errands, Errand, NewErrand, ErrandChanges, COLUMNS)
+ROWS = Rows(errands, Errand, NewErrand, ErrandChanges, ErrandExpected, COLUMNS)
 
 of_project = errands.c.project_id == bindparam("project_id")
 
@@ -63,8 +70,14 @@ class Errands(ErrandRepository):
         filters = {name: value for name, value in given.items() if value is not None}
         return await LISTINGS[frozenset(filters)].read(self._door, limit, after, **filters)
 
-    async def update(self, id: str, **changes: Unpack[ErrandChanges]) -> Errand:
-        return await ROWS.change(self._door, id, changes)
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: ErrandExpected | None = None,
+        **changes: Unpack[ErrandChanges],
+    ) -> Errand:
+        return await ROWS.change(self._door, id, changes, expected)
 
     async def delete(self, id: str) -> None:
         await ROWS.delete(self._door, id)

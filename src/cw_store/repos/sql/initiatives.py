@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, select
 from cw_store.repos.initiatives import (
     Initiative,
     InitiativeChanges,
+    InitiativeExpected,
     InitiativeRepository,
     InitiativeStatus,
     NewInitiative,
@@ -18,7 +19,7 @@ from cw_store.repos.sql.listings import Listing, oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import initiatives
 
-ROWS = Rows(initiatives, Initiative, NewInitiative, InitiativeChanges)
+ROWS = Rows(initiatives, Initiative, NewInitiative, InitiativeChanges, InitiativeExpected)
 
 ALL = Listing(Initiative, select(*ROWS.columns), initiatives)
 
@@ -53,8 +54,14 @@ class Initiatives(InitiativeRepository):
     async def find_by_status(self, status: InitiativeStatus) -> list[Initiative]:
         return await self._door.all(BY_STATUS, status=status)
 
-    async def update(self, id: str, **changes: Unpack[InitiativeChanges]) -> Initiative:
-        return await ROWS.change(self._door, id, changes)
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: InitiativeExpected | None = None,
+        **changes: Unpack[InitiativeChanges],
+    ) -> Initiative:
+        return await ROWS.change(self._door, id, changes, expected)
 
     async def delete(self, id: str) -> None:
         await ROWS.delete(self._door, id)

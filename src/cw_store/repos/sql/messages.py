@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, select, text
 from cw_store.repos.messages import (
     Message,
     MessageChanges,
+    MessageExpected,
     MessageRepository,
     NewMessage,
     ParticipantType,
@@ -20,7 +21,7 @@ from cw_store.repos.sql.listings import oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import messages
 
-ROWS = Rows(messages, Message, NewMessage, MessageChanges)
+ROWS = Rows(messages, Message, NewMessage, MessageChanges, MessageExpected)
 
 OLDEST_FIRST = select(*ROWS.columns).order_by(*oldest_first(messages))
 
@@ -112,8 +113,14 @@ class Messages(MessageRepository):
     async def find_replies(self, message_id: str) -> list[Message]:
         return await self._door.all(REPLIES, parent_message_id=message_id)
 
-    async def update(self, id: str, **changes: Unpack[MessageChanges]) -> Message:
-        return await ROWS.change(self._door, id, changes)
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: MessageExpected | None = None,
+        **changes: Unpack[MessageChanges],
+    ) -> Message:
+        return await ROWS.change(self._door, id, changes, expected)
 
     async def delete(self, id: str) -> None:
         await ROWS.delete(self._door, id)

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from cw_store.errors import NotFoundError
-from cw_store.repos.pages import NewPage, Page, PageChanges, PageRepository
+from cw_store.repos.pages import NewPage, Page, PageChanges, PageExpected, PageRepository
 from cw_store.repos.sql.ancestry import Ancestry
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.ids import new_id
@@ -18,7 +18,7 @@ from cw_store.repos.sql.listings import oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import initiatives, pages
 
-ROWS = Rows(pages, Page, NewPage, PageChanges)
+ROWS = Rows(pages, Page, NewPage, PageChanges, PageExpected)
 
 TREE = Ancestry(pages, pages.c.parent_page_id)
 
@@ -106,14 +106,20 @@ class Pages(PageRepository):
             if await self._door.first(INITIATIVE_ID, initiative_id=initiative_id) is None:
                 raise NotFoundError(initiatives.name, initiative_id)
 
-    async def update(self, id: str, **changes: Unpack[PageChanges]) -> Page:
-        ROWS.refuse_unknown(changes)
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: PageExpected | None = None,
+        **changes: Unpack[PageChanges],
+    ) -> Page:
+        ROWS.refuse_unfit(changes, expected)
         parent_id = changes.get("parent_page_id")
         if parent_id is None:
-            return await ROWS.patch(self._door, id, changes)
+            return await ROWS.change(self._door, id, changes, expected)
         async with self._door.atomic() as door:
             await TREE.refuse_loop(door, id, parent_id)
-            return await ROWS.patch(door, id, changes)
+            return await ROWS.change(door, id, changes, expected)
 
     async def delete(self, id: str) -> None:
         await ROWS.delete(self._door, id)

@@ -11,6 +11,7 @@ from cw_store.repos.phases import (
     Phase,
     PhaseChanges,
     PhaseDependency,
+    PhaseExpected,
     PhaseRepository,
     PhaseStatus,
 )
@@ -20,7 +21,7 @@ from cw_store.repos.sql.listings import oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import phase_dependencies, phases
 
-ROWS = Rows(phases, Phase, NewPhase, PhaseChanges)
+ROWS = Rows(phases, Phase, NewPhase, PhaseChanges, PhaseExpected)
 
 EDGES = Edges(phase_dependencies, PhaseDependency, ROWS)
 
@@ -61,8 +62,14 @@ class Phases(PhaseRepository):
     async def find_by_status(self, status: PhaseStatus) -> list[Phase]:
         return await self._door.all(BY_STATUS, status=status)
 
-    async def update(self, id: str, **changes: Unpack[PhaseChanges]) -> Phase:
-        return await ROWS.change(self._door, id, changes)
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: PhaseExpected | None = None,
+        **changes: Unpack[PhaseChanges],
+    ) -> Phase:
+        return await ROWS.change(self._door, id, changes, expected)
 
     async def delete(self, id: str) -> None:
         await ROWS.delete(self._door, id)

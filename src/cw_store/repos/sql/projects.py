@@ -11,13 +11,19 @@ from sqlalchemy import bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from cw_store.errors import BrokenReferenceError, NotFoundError
-from cw_store.repos.projects import NewProject, Project, ProjectChanges, ProjectRepository
+from cw_store.repos.projects import (
+    NewProject,
+    Project,
+    ProjectChanges,
+    ProjectExpected,
+    ProjectRepository,
+)
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import Listing, oldest_first
 from cw_store.repos.sql.rows import Rows, refuse_none
 from cw_store.schema import initiative_projects, initiatives, projects
 
-ROWS = Rows(projects, Project, NewProject, ProjectChanges)
+ROWS = Rows(projects, Project, NewProject, ProjectChanges, ProjectExpected)
 
 ALL = Listing(Project, select(*ROWS.columns), projects)
 
@@ -86,8 +92,14 @@ class Projects(ProjectRepository):
     ) -> list[Project]:
         return await ALL.read(self._door, limit, after)
 
-    async def update(self, id: str, **changes: Unpack[ProjectChanges]) -> Project:
-        return await ROWS.change(self._door, id, changes)
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: ProjectExpected | None = None,
+        **changes: Unpack[ProjectChanges],
+    ) -> Project:
+        return await ROWS.change(self._door, id, changes, expected)
 
     async def delete(self, id: str) -> None:
         await ROWS.delete(self._door, id)

@@ -12,15 +12,16 @@ from cw_store.repos.proposals import (
     NewProposal,
     Proposal,
     ProposalChanges,
+    ProposalExpected,
     ProposalRepository,
     ProposalStatus,
 )
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import oldest_first
-from cw_store.repos.sql.rows import Rows
+from cw_store.repos.sql.rows import Expectation, Rows
 from cw_store.schema import proposals
 
-ROWS = Rows(proposals, Proposal, NewProposal, ProposalChanges)
+ROWS = Rows(proposals, Proposal, NewProposal, ProposalChanges, ProposalExpected)
 
 OLDEST_FIRST = select(*ROWS.columns).order_by(*oldest_first(proposals))
 
@@ -44,8 +45,8 @@ COUNT_OF_AGENT_IN_STATUS = Query(
 
 
 @cache
-def _update_of_agent(columns: tuple[str, ...]) -> Query[int]:
-    return Query(int, ROWS.setting(columns).where(of_agent), proposals)
+def _update_of_agent(columns: tuple[str, ...], held: Expectation) -> Query[int]:
+    return Query(int, ROWS.setting(columns).where(of_agent, *ROWS.held(held)), proposals)
 
 
 class Proposals(ProposalRepository):
@@ -80,16 +81,27 @@ class Proposals(ProposalRepository):
         counted = await self._door.first(COUNT_OF_AGENT_IN_STATUS, agent_id=agent_id, status=status)
         return counted or 0
 
-    async def update(self, id: str, **changes: Unpack[ProposalChanges]) -> Proposal:
-        return await ROWS.change(self._door, id, changes)
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: ProposalExpected | None = None,
+        **changes: Unpack[ProposalChanges],
+    ) -> Proposal:
+        return await ROWS.change(self._door, id, changes, expected)
 
     async def update_many_by_agent_id(
-        self, agent_id: str, **changes: Unpack[ProposalChanges]
+        self,
+        agent_id: str,
+        *,
+        expected: ProposalExpected | None = None,
+        **changes: Unpack[ProposalChanges],
     ) -> int:
         ROWS.refuse_unknown(changes)
-        query = _update_of_agent(tuple(sorted(changes)))
+        held = ROWS.expectation({} if expected is None else expected)
+        query = _update_of_agent(tuple(sorted(changes)), held.names)
         values = ROWS.new_values(self._door, changes)
-        return await self._door.count(query, agent_id=agent_id, **values)
+        return await self._door.count(query, agent_id=agent_id, **held.values, **values)
 
     async def delete(self, id: str) -> None:
         await ROWS.delete(self._door, id)

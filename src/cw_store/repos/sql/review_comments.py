@@ -10,6 +10,7 @@ from cw_store.repos.review_comments import (
     NewReviewComment,
     ReviewComment,
     ReviewCommentChanges,
+    ReviewCommentExpected,
     ReviewCommentRepository,
 )
 from cw_store.repos.sql.door import Door, Query
@@ -17,7 +18,9 @@ from cw_store.repos.sql.listings import oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import review_comments
 
-ROWS = Rows(review_comments, ReviewComment, NewReviewComment, ReviewCommentChanges)
+ROWS = Rows(
+    review_comments, ReviewComment, NewReviewComment, ReviewCommentChanges, ReviewCommentExpected
+)
 
 OF_PHASE = Query(
     ReviewComment,
@@ -51,8 +54,14 @@ class ReviewComments(ReviewCommentRepository):
     async def unresolve(self, id: str) -> ReviewComment:
         return await ROWS.patch(self._door, id, {"resolved": False})
 
-    async def update(self, id: str, **changes: Unpack[ReviewCommentChanges]) -> ReviewComment:
-        return await ROWS.change(self._door, id, changes)
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: ReviewCommentExpected | None = None,
+        **changes: Unpack[ReviewCommentChanges],
+    ) -> ReviewComment:
+        return await ROWS.change(self._door, id, changes, expected)
 
     async def delete(self, id: str) -> None:
         await ROWS.delete(self._door, id)

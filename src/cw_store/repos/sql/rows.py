@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from sqlalchemy import ColumnElement, Table, bindparam, delete, insert, select, update
 from sqlalchemy.sql import Update
 
-from cw_store.errors import InvalidValueError, NotFoundError
-from cw_store.repos.sql.door import NEW_VALUE, NONE_REFUSED, Door, Query
+from cw_store.errors import InvalidValueError, NotFoundError, StaleStateError, StoreError
+from cw_store.repos.sql.door import NEW_VALUE, NONE_REFUSED, OLD_VALUE, Door, Query
+from cw_store.repos.sql.expressions import PRESENT
 from cw_store.repos.sql.ids import new_id
 from cw_store.schema import record_columns
 
 R = TypeVar("R")
 
+Expectation = tuple[tuple[str, bool], ...]
+"""The columns that a row has to hold a value in, and whether that is None."""
+
+
+class Expected(NamedTuple):
+    """What a row has to hold to be changed: of which columns, and the values that are not None."""
+
+    names: Expectation
+    values: dict[str, Any]
+
 
 class Rows(Generic[R]):
     """The rows of one table, whose primary key is `id`, as records.
 
-    `new` and `changes` are the TypedDicts of the port: their keys are what may be passed.
+    `new`, `changes` and `expected` are the TypedDicts of the port: their keys are what may be
+    passed.
     `columns` fill the record, where that is more than the table's own columns.
 
     `columns` are what every query for records selects or returns, and `new_row` are the
@@ -33,6 +45,7 @@ class Rows(Generic[R]):
         record: type[R],
         new: Any,
         changes: Any = None,
+        expected: Any = None,
         columns: Sequence[ColumnElement[Any]] | None = None,
     ) -> None:
         self.table = table
@@ -47,6 +60,9 @@ class Rows(Generic[R]):
         self._changeable: frozenset[str] = (
             frozenset() if changes is None else changes.__optional_keys__
         )
+        self._expectable: frozenset[str] = (
+            frozenset() if expected is None else expected.__optional_keys__
+        )
         self._fitting: set[frozenset[str]] = set()  # keys that were found to be right
         self._stamped = [c.name for c in table.columns if c.name in ("created_at", "updated_at")]
         new = insert(table).values(self.new_row)
@@ -56,7 +72,11 @@ class Rows(Generic[R]):
         )
         self._get = Query(record, select(*self.columns).where(table.c.id == bindparam("id")), table)
         self._delete = Query(record, delete(table).where(table.c.id == bindparam("id")), table)
+        self._exists = Query(
+            int, select(PRESENT).select_from(table).where(table.c.id == bindparam("id")), table
+        )
         self._patches: dict[tuple[str, ...], Query[R]] = {}
+        self._patches_if: dict[tuple[tuple[str, ...], Expectation], Query[R]] = {}
 
     def complete(self, door: Door, values: Mapping[str, Any], **known: Any) -> dict[str, Any]:
         """Return the row for `values`, with an id and times; other defaults are the statement's.
@@ -112,10 +132,17 @@ class Rows(Generic[R]):
             raise NotFoundError(self.table.name, id)
         return found
 
-    async def change(self, door: Door, id: str, changes: Mapping[str, Any]) -> R:
-        """Change just the columns passed, and updated_at; return the row."""
+    async def change(
+        self, door: Door, id: str, changes: Mapping[str, Any], expected: object = None
+    ) -> R:
+        """Change just the columns passed, and updated_at; return the row.
+
+        With `expected` only if the row holds these values, else raises StaleStateError.
+        """
         self.refuse_unknown(changes)
-        return await self.patch(door, id, changes)
+        if expected is None:
+            return await self.patch(door, id, changes)
+        return await self.patch_if(door, id, changes, self.expectation(expected))
 
     async def patch(self, door: Door, id: str, changes: Mapping[str, Any]) -> R:
         """Like `change`, for the columns that only the repository's own verbs may change."""
@@ -129,6 +156,37 @@ class Rows(Generic[R]):
         if changed is None:
             raise NotFoundError(self.table.name, id)
         return changed
+
+    async def patch_if(
+        self, door: Door, id: str, changes: Mapping[str, Any], expected: Expected
+    ) -> R:
+        """Like `patch`, in one statement that finds only a row that holds what is expected."""
+        columns = tuple(sorted(changes))
+        key = (columns, expected.names)
+        query = self._patches_if.get(key)
+        if query is None:
+            query = self._patches_if[key] = self.returning(
+                self.setting(columns).where(
+                    self.table.c.id == bindparam("id"), *self.held(expected.names)
+                )
+            )
+        changed = await door.first(
+            query, id=id, **expected.values, **self.new_values(door, changes)
+        )
+        if changed is None:
+            raise await self.missed(door, id, expected)
+        return changed
+
+    async def missed(self, door: Door, id: str, expected: Expected) -> StoreError:
+        """Return what to raise when a row with this id that holds the expected was not found."""
+        if await door.first(self._exists, id=id) is None:
+            return NotFoundError(self.table.name, id)
+        return StaleStateError(
+            self.table.name,
+            id,
+            f"row {id!r} of {self.table.name} no longer holds the expected "
+            + ", ".join(name for name, _is_none in expected.names),
+        )
 
     async def delete(self, door: Door, id: str) -> None:
         """Delete the row; raises NotFoundError when there is none."""
@@ -153,15 +211,45 @@ class Rows(Generic[R]):
         values[NEW_VALUE + "updated_at"] = door.clock.stamp()
         return values
 
+    def expectation(self, expected: object) -> Expected:
+        """Return what a row has to hold; raises TypeError for an unknown column."""
+        if not isinstance(expected, Mapping):
+            raise TypeError(f"expected is a mapping of columns, not {type(expected).__name__}")
+        given = cast(Mapping[str, Any], expected)
+        if not given.keys() <= self._expectable:
+            raise TypeError(
+                _unknown(self.table.name, given.keys() - self._expectable, self._expectable)
+            )
+        return Expected(
+            tuple((name, given[name] is None) for name in sorted(given)),
+            {OLD_VALUE + name: value for name, value in given.items() if value is not None},
+        )
+
+    def held(self, expectation: Expectation) -> list[ColumnElement[bool]]:
+        """Return the conditions that a row holds what is expected."""
+        columns = self.table.c
+        return [
+            columns[name].is_(None) if is_none else columns[name] == bindparam(OLD_VALUE + name)
+            for name, is_none in expectation
+        ]
+
+    def refuse_unfit(self, changes: Mapping[str, Any], expected: object) -> None:
+        """Raise TypeError for what `change` does not take, before anything is looked at."""
+        self.refuse_unknown(changes)
+        if expected is not None:
+            self.expectation(expected)
+
     def refuse_unknown(self, changes: Mapping[str, Any]) -> None:
         """Raise TypeError for a key that an update does not take."""
         if not changes.keys() <= self._changeable:
-            raise TypeError(_unknown(self.table.name, changes.keys() - self._changeable))
+            raise TypeError(
+                _unknown(self.table.name, changes.keys() - self._changeable, self._changeable)
+            )
 
     def _unfit(self, values: Mapping[str, Any]) -> str:
         unknown = values.keys() - self._allowed
         if unknown:
-            return _unknown(self.table.name, unknown)
+            return _unknown(self.table.name, unknown, self._allowed)
         missing = ", ".join(sorted(self._required - values.keys()))
         return f"a new row of {self.table.name} needs {missing}"
 
@@ -178,5 +266,5 @@ def none_refused(table: Table, column: str) -> InvalidValueError:
     return InvalidValueError(table.name, column, None, NONE_REFUSED)
 
 
-def _unknown(table: str, names: AbstractSet[str]) -> str:
-    return f"{table} takes no {', '.join(sorted(names))} here"
+def _unknown(table: str, names: AbstractSet[str], known: AbstractSet[str]) -> str:
+    return f"{table} takes no {', '.join(sorted(names))} here; it takes {', '.join(sorted(known))}"

@@ -23,19 +23,21 @@ from cw_store.errors import InvalidValueError
 from cw_store.repos.sql.ancestry import Ancestry
 from cw_store.repos.sql.door import NEW_VALUE, Door, Query
 from cw_store.repos.sql.edges import Edges
+from cw_store.repos.sql.expressions import PRESENT
 from cw_store.repos.sql.listings import oldest_first
-from cw_store.repos.sql.rows import Rows
+from cw_store.repos.sql.rows import Expectation, Rows
 from cw_store.repos.tasks import (
     NewTask,
     Task,
     TaskChanges,
     TaskDependency,
+    TaskExpected,
     TaskRepository,
     TaskStatus,
 )
 from cw_store.schema import phases, task_dependencies, tasks
 
-ROWS = Rows(tasks, Task, NewTask, TaskChanges)
+ROWS = Rows(tasks, Task, NewTask, TaskChanges, TaskExpected)
 
 EDGES = Edges(task_dependencies, TaskDependency, ROWS)
 
@@ -141,7 +143,7 @@ INSERT_INTO_INITIATIVE_OF_PHASE = Query(
 
 
 @cache
-def _move_if_it_fits(columns: tuple[str, ...]) -> Query[Task]:
+def _move_if_it_fits(columns: tuple[str, ...], held: Expectation) -> Query[Task]:
     """Update these columns, unless phase and initiative would then not agree."""
 
     def afterwards(column: Column[Any]) -> ColumnElement[Any]:
@@ -154,7 +156,17 @@ def _move_if_it_fits(columns: tuple[str, ...]) -> Query[Task]:
     return ROWS.returning(
         ROWS.setting(columns)
         .values(initiative_id=taken)
-        .where(tasks.c.id == bindparam("id"), _fits(phase_id, initiative_id))
+        .where(tasks.c.id == bindparam("id"), _fits(phase_id, initiative_id), *ROWS.held(held))
+    )
+
+
+@cache
+def _holding(held: Expectation) -> Query[int]:
+    """Ask for a task that holds what is expected."""
+    return Query(
+        int,
+        select(PRESENT).select_from(tasks).where(tasks.c.id == bindparam("id"), *ROWS.held(held)),
+        tasks,
     )
 
 
@@ -210,14 +222,20 @@ class Tasks(TaskRepository):
     async def find_by_status(self, status: TaskStatus) -> list[Task]:
         return await self._door.all(BY_STATUS, status=status)
 
-    async def update(self, id: str, **changes: Unpack[TaskChanges]) -> Task:
-        ROWS.refuse_unknown(changes)
+    async def update(
+        self,
+        id: str,
+        *,
+        expected: TaskExpected | None = None,
+        **changes: Unpack[TaskChanges],
+    ) -> Task:
+        ROWS.refuse_unfit(changes, expected)
         parent_id = changes.get("parent_task_id")
         if parent_id is None:
-            return await _change(self._door, id, changes)
+            return await _change(self._door, id, changes, expected)
         async with self._door.atomic() as door:
             await TREE.refuse_loop(door, id, parent_id)
-            return await _change(door, id, changes)
+            return await _change(door, id, changes, expected)
 
     async def delete(self, id: str) -> None:
         await ROWS.delete(self._door, id)
@@ -259,15 +277,17 @@ def _place(row: dict[str, Any], initiative_id: str | None) -> None:
         raise _misplaced(row)
 
 
-async def _change(door: Door, id: str, changes: Mapping[str, Any]) -> Task:
+async def _change(door: Door, id: str, changes: Mapping[str, Any], expected: object) -> Task:
     if PLACE.isdisjoint(changes):
-        return await ROWS.patch(door, id, changes)
-    query = _move_if_it_fits(tuple(sorted(changes)))
-    moved = await door.first(query, id=id, **ROWS.new_values(door, changes))
-    if moved is None:
-        await ROWS.need(door, id)
-        raise _misplaced(changes)
-    return moved
+        return await ROWS.change(door, id, changes, expected)
+    held = ROWS.expectation({} if expected is None else expected)
+    query = _move_if_it_fits(tuple(sorted(changes)), held.names)
+    moved = await door.first(query, id=id, **held.values, **ROWS.new_values(door, changes))
+    if moved is not None:
+        return moved
+    if await door.first(_holding(held.names), id=id, **held.values) is None:
+        raise await ROWS.missed(door, id, held)
+    raise _misplaced(changes)
 
 
 def _misplaced(values: Mapping[str, Any]) -> InvalidValueError:
