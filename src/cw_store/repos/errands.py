@@ -62,7 +62,7 @@ class ErrandExpected(TypedDict, total=False):
     branch: str
     base_branch: str
     agent_id: str | None
-    project_id: str
+    project_id: str | None
     status: ErrandStatus
     created_at: datetime
     updated_at: datetime
