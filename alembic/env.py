@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from alembic import context
+from alembic.runtime.environment import NameFilterParentNames, NameFilterType
 from sqlalchemy import Connection
 
+from cw_store.application_tables import include_name as is_applications
 from cw_store.inspection import VERSION_TABLE
 from cw_store.migrate import sqlite_connection
 from cw_store.schema import metadata_on
@@ -37,12 +39,20 @@ def render_type(kind: str, item: Any, _autogen_context: Any) -> str | bool:
     return False
 
 
+def include_name(
+    name: str | None, type_: NameFilterType, parent_names: NameFilterParentNames
+) -> bool:
+    """Leave an application's tables alone, as its own history is told to leave the store's."""
+    return type_ == "schema" or not is_applications(name, type_, parent_names)
+
+
 def run(connection: Connection) -> None:
     """Run what was asked for on this connection, in its transaction."""
     context.configure(
         connection=connection,
         target_metadata=metadata_on(connection.dialect.name),
         version_table=VERSION_TABLE,
+        include_name=include_name,
         # SQLite changes a table by building it anew; only there is the batch needed.
         render_as_batch=connection.dialect.name == "sqlite",
         render_item=render_type,

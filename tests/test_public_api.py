@@ -32,6 +32,7 @@ REPOSITORIES = [
 PUBLIC = """
 Store UnitOfWork ensure_schema
 copy_store CopiedTable CopyReport
+metadata TABLE_NAMES include_name
 AlreadyExistsError BrokenReferenceError ConflictError DependencyCycleError InvalidValueError
 NotFoundError OutcomeUnknownError ReadOnlyError SchemaAheadError SchemaBehindError SchemaError
 StaleStateError StoreBusyError StoreClosedError StoreError TurnHolder UnitOfWorkError

@@ -4,6 +4,7 @@ Everything here is loaded at the first use of any of it: SQLAlchemy alone takes 
 Pythons, and whoever only has the package installed should not wait for it.
 """
 
+from cw_store.application_tables import TABLE_NAMES, include_name
 from cw_store.copying import CopiedTable, CopyReport, copy_store
 from cw_store.errors import (
     AlreadyExistsError,
@@ -161,6 +162,7 @@ from cw_store.repos.tasks import (
     TaskStatus,
     TaskType,
 )
+from cw_store.schema import metadata
 from cw_store.store import Store
 from cw_store.uow import UnitOfWork
 
@@ -171,6 +173,9 @@ __all__ = [
     "copy_store",
     "CopiedTable",
     "CopyReport",
+    "metadata",
+    "TABLE_NAMES",
+    "include_name",
     "AlreadyExistsError",
     "BrokenReferenceError",
     "ConflictError",
