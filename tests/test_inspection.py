@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 import pytest
+from sqlalchemy import make_url
 
 from builders import add_initiative
 from cw_store import SchemaError, Store, StoreError, copy_store, ensure_schema
@@ -32,6 +33,11 @@ async def opened(url: str) -> None:
 
 async def opened_as_it_is(url: str) -> None:
     async with Store(url, busy_timeout=2, migrate=False):
+        pass
+
+
+async def opened_to_read(url: str) -> None:
+    async with Store(url, busy_timeout=2, read_only=True):
         pass
 
 
@@ -56,6 +62,7 @@ async def copied_into(url: str) -> None:
 WAYS: dict[str, Callable[[str], Awaitable[None]]] = {
     "Store": opened,
     "migrate=False": opened_as_it_is,
+    "read_only=True": opened_to_read,
     "ensure_schema": ensure_schema,
     "copy_store from it": copied_from,
     "copy_store into it": copied_into,
@@ -417,7 +424,8 @@ async def test_tables_of_the_same_names_in_another_schema_are_in_nobodys_way(
 
 
 async def test_a_role_that_may_not_make_tables_is_told_so(url: str, server: Any) -> None:
-    await server.execute("DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN")
-    await server.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    name = f"guest_{os.getpid()}"
+    await server.execute(f"CREATE ROLE {name} LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    guest = make_url(url).set(username=name).render_as_string(hide_password=False)
     with pytest.raises(StoreError, match="permission denied"):
-        await opened(url.replace("postgres@", "guest@").replace("user=postgres", "user=guest"))
+        await opened(guest)

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shutil
-import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 from cw_store.backends.cancellation import finish
 from cw_store.backends.port import Backend
-from cw_store.backends.sqlite import SqliteBackend
 from cw_store.backends.sqlite_connection import create_private_file
 from cw_store.clock import SYSTEM_CLOCK, Reading, StrictClock
 from cw_store.credentials import rules_for
 from cw_store.errors import StoreBusyError, StoreClosedError, UnreadableError
-from cw_store.migrate import bring_up_to_date, empty_database
+from cw_store.memory import MemoryFolder, sweep
+from cw_store.migrate import empty_database, failures_of_opening
+from cw_store.opening import Opening, open_backend
 from cw_store.owner import Owner, running_asyncio_loop, running_loop
 from cw_store.repos.sql import Repositories
 from cw_store.repos.sql.accounts import reseal
 from cw_store.repos.sql.door import Door, Executor, Prepared, Query, Row
 from cw_store.self_deadlock import WritingTasks
-from cw_store.types import MAX_TEXT_BYTES, ValueRules
+from cw_store.types import MAX_TEXT_BYTES
 from cw_store.uow import UnitOfWork
 from cw_store.url import Location, locate
 
@@ -47,6 +46,7 @@ class StoreSettings(TypedDict, total=False):
     max_text_bytes: int
     pool_size: int
     pin_threads: bool
+    read_only: bool
 
 
 class Store(Repositories):
@@ -70,6 +70,9 @@ class Store(Repositories):
     - `pin_threads`: SQLite on Linux only. A connection's thread follows the event loop from core
       to core, among those that the loop's thread may use at that moment; False leaves scheduling
       alone.
+    - `read_only`: True reads and writes nothing: it needs no right to write, migrates nothing, and
+      makes and changes no file but SQLite's own -wal and -shm beside a file that is in use. A file
+      that this process may not write to is opened so by itself. Writes are a ReadOnlyError.
 
     A store belongs to the event loop and the process that opened it.
     """
@@ -87,6 +90,7 @@ class Store(Repositories):
         max_text_bytes: int = MAX_TEXT_BYTES,
         pool_size: int = 10,
         pin_threads: bool = True,
+        read_only: bool = False,
     ) -> None:
         if synchronous not in ("NORMAL", "FULL"):
             raise ValueError(f"synchronous is 'NORMAL' or 'FULL', not {synchronous!r}")
@@ -96,18 +100,23 @@ class Store(Repositories):
                 "number of seconds from 0 on"
             )
         self._location = locate(url)
-        self._migrate = migrate
-        self._synchronous = synchronous
-        self._readers = readers
-        self._busy_timeout = busy_timeout
-        self._pool_size = pool_size
-        self._pin_threads = pin_threads
         self._rules = rules_for(encryption_keys, max_text_bytes)
+        self._opening = Opening(
+            migrate=migrate,
+            read_only=read_only,
+            synchronous=synchronous,
+            readers=readers,
+            busy_timeout=busy_timeout,
+            pool_size=pool_size,
+            pin_threads=pin_threads,
+            rules=self._rules,
+        )
         self.clock = SYSTEM_CLOCK if clock is None else StrictClock(clock)
         self._backend: Backend | None = None
         self._owner: Owner | None = None
         self.writing_tasks = WritingTasks()
-        self._folder: Path | None = None
+        self._remove_folder: finalize[[], Store] | None = None
+        self._abandon_backend: finalize[[Owner, Backend], Store] | None = None
         self._one_call = _OneCall(self)
         super().__init__(Door(self._one_call, self.clock))
 
@@ -270,53 +279,39 @@ class Store(Repositories):
             self._forget_folder()
 
     async def _opened(self) -> Backend:
-        location = self._location
-        if location.is_memory:
-            self._folder = Path(tempfile.mkdtemp(prefix="cw-store-"))
-            location = Location(self._folder / "memory.db")
-            if self._migrate:
-                create_private_file(self._folder / "memory.db")
-                (self._folder / "memory.db").write_bytes(await asyncio.to_thread(empty_database))
-        await bring_up_to_date(location, migrate=self._migrate, busy_timeout=self._busy_timeout)
-        if location.path is not None:
-            backend: Backend = SqliteBackend(
-                location.path,
-                synchronous=self._synchronous,
-                readers=self._readers,
-                busy_timeout=self._busy_timeout,
-                rules=self._rules,
-                pin_threads=self._pin_threads,
-            )
-        else:
-            backend = postgres_backend(
-                location,
-                pool_size=self._pool_size,
-                busy_timeout=self._busy_timeout,
-                rules=self._rules,
-            )
-        try:
-            await backend.open()
-        except BaseException:
-            await backend.close()
-            raise
+        if not self._location.is_memory:
+            return await open_backend(self._location, self._opening)
+        with failures_of_opening(self._location):
+            folder = MemoryFolder()
+            self._remove_folder = finalize(self, folder.remove)
+            template = await asyncio.to_thread(_swept_and_made)
+            if self._opening.migrate:
+                create_private_file(folder.database)
+                folder.database.write_bytes(template)
+        backend = await open_backend(
+            Location(folder.database), self._opening, is_new=self._opening.migrate
+        )
+        self._abandon_backend = finalize(self, _abandon, self.owner, backend)
+        self._abandon_backend.atexit = False  # its threads end with the process
         return backend
 
     def _forget_folder(self) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        if self._abandon_backend is not None:
+            self._abandon_backend.detach()
+        if self._remove_folder is not None:
+            self._remove_folder()
 
 
-def postgres_backend(
-    location: Location, *, pool_size: int, busy_timeout: float, rules: ValueRules
-) -> Backend:
-    """Return the backend for a PostgreSQL server, whose driver is an extra."""
-    assert location.server is not None
-    from cw_store.backends.postgres import PostgresBackend
+def _swept_and_made() -> bytes:
+    sweep()
+    return empty_database()
 
-    return PostgresBackend(
-        location.server, pool_size=pool_size, busy_timeout=busy_timeout, rules=rules
-    )
+
+def _abandon(owner: Owner, backend: Backend) -> None:
+    """Let go of the database of a store that was collected, in whatever thread that was."""
+    if owner.is_this_process:
+        with suppress(RuntimeError):  # the loop is closed, and its process about to end
+            owner.loop.call_soon_threadsafe(backend.abandon)
 
 
 A_WRITE = "a call on the store that writes"

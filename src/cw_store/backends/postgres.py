@@ -43,6 +43,7 @@ STATEMENT_SECONDS = 5.0
 """How much longer than a lock is waited for, by the server, a statement is waited for."""
 
 BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+BEGIN_WITHOUT_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
 BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
@@ -51,7 +52,13 @@ class PostgresBackend:
     """One PostgreSQL database, as one process on one event loop uses it."""
 
     def __init__(
-        self, server: Server, *, pool_size: int, busy_timeout: float, rules: ValueRules
+        self,
+        server: Server,
+        *,
+        pool_size: int,
+        busy_timeout: float,
+        rules: ValueRules,
+        read_only: bool = False,
     ) -> None:
         self._server = server
         self.timeout = busy_timeout
@@ -65,6 +72,8 @@ class PostgresBackend:
         self.dialect: Dialect = self.sessions.dialect
         use_rules(self.dialect, rules)
         self.pool = Pool(self._connect, size=pool_size, timeout=busy_timeout)
+        self._read_only = read_only
+        self._begin = BEGIN_WITHOUT_WRITING if read_only else BEGIN_WRITING
 
     def _connect(self, timeout: float) -> Awaitable[Any]:
         return connect(
@@ -104,6 +113,11 @@ class PostgresBackend:
         """Return the query compiled for this database."""
         prepared = self.compiled.get(query)
         if prepared is None:
+            if query.writes and self._read_only:
+                raise ReadOnlyError(
+                    f"{query.table.name} cannot be written: the store is open for reading only, "
+                    "as that is how it was opened"
+                )
             prepared = self.compiled[query] = query.prepare(self.dialect)
         return prepared
 
@@ -114,7 +128,9 @@ class PostgresBackend:
         self, *, read_only: bool, label: str | None, block: object = None
     ) -> PostgresTransaction:
         """Return a transaction that has not begun; nobody waits for a turn, so no label is kept."""
-        return PostgresTransaction(self, BEGIN_READING if read_only else BEGIN_WRITING)
+        if read_only:
+            return PostgresTransaction(self, BEGIN_READING)
+        return PostgresTransaction(self, self._begin)
 
     async def acquire(self) -> Any:
         """Take a connection out of the pool; raises StoreBusyError when there is none in time."""
@@ -158,7 +174,7 @@ class PostgresBackend:
 
     @asynccontextmanager
     async def _atomic(self) -> AsyncGenerator[Executor]:
-        transaction = PostgresTransaction(self, BEGIN_WRITING)
+        transaction = PostgresTransaction(self, self._begin)
         try:
             yield transaction
         except BaseException:
@@ -417,7 +433,7 @@ class PostgresTransaction:
             pool.release(connection)
 
     async def _send_commit(self, connection: Any) -> None:
-        only_read = self._begin == BEGIN_READING
+        only_read = self._begin != BEGIN_WRITING
         if connection.is_closed():
             self.committed = only_read
             if not only_read:

@@ -15,7 +15,18 @@ from sqlalchemy.dialects.sqlite import pysqlite
 
 from cw_store.backends.bulk import Row, in_order, strangers_among
 from cw_store.backends.handover import Returns
-from cw_store.backends.sqlite_connection import BUSY_PAUSE, Connection, is_busy, open_connection
+from cw_store.backends.sqlite_connection import (
+    BUSY_PAUSE,
+    Connection,
+    is_busy,
+    open_connection,
+    open_with,
+)
+from cw_store.backends.sqlite_file import (
+    check_unchanged,
+    connect_to_read_patiently,
+    reason_not_to_write,
+)
 from cw_store.errors import StoreBusyError, StoreError
 from cw_store.schema import record_columns
 
@@ -43,13 +54,7 @@ class SqliteBulk:
     async def begin(self) -> None:
         """Connect and begin."""
         loop = asyncio.get_running_loop()
-        self._connection = await open_connection(
-            self._path,
-            returns=Returns(loop),
-            read_only=not self._writes,
-            synchronous="FULL",
-            timeout=self._timeout,
-        )
+        self._connection = await self._connected(Returns(loop))
         deadline = loop.time() + self._timeout
         while not await self._visit(self._try_to_begin):
             if loop.time() > deadline:
@@ -57,6 +62,20 @@ class SqliteBulk:
                     f"another program held the lock on {self._path.name} for {self._timeout:g} s"
                 )
             await asyncio.sleep(BUSY_PAUSE)
+
+    async def _connected(self, returns: Returns) -> Connection:
+        if not self._writes and reason_not_to_write(self._path) is not None:
+            connect = partial(connect_to_read_patiently, self._path.resolve(), self._timeout)
+            return await open_with(
+                connect, self._path, returns=returns, name="reader", patience=self._timeout
+            )
+        return await open_connection(
+            self._path,
+            returns=returns,
+            read_only=not self._writes,
+            synchronous="FULL",
+            timeout=self._timeout,
+        )
 
     async def count(self, table: Table) -> int:
         """Return how many rows the table has."""
@@ -139,6 +158,8 @@ class SqliteBulk:
             size += sum([len(value) for value in row if isinstance(value, str)])
             if len(batch) >= self._batch_rows or size >= self._batch_size:
                 break
+        assert self._connection is not None
+        check_unchanged(self._connection.raw)
         return batch
 
     def _commit(self) -> None:

@@ -594,23 +594,38 @@ async def open_connection(
 
     Raises StoreError when there is no descriptor, no thread or no memory for it.
     """
+    connect = partial(
+        connect_patiently, path, read_only=read_only, synchronous=synchronous, timeout=timeout
+    )
+    return await open_with(
+        connect,
+        path,
+        returns=returns,
+        name="reader" if read_only else "writer",
+        patience=timeout if read_only else 0.0,
+        pin_threads=pin_threads,
+        closing=closing,
+    )
+
+
+async def open_with(
+    connect: Callable[..., sqlite3.Connection],
+    path: Path,
+    *,
+    returns: Returns,
+    name: str,
+    patience: float,
+    pin_threads: bool = True,
+    closing: threading.Event | None = None,
+) -> Connection:
+    """Open what `connect(given_up=…)` connects to, with a thread of its own."""
     given_up = threading.Event()
     connector = partial(
-        connect_patiently,
-        path,
-        read_only=read_only,
-        synchronous=synchronous,
-        timeout=timeout,
-        given_up=given_up if closing is None else _AnyOf(given_up, closing),
+        connect, given_up=given_up if closing is None else _AnyOf(given_up, closing)
     )
     try:
         connection = Connection(
-            path,
-            connector,
-            returns,
-            name="reader" if read_only else "writer",
-            patience=timeout if read_only else 0.0,
-            pin_threads=pin_threads,
+            path, connector, returns, name=name, patience=patience, pin_threads=pin_threads
         )
     except OSError as error:
         raise StoreError(

@@ -13,13 +13,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-import threading
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cw_store.backends.sqlite_connection import (
     PATIENCE,
+    GivenUp,
+    RawConnection,
     apply_settings,
     is_busy,
     is_in_use,
@@ -149,7 +150,7 @@ def unused(path: Path) -> UnusedFile | None:
     return UnusedFile(path)
 
 
-class UnlockedConnection(sqlite3.Connection):
+class UnlockedConnection(RawConnection):
     """A connection to a file that nobody uses; each fetch checks that the file has not changed."""
 
     file: UnusedFile
@@ -213,7 +214,7 @@ def connect_to_read(path: Path, timeout: float) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
         cached_statements=512,
-        factory=sqlite3.Connection if file is None else UnlockedConnection,
+        factory=RawConnection if file is None else UnlockedConnection,
     )
     try:
         if isinstance(raw, UnlockedConnection) and file is not None:
@@ -235,7 +236,22 @@ def connect_to_read(path: Path, timeout: float) -> sqlite3.Connection:
     return raw
 
 
-def look(path: Path, *, timeout: float, given_up: threading.Event | None = None) -> Contents | None:
+def connect_to_read_patiently(
+    path: Path, timeout: float, given_up: GivenUp | None = None
+) -> sqlite3.Connection:
+    """Do what `connect_to_read` does, and wait out another process that opens or closes the file.
+
+    Blocks; for a thread. Raises StoreBusyError after `timeout` seconds, or once `given_up`.
+    """
+    return try_patiently(
+        partial(connect_to_read, path, timeout),
+        timeout=timeout,
+        given_up=given_up,
+        too_late=f"another program kept {path.name} locked for {timeout:g} s",
+    )
+
+
+def look(path: Path, *, timeout: float, given_up: GivenUp | None = None) -> Contents | None:
     """Return what the file holds, None where there is none; changes nothing.
 
     Blocks; for a thread. Raises SchemaError for what is no SQLite database, StoreBusyError after

@@ -100,6 +100,7 @@ class ReaderPool:
         self._loop = returns.loop
         self._all: list[Connection] = []
         self._idle: list[Connection] = []
+        self._outdated: set[Connection] = set()
         self._opening = 0
         self._waiting: deque[ReadCall | Claim] = deque()
         self._patience = Patience(self._loop, self._waiting, self._too_late)
@@ -161,6 +162,10 @@ class ReaderPool:
 
     def give(self, reader: Connection) -> None:
         """Pass the connection to the one who has waited longest."""
+        if self._outdated and reader in self._outdated:
+            self._outdated.remove(reader)
+            self._retire(reader)
+            return
         calls: list[ReadCall] = []
         while self._waiting and len(calls) < GROUP_LIMIT:
             waiting = self._waiting[0]
@@ -183,6 +188,18 @@ class ReaderPool:
             shared.is_kept = True  # each of the calls is given up by itself
         else:
             self._idle.append(reader)
+
+    def renew(self) -> None:
+        """Use new connections from now on; those that are taken are closed when they come back."""
+        while self._idle:
+            self._retire(self._idle.pop())
+        self._outdated.update(self._all)
+
+    def _retire(self, reader: Connection) -> None:
+        self._all.remove(reader)
+        reader.abandon()
+        if self._waiting and self._may_open():
+            self._replacement = BegunTask(self._open_for_those_who_wait())
 
     def _settle(self, calls: list[ReadCall], reader: Connection) -> None:
         self.give(reader)

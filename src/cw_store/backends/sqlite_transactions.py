@@ -5,14 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from weakref import WeakSet
 
 from cw_store.backends.cancellation import finish
 from cw_store.backends.gate import Turn
-from cw_store.backends.session import SessionOwner, UnitSession, WeakOwner
+from cw_store.backends.session import SessionOwner, Sessions, UnitSession, WeakOwner
 from cw_store.backends.sqlite_connection import Connection, Visit, is_interrupted
 from cw_store.backends.sqlite_lock import lock_line
+from cw_store.backends.sqlite_readers import ReaderPool
 from cw_store.backends.sqlite_session import AdaptedConnection, SessionConnection
 from cw_store.backends.sqlite_statements import (
     begin_immediate,
@@ -42,7 +43,32 @@ class _Busy:
 _BUSY = _Busy()
 
 
-class SqliteTransaction:
+class Host(Protocol):
+    """What a transaction needs of the backend that it is on."""
+
+    @property
+    def sessions(self) -> Sessions:
+        """Where sessions come from."""
+        ...
+
+    def prepare(self, query: Query[R]) -> Prepared[R]:
+        """Return the query compiled for this database."""
+        ...
+
+
+class ReadingHost(Host, Protocol):
+    """What a reading transaction needs of it."""
+
+    @property
+    def readers(self) -> ReaderPool:
+        """The connections that read."""
+        ...
+
+
+B = TypeVar("B", bound=Host)
+
+
+class SqliteTransaction(Generic[B]):
     """What reading and writing transactions share: how statements and sessions use a connection.
 
     Cursors of a session outlive a visit. They are closed when the transaction ends, because
@@ -50,7 +76,7 @@ class SqliteTransaction:
     closes it while an exception's traceback holds its frame.
     """
 
-    def __init__(self, backend: SqliteBackend) -> None:
+    def __init__(self, backend: B) -> None:
         self._backend = backend
         self._cursors: WeakSet[sqlite3.Cursor] | None = None
         self.committed: bool | None = None
@@ -133,7 +159,7 @@ class SqliteTransaction:
                 cursor.close()
 
 
-class WriteTransaction(SqliteTransaction):
+class WriteTransaction(SqliteTransaction["SqliteBackend"]):
     """A transaction that holds the writer's turn from its first statement to its end."""
 
     def __init__(self, backend: SqliteBackend, label: str | None, block: object = None) -> None:
@@ -280,10 +306,10 @@ def _ended_meanwhile() -> UnitOfWorkError:
     return UnitOfWorkError("the unit of work ended while this waited for its turn")
 
 
-class ReadTransaction(SqliteTransaction):
+class ReadTransaction(SqliteTransaction[ReadingHost]):
     """A snapshot on a connection that only reads; it never waits for a writer."""
 
-    def __init__(self, backend: SqliteBackend) -> None:
+    def __init__(self, backend: ReadingHost) -> None:
         super().__init__(backend)
         self._reader: Connection | None = None
         self._number = 0
