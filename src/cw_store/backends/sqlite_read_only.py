@@ -107,6 +107,10 @@ class ReadOnlySqliteBackend:
             f"as {self._reason}"
         )
 
+    async def erase_deleted(self) -> None:
+        """Refuse."""
+        self._refuse("what was deleted")
+
     def transaction(
         self, *, read_only: bool, label: str | None, block: object = None
     ) -> ReadTransaction:
