@@ -15,6 +15,7 @@ from weakref import ref
 from sqlalchemy import Dialect, NullPool, event
 from sqlalchemy.engine import Engine
 from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
     AsyncEngine,
     AsyncSession,
     AsyncSessionTransaction,
@@ -133,6 +134,16 @@ class UnitSession(AsyncSession):
         super().__init__(engine, expire_on_commit=False)
         self._owner = owner
         self._savepoints = savepoints
+
+    async def connection(
+        self,
+        bind_arguments: Any = None,
+        execution_options: Any = None,
+        **settings: Any,
+    ) -> AsyncConnection:
+        """Return SQLAlchemy's connection, whose commit and rollback are the unit's too."""
+        self._owner.check_open()
+        return await super().connection(bind_arguments, execution_options, **settings)
 
     async def commit(self) -> None:
         """Commit the unit of work; the next statement begins a new transaction."""

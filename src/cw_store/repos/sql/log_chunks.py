@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import Select
 
+from cw_store.owner import Owner
 from cw_store.repos.log_chunks import LogChunk, LogChunkRepository, NewLogChunk
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import Listing, limited, oldest_first
@@ -176,10 +177,12 @@ class LogChunks(LogChunkRepository):
         filters = {**_filters(agent_id, session_number), "limit": CHUNKS_AT_A_TIME}
         ids: set[str] = set()
         page = await self._door.all(first, **filters)
+        owner = Owner()
         while page:
             for placed in page:
                 if placed.id not in ids:
                     yield placed.chunk()
+                    owner.check("the store of this stream")
             if len(page) < CHUNKS_AT_A_TIME:
                 return
             ids = {placed.id for placed in page}
