@@ -476,6 +476,8 @@ class _Unit:
         return not self.transaction.active and not self._savepoints
 
     async def commit_from_session(self) -> None:
+        if self._session is None or not self._session.is_concluding:
+            raise UnitOfWorkError("commit the session, or the unit of work, not its connection")
         self._refuse_in_savepoint()
         self._check()
         await self._commit_transaction()

@@ -1,13 +1,14 @@
 """What SQLAlchemy finds where it expects aiosqlite."""
 
 import sqlite3
-from typing import Any
+from typing import Any, cast
 
+import aiosqlite
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from cw_store import Store, UnitOfWorkError
+from cw_store import Store, UnitOfWork, UnitOfWorkError
 
 NUMBERS = sa.table("numbers", sa.column("number", sa.Integer))
 ROWS = [{"number": number} for number in range(100)]
@@ -69,3 +70,137 @@ async def test_the_drivers_cursor_works_in_the_units_transaction(store: Store) -
         await uow.rollback()  # since that spends the unit
         await cursor.execute("SELECT 1")
     await cursor.close()  # after the end of the transaction
+
+
+# The driver's connection.
+
+
+async def driver_of(uow: UnitOfWork) -> aiosqlite.Connection:
+    connection = await (await uow.session.connection()).get_raw_connection()
+    driver = connection.driver_connection
+    assert isinstance(driver, aiosqlite.Connection)
+    return driver
+
+
+def twice(number: int) -> int:
+    return 2 * number
+
+
+async def test_the_drivers_connection_runs_statements_in_the_units_transaction(
+    store: Store,
+) -> None:
+    async with store.unit_of_work() as uow:
+        driver = await driver_of(uow)
+        await driver.execute("CREATE TABLE numbers (number INTEGER PRIMARY KEY, text TEXT)")
+        assert await driver.execute_insert("INSERT INTO numbers (text) VALUES (?)", ("a",)) == (1,)
+        await driver.executemany("INSERT INTO numbers (text) VALUES (?)", [("b",), ("c",)])
+        async with driver.execute("SELECT text FROM numbers") as cursor:
+            assert [row async for row in cursor] == [("a",), ("b",), ("c",)]
+        found = await driver.execute_fetchall("SELECT count(*) FROM numbers")
+        assert list(found) == [(3,)]
+        async with driver.cursor() as cursor:
+            await cursor.execute("SELECT text FROM numbers WHERE number > ?", (1,))
+            assert await cursor.fetchone() == ("b",)
+        assert driver.in_transaction
+        assert driver.total_changes >= 3
+        await cast(Any, driver).create_function("twice", 1, twice)
+        assert list(await driver.execute_fetchall("SELECT twice(4)")) == [(8,)]
+        dump = [line async for line in driver.iterdump()]
+        assert any("CREATE TABLE numbers" in line for line in dump)
+        await uow.rollback()
+    async with store.unit_of_work() as uow:
+        tables = "SELECT name FROM sqlite_schema WHERE name = 'numbers'"
+        assert list(await (await driver_of(uow)).execute_fetchall(tables)) == []
+
+
+async def test_a_script_runs_in_the_units_transaction(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        await uow.initiatives.create(name="undone")
+        driver = await driver_of(uow)
+        await driver.executescript(
+            """
+            CREATE TABLE numbers (number INTEGER);
+            CREATE TRIGGER doubles AFTER INSERT ON numbers WHEN new.number < 3 BEGIN
+                INSERT INTO numbers VALUES (3); SELECT 'a;b';
+            END;
+            INSERT INTO numbers VALUES (1);
+            """
+        )
+        found = await driver.execute_fetchall("SELECT number FROM numbers")
+        assert list(found) == [(1,), (3,)]
+        await uow.rollback()
+    assert await store.initiatives.find_all() == []
+
+
+async def test_a_script_that_commits_is_refused_and_nothing_is_stored(store: Store) -> None:
+    uow = store.unit_of_work()
+    with pytest.raises(UnitOfWorkError, match="COMMIT as a statement"):
+        async with uow:
+            await uow.initiatives.create(name="undone")
+            driver = await driver_of(uow)
+            await driver.executescript("CREATE TABLE numbers (number); COMMIT; SELECT 1")
+    assert uow.committed is False
+    assert await store.initiatives.find_all() == []
+
+
+async def test_rows_are_made_as_the_driver_is_told_and_records_as_ever(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        await uow.initiatives.create(name="a")
+        driver = await driver_of(uow)
+        driver.row_factory = aiosqlite.Row
+        async with driver.execute("SELECT name FROM initiatives") as cursor:
+            row = await cursor.fetchone()
+        assert row is not None and row["name"] == "a"
+        assert [one.name for one in await uow.initiatives.find_all()] == ["a"]
+
+
+@pytest.mark.parametrize("what", ["commit", "rollback", "close"])
+async def test_what_would_end_the_transaction_is_refused_of_the_driver(
+    store: Store, what: str
+) -> None:
+    uow = store.unit_of_work()
+    with pytest.raises(UnitOfWorkError, match=f"^{what} is not for"):
+        async with uow:
+            await uow.initiatives.create(name="undone")
+            await getattr(await driver_of(uow), what)()
+    assert uow.committed is False
+    assert await store.initiatives.find_all() == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "PRAGMA query_only = 1",
+        "pragma main.locking_mode=exclusive",
+        "/* a */ PRAGMA cache_size(10)",
+        "PRAGMA ignore_check_constraints = ON",
+        "ATTACH ':memory:' AS other",
+        "DETACH main",
+    ],
+)
+async def test_what_would_change_the_connection_for_others_is_refused(
+    store: Store, sql: str
+) -> None:
+    async with store.unit_of_work() as uow:
+        await uow.initiatives.create(name="kept")
+        with pytest.raises(UnitOfWorkError, match="it was not sent"):
+            await uow.session.execute(sa.text(sql))
+    assert len(await store.initiatives.find_all()) == 1
+
+
+@pytest.mark.parametrize(
+    "sql", ["PRAGMA query_only", "PRAGMA table_info(tasks)", "PRAGMA defer_foreign_keys = ON"]
+)
+async def test_a_pragma_that_asks_or_ends_with_the_transaction_is_run(
+    store: Store, sql: str
+) -> None:
+    async with store.unit_of_work() as uow:
+        await uow.session.execute(sa.text(sql))
+
+
+async def test_a_driver_kept_after_the_units_end_reaches_no_database(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        driver = await driver_of(uow)
+    with pytest.raises(UnitOfWorkError, match="has ended"):
+        await driver.execute("SELECT 1")
+    assert store.connections_in_use == 0

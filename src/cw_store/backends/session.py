@@ -134,6 +134,8 @@ class UnitSession(AsyncSession):
         super().__init__(engine, expire_on_commit=False)
         self._owner = owner
         self._savepoints = savepoints
+        self.is_concluding = False
+        """Whether it is the session that commits, and not somebody else its connection."""
 
     async def connection(
         self,
@@ -181,7 +183,11 @@ class UnitSession(AsyncSession):
 
     async def conclude(self) -> None:
         """Flush, and end SQLAlchemy's transaction, for a unit that commits."""
-        await super().commit()
+        self.is_concluding = True
+        try:
+            await super().commit()
+        finally:
+            self.is_concluding = False
 
     async def discard(self) -> None:
         """Close for good, at the end of the unit."""
