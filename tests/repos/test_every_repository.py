@@ -12,11 +12,20 @@ from typing import Any, cast, get_type_hints
 import pytest
 from sqlalchemy import func, select, table
 
-from builders import Repos, add_agent, add_page, add_proposal, add_task, unique
+from builders import (
+    Repos,
+    add_agent,
+    add_page,
+    add_phase,
+    add_proposal,
+    add_task,
+    unique,
+)
 from cw_store import (
     AlreadyExistsError,
     BrokenReferenceError,
     InvalidValueError,
+    NewTask,
     NotFoundError,
     ProposalStatus,
     StaleStateError,
@@ -935,6 +944,25 @@ async def test_an_id_given_twice_among_many_leaves_nothing(
                 await port.method(uow, name)(rows)
     assert await count_rows(store, port.table) == 1
     assert await port.method(store, port.find)(kept.id) == kept
+
+
+async def test_the_broken_reference_among_many_is_the_one_that_is_named(store: Store) -> None:
+    phase = await add_phase(store)
+    rows: list[NewTask] = [{"id": f"t{n}", "name": "n", "phase_id": phase.id} for n in range(2_000)]
+    # What comes later in the list exists when its turn comes, and what is missing first is named.
+    rows.append({"id": "child", "name": "n", "parent_task_id": "t0"})
+    for broken, column in (
+        (NewTask(name="n", parent_task_id="later"), "parent_task_id"),
+        (NewTask(name="n", initiative_id="nowhere"), "initiative_id"),
+    ):
+        later: list[NewTask] = [
+            {"id": "later", "name": "n"},
+            {"name": "n", "parent_task_id": "later", "initiative_id": phase.initiative_id},
+        ]
+        with pytest.raises(BrokenReferenceError) as caught:
+            await store.tasks.create_many([*rows, broken, *later])
+        assert caught.value.columns == (column,)
+        assert await count_rows(store, "tasks") == 0
 
 
 @pytest.mark.parametrize(("port", "name"), MANY)

@@ -5,11 +5,12 @@ Everything here runs in the connection's thread.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Table, bindparam, select
+from sqlalchemy import Table, select, text
 from sqlalchemy.dialects.sqlite import pysqlite
 
 from cw_store.backends.sqlite_connection import Connection, RawConnection, is_busy
@@ -34,6 +35,9 @@ ROWS_AT_A_TIME = 500
 """Rows that are written before a look whether anybody still wants them."""
 
 PROBE = pysqlite.dialect(paramstyle="qmark")
+
+ALL_OF = text("SELECT value FROM json_each(?)")
+"""Any number of ids, as one parameter: a list in JSON."""
 
 
 def begin_immediate(cursor: sqlite3.Cursor) -> bool:
@@ -256,16 +260,21 @@ def _named_columns(table: Table, error: sqlite3.Error) -> list[str]:
 def _broken_columns(
     prepared: Prepared[Any], batch: Sequence[Row], cursor: sqlite3.Cursor
 ) -> list[str]:
-    """Find which reference is broken, since SQLite does not say: look each one up."""
+    """Find which reference is broken, since SQLite does not say: look up all there are, by sets.
+
+    The rows before the first that has one are stored.
+    """
     references = {key.parent.name: key.column for key in prepared.query.table.foreign_keys}
-    names = prepared.names()
-    for parameters in batch:
-        for name, value in zip(names, parameters, strict=True):
-            if name in references and value is not None:
-                target = references[name]
-                lookup = str(
-                    select(target).where(target == bindparam("value")).compile(dialect=PROBE)
-                )
-                if cursor.execute(lookup, [value]).fetchone() is None:
-                    return [name]
+    places = [(place, name) for place, name in enumerate(prepared.names()) if name in references]
+    missing: dict[str, set[str]] = {}
+    for place, name in places:
+        values = {row[place] for row in batch}
+        target = references[name]
+        lookup = str(select(target).where(target.in_(ALL_OF)).compile(dialect=PROBE))
+        given = json.dumps([value for value in values if value is not None])
+        missing[name] = values - {None} - {found for (found,) in cursor.execute(lookup, [given])}
+    for row in batch:
+        for place, name in places:
+            if row[place] in missing[name]:
+                return [name]
     return sorted(references)

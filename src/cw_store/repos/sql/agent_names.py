@@ -8,6 +8,9 @@ from collections.abc import Iterator
 PLAIN_TRIES = 5
 """So many names without a number are tried, which is plenty up to some thousand agents."""
 
+UNSHARED = 10**8
+"""So many numbers that ten thousand names under way meet once in some 8,000 runs."""
+
 ADJECTIVES = (
     "able agile amber awake blithe bold brave breezy bright brisk calm candid cheerful clever "
     "cosmic cozy crisp curious daring dapper eager earnest fearless festive gentle gleaming "
@@ -25,11 +28,17 @@ ANIMALS = (
 ).split()
 
 
-def names() -> Iterator[str]:
-    """Give names at random without end; after a few each has a number, and ever longer ones."""
-    for _ in range(PLAIN_TRIES):
-        yield _plain()
-    limit = 100
+def names(*, side_by_side: bool) -> Iterator[str]:
+    """Give names at random without end; after a few each has a number, and ever longer ones.
+
+    Of transactions that work side by side one waits for the other that has just taken the same
+    name, and two can wait for each other. So there each name has a number at once, and one so
+    long that nobody else comes upon it.
+    """
+    limit = UNSHARED if side_by_side else 100
+    if not side_by_side:
+        for _ in range(PLAIN_TRIES):
+            yield _plain()
     while True:
         yield f"{_plain()}-{2 + secrets.randbelow(limit)}"
         limit *= 10

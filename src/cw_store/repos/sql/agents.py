@@ -110,7 +110,7 @@ class Agents(AgentRepository):
         await ROWS.delete(self._door, id)
 
     async def _create_with_a_new_name(self, values: Mapping[str, Any]) -> Agent:
-        candidates: Iterator[str] = names()
+        candidates: Iterator[str] = names(side_by_side=self._door.takes_turns)
         while True:
             row = ROWS.complete(self._door, {**values, "name": next(candidates)})
             stored = await self._door.first(INSERT_IF_NAME_IS_FREE, **row)
