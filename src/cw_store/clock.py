@@ -3,50 +3,78 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 
-from cw_store.types import MICROSECOND
+from cw_store.errors import InvalidValueError, StoreError
+from cw_store.types import EARLIEST, Refused, microseconds_of
 
 Reading = Callable[[], datetime]
 
 
-utc_now: Reading = partial(datetime.now, UTC)
-"""Returns the system's time in UTC."""
+def _system() -> int:
+    return time.time_ns() // 1000
 
 
 class StrictClock:
-    """Stamps that strictly increase although the clock may stand still or step back."""
+    """One store's time, in microseconds since 1970, from any thread.
 
-    def __init__(self, reading: Reading = utc_now) -> None:
-        self._reading = reading
-        self._last = datetime.min.replace(tzinfo=UTC)
+    A stamp is a reading, or a microsecond after the last stamp if that is later, so stamps strictly
+    increase although the clock may stand still or step back.
+    """
+
+    def __init__(self, reading: Reading | None = None) -> None:
+        """Take a clock of the application's, or the system's.
+
+        Raises InvalidValueError when it gives no aware datetime, StoreError when it raises.
+        """
+        if reading is not None:
+            now = _reading_of(reading)
+            try:
+                microseconds_of(now)
+            except Refused as refused:
+                raise InvalidValueError("Store", "clock", now, str(refused)) from None
+        self._read = _system if reading is None else partial(_microseconds_by, reading)
+        self._last = microseconds_of(EARLIEST)
         self._lock = threading.Lock()
 
-    def now(self) -> datetime:
-        """Return the clock's reading, in UTC."""
-        reading = self._reading()
-        return reading if reading.tzinfo is UTC else reading.astimezone(UTC)
+    def now(self) -> int:
+        """Return the clock's reading; raises StoreError when the clock fails."""
+        return self._read()
 
-    def stamp(self) -> datetime:
-        """Return the reading, or a microsecond after the last stamp if that is later."""
+    def stamp(self) -> int:
+        """Return the next stamp; raises StoreError when the clock fails."""
         with self._lock:
-            stamp = self._reading()
+            stamp = self._read()
             if stamp <= self._last:
-                stamp = self._last + MICROSECOND
+                stamp = self._last + 1
             self._last = stamp
             return stamp
 
-    def now_and_stamp(self) -> tuple[datetime, datetime]:
+    def now_and_stamp(self) -> tuple[int, int]:
         """Return what `now` and `stamp` do, from one reading."""
         with self._lock:
-            now = stamp = self._reading()
+            now = stamp = self._read()
             if stamp <= self._last:
-                stamp = self._last + MICROSECOND
+                stamp = self._last + 1
             self._last = stamp
-        return (now if now.tzinfo is UTC else now.astimezone(UTC)), stamp
+        return now, stamp
 
 
-SYSTEM_CLOCK = StrictClock()
-"""One for the process, so that rows written through any of its stores are in order."""
+def _microseconds_by(reading: Reading) -> int:
+    now = _reading_of(reading)
+    try:
+        return microseconds_of(now)
+    except Refused as refused:
+        raise StoreError(
+            f"the clock of the store gave what {refused}; nothing was written"
+        ) from refused
+
+
+def _reading_of(reading: Reading) -> object:
+    try:
+        return reading()
+    except Exception as error:
+        raise StoreError("the clock of the store failed; nothing was written") from error

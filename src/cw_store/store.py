@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from weakref import WeakKeyDictionary, finalize
 from cw_store.backends.cancellation import finish
 from cw_store.backends.port import Backend
 from cw_store.backends.sqlite_connection import create_private_file
-from cw_store.clock import SYSTEM_CLOCK, Reading, StrictClock
+from cw_store.clock import Reading, StrictClock
 from cw_store.credentials import rules_for
 from cw_store.errors import StoreBusyError, StoreClosedError, UnreadableError
 from cw_store.memory import MemoryFolder, sweep
@@ -62,7 +63,9 @@ class Store(Repositories):
     - `readers`: SQLite only. The most connections that read at the same time.
     - `busy_timeout`: seconds to wait for a turn, a connection or a lock. On PostgreSQL a
       statement is given up five seconds later than that, for the server may hang.
-    - `clock`: gives the time as an aware datetime.
+    - `clock`: gives the time as an aware datetime; it is asked in other threads too. One that gives
+      something else is an InvalidValueError here; one that fails later is a StoreError for that
+      call alone.
     - `encryption_keys`: Fernet keys for credentials at rest; the first encrypts, all decrypt.
       Without any, those in `$CW_STORE_KEYS`, separated by commas.
     - `max_text_bytes`: the most bytes of UTF-8 that one text may have.
@@ -100,7 +103,7 @@ class Store(Repositories):
                 "number of seconds from 0 on"
             )
         self._location = locate(url)
-        self._rules = rules_for(encryption_keys, max_text_bytes)
+        self._rules = replace(rules_for(encryption_keys, max_text_bytes), clock=StrictClock(clock))
         self._opening = Opening(
             migrate=migrate,
             read_only=read_only,
@@ -111,14 +114,13 @@ class Store(Repositories):
             pin_threads=pin_threads,
             rules=self._rules,
         )
-        self.clock = SYSTEM_CLOCK if clock is None else StrictClock(clock)
         self._backend: Backend | None = None
         self._owner: Owner | None = None
         self.writing_tasks = WritingTasks()
         self._remove_folder: finalize[[], Store] | None = None
         self._abandon_backend: finalize[[Owner, Backend], Store] | None = None
         self._one_call = _OneCall(self)
-        super().__init__(Door(self._one_call, self.clock))
+        super().__init__(Door(self._one_call))
 
     @classmethod
     async def open(cls, url: str | Path | None = None, **settings: Unpack[StoreSettings]) -> Self:

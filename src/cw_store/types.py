@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, Protocol, cast, get_args
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import BigInteger, Boolean, Dialect, Integer, Text
@@ -64,17 +64,35 @@ def _keep(text: str, _cell: Cell | None) -> str:
     return text
 
 
+class Clock(Protocol):
+    """A store's time, in microseconds since 1970; its methods raise StoreError."""
+
+    def now(self) -> int:
+        """Return the clock's reading, which may stand still or step back."""
+        ...
+
+    def stamp(self) -> int:
+        """Return a time later than any stamp before."""
+        ...
+
+    def now_and_stamp(self) -> tuple[int, int]:
+        """Return both, from one reading."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ValueRules:
-    """What the types must know of the store that uses them.
+    """What statements and types must know of the store that uses them.
 
-    `seal` and `unseal` are told which cell a text is for, or None where nobody knows.
+    `seal` and `unseal` are told which cell a text is for, or None where nobody knows. `clock` is
+    None where nothing is stamped.
     """
 
     max_text_bytes: int = MAX_TEXT_BYTES
     seals: bool = False
     seal: Callable[[str, Cell | None], str] = _keep
     unseal: Callable[[str, Cell | None], str] = _keep
+    clock: Clock | None = None
 
 
 _DEFAULT_RULES = ValueRules()
@@ -84,6 +102,11 @@ _rules: WeakKeyDictionary[Dialect, ValueRules] = WeakKeyDictionary()
 def use_rules(dialect: Dialect, rules: ValueRules) -> None:
     """Make every statement compiled or run with `dialect` follow `rules`."""
     _rules[dialect] = rules
+
+
+def clock_of(dialect: Dialect) -> Clock | None:
+    """Return the clock of the store that uses this dialect."""
+    return _rules_of(dialect).clock
 
 
 def _rules_of(dialect: Dialect) -> ValueRules:
@@ -389,20 +412,40 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None if value is None else _in_utc(value)
 
         def to_microseconds(value: Any) -> int | None:
-            if value is None:
-                return None
-            if type(value) is not datetime or value.tzinfo is not UTC:
-                value = _in_utc(value)
-            since = value - EPOCH
-            if not EARLIEST_DAY <= since.days < TOO_LATE_DAY:
-                raise Refused(OUT_OF_RANGE)
-            return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
+            return None if value is None else microseconds_of(value)
 
         return to_utc if dialect.name == "postgresql" else to_microseconds
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         """Give back an aware datetime in UTC, which asyncpg's already are but for infinity."""
         return _finite if dialect.name == "postgresql" else _moment
+
+
+class Stamp(UtcDateTime):
+    """A parameter that the store's clock gives when the statement runs: the next stamp."""
+
+    cache_ok = True
+
+
+class Now(UtcDateTime):
+    """A parameter that the store's clock gives when the statement runs: its reading."""
+
+    cache_ok = True
+
+
+def microseconds_of(value: Any) -> int:
+    """Return a moment in microseconds since 1970; raises `Refused` for what is none."""
+    if type(value) is not datetime or value.tzinfo is not UTC:
+        value = _in_utc(value)
+    since = value - EPOCH
+    if not EARLIEST_DAY <= since.days < TOO_LATE_DAY:
+        raise Refused(OUT_OF_RANGE)
+    return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def moment_of(microseconds: int) -> datetime:
+    """Return the moment so many microseconds after 1970."""
+    return EPOCH + timedelta(microseconds=microseconds)
 
 
 def _finite(moment: Any) -> Any:

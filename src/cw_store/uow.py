@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
-from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -29,7 +28,7 @@ from cw_store.errors import (
 )
 from cw_store.owner import Owner, running_loop
 from cw_store.repos.sql import Repositories
-from cw_store.repos.sql.door import Clock, Door, Executor, Prepared, Query, Row
+from cw_store.repos.sql.door import Door, Executor, Prepared, Query, Row
 from cw_store.self_deadlock import WritingTasks
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ class UnitOfWork(Repositories):
             _check_store(store)
         self._store = store
         self._unit = _Unit(read_only, label)
-        self._door = Door(self._unit, self._unit)
+        self._door = Door(self._unit)
 
     async def __aenter__(self) -> Self:
         """Begin; raises StoreClosedError when the store is closed or belongs elsewhere."""
@@ -75,7 +74,7 @@ class UnitOfWork(Repositories):
             from cw_store.store import default_store  # the store knows units of work
 
             store = self._store = await default_store()
-        self._unit.open(store.backend, store.clock, store.owner, store.writing_tasks)
+        self._unit.open(store.backend, store.owner, store.writing_tasks)
         return self
 
     def __aexit__(
@@ -183,12 +182,11 @@ _savepoints_around: ContextVar[tuple[_Savepoint, ...]] = ContextVar(
 
 
 class _Unit:
-    """What a unit of work is to its repositories and its session: executor, clock, owner."""
+    """What a unit of work is to its repositories and its session: executor, owner."""
 
     __slots__ = (
         "__weakref__",
         "_block",
-        "_clock",
         "_entered_by",
         "_is_lost",
         "_label",
@@ -231,15 +229,11 @@ class _Unit:
         self._block: object
         self._writing_tasks: WritingTasks
         self.transaction: Transaction
-        self._clock: Clock
 
-    def open(
-        self, backend: Backend, clock: Clock, owner: Owner, writing_tasks: WritingTasks
-    ) -> None:
+    def open(self, backend: Backend, owner: Owner, writing_tasks: WritingTasks) -> None:
         self._owner = owner
         self._loop = owner.loop
         self._timeout = backend.timeout
-        self._clock = clock
         self._writing_tasks = writing_tasks
         self._entered_by = asyncio.current_task()
         self._block = enter_block()
@@ -275,22 +269,6 @@ class _Unit:
         if self._writing_task is not None:
             self._writing_tasks.leave(self._writing_task)
             self._writing_task = None
-
-    # The clock of the repositories.
-
-    def now(self) -> datetime:
-        self._check()
-        return self._clock.now()
-
-    def now_and_stamp(self) -> tuple[datetime, datetime]:
-        if self.state is not _OPEN or self._spent_by is not None:
-            self._check()
-        return self._clock.now_and_stamp()
-
-    def stamp(self) -> datetime:
-        if self.state is not _OPEN or self._spent_by is not None:
-            self._check()
-        return self._clock.stamp()
 
     # The executor of the repositories.
 

@@ -915,7 +915,7 @@ class Machine(RuleBasedStateMachine):
 
         record, row = self.attempt(expected, "change_sets.mark_reverted", id)
         if record is not None:
-            row["reverted_at"] = self.stamped(record.reverted_at)
+            row["reverted_at"] = record.updated_at
             self.changed_now("change_sets", row, record)
 
     @rule(data=st.data())

@@ -141,7 +141,7 @@ def test_a_new_row_holds_defaults_where_nothing_is_given() -> None:
     assert (row["status"], row["type"], row["retry_count"]) == ("pending", "auto", 0)
     assert row["phase_id"] is None
     entries = [{"id": "t", "name": "n"}, {"id": "u", "name": "m"}]
-    assert add.bind_all(entries) == [tuple(add.bind(entry)) for entry in entries]
+    assert add.bind_all(entries) == [add.bind(entry) for entry in entries]
     uneven = [{"id": "t", "name": "n"}, {"id": "u", "name": "m", "order": 3}]
     assert add.bind_all(uneven) == [add.bind(entry) for entry in uneven]
     assert add.bind_all([]) == []

@@ -470,6 +470,8 @@ class PostgresTransaction:
 
 
 async def _rows(connection: Any, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
+    if prepared.set_times is not None:
+        prepared.set_times(parameters)
     try:
         return await connection.fetch(prepared.sql, *parameters)
     except OverflowError as error:
@@ -480,9 +482,14 @@ async def _rows(connection: Any, prepared: Prepared[Any], parameters: Row) -> Se
 
 
 async def _count(connection: Any, prepared: Prepared[Any], parameters: Row) -> int:
+    if prepared.set_times is not None:
+        prepared.set_times(parameters)
     status: str = await connection.execute(prepared.sql, *parameters)
     return int(status.rpartition(" ")[2])
 
 
 async def _many(connection: Any, prepared: Prepared[Any], batch: Sequence[Row]) -> None:
+    if prepared.set_times is not None:
+        for parameters in batch:
+            prepared.set_times(parameters)
     await connection.executemany(prepared.sql, batch)

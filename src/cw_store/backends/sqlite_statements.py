@@ -151,6 +151,8 @@ def undo_to(name: str, cursor: sqlite3.Cursor) -> None:
 
 def fetch_rows(prepared: Prepared[Any], parameters: Row, cursor: sqlite3.Cursor) -> Sequence[Row]:
     """Run a statement to its end and return its rows."""
+    if prepared.set_times is not None:
+        prepared.set_times(parameters)
     try:
         found = cursor.execute(prepared.sql, parameters).fetchall()
     except sqlite3.Error as error:
@@ -183,6 +185,8 @@ def _decoded_if_it_can_be(text: bytes) -> str | bytes:
 
 def count_changes(prepared: Prepared[Any], parameters: Row, cursor: sqlite3.Cursor) -> int:
     """Run a statement and return how many rows it changed."""
+    if prepared.set_times is not None:
+        prepared.set_times(parameters)
     try:
         return cursor.execute(prepared.sql, parameters).rowcount
     except sqlite3.Error as error:
@@ -192,6 +196,9 @@ def count_changes(prepared: Prepared[Any], parameters: Row, cursor: sqlite3.Curs
 def run_many(prepared: Prepared[Any], batch: Sequence[Row], cursor: sqlite3.Cursor) -> None:
     """Run a statement once for each entry of the batch."""
     try:
+        if prepared.set_times is not None:
+            for parameters in batch:
+                prepared.set_times(parameters)
         for start in range(0, len(batch), ROWS_AT_A_TIME):
             if start and cast(RawConnection, cursor.connection).is_unwanted:
                 # SQLite's own way would most often come between two of the rows, and be forgotten.

@@ -32,7 +32,15 @@ from cw_store.repos.accounts import (
     NewAccount,
 )
 from cw_store.repos.sql.door import NEW_VALUE, Door, Query
-from cw_store.repos.sql.expressions import PRESENT, EndOfTime, Later, MicrosecondAfter
+from cw_store.repos.sql.expressions import (
+    NOW,
+    PRESENT,
+    STAMP,
+    EndOfTime,
+    Later,
+    MicrosecondAfter,
+    later_than,
+)
 from cw_store.repos.sql.listings import Listing, oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import accounts
@@ -64,10 +72,8 @@ others = accounts.alias("others")
 
 
 def _available(row: FromClause) -> ColumnElement[bool]:
-    return row.c.is_exhausted.is_(false()) | (row.c.exhausted_until <= bindparam("now"))
+    return row.c.is_exhausted.is_(false()) | (row.c.exhausted_until <= NOW)
 
-
-stamp = bindparam(NEW_VALUE + "updated_at", type_=accounts.c.updated_at.type)
 
 # What another program wrote is no time of ours, and must not become everybody's.
 last_use = (
@@ -79,9 +85,9 @@ last_use = (
 claim = (
     update(accounts)
     .values(
-        last_used_at=Later(stamp, func.coalesce(MicrosecondAfter(last_use), stamp)),
+        last_used_at=Later(STAMP, func.coalesce(MicrosecondAfter(last_use), STAMP)),
         is_exhausted=False,
-        updated_at=stamp,
+        updated_at=later_than(accounts.c.updated_at),
     )
     .returning(*ROWS.columns)
 )
@@ -151,22 +157,25 @@ MARK_EXHAUSTED = ROWS.returning(
                 accounts.c.is_exhausted.is_(true())
                 & (
                     accounts.c.exhausted_until.is_(None)
-                    | (accounts.c.exhausted_until > bindparam("now"))
-                    & (accounts.c.exhausted_until > until)
+                    | (accounts.c.exhausted_until > NOW) & (accounts.c.exhausted_until > until)
                 ),
                 accounts.c.exhausted_until,
             ),
             else_=until,
         ),
-        updated_at=stamp,
+        updated_at=later_than(accounts.c.updated_at),
     )
 )
 
 CLEAR_EXPIRED_EXHAUSTION = Query(
     int,
     update(accounts)
-    .where(accounts.c.exhausted_until <= bindparam("now"))
-    .values(is_exhausted=False, exhausted_until=None, updated_at=stamp),
+    .where(accounts.c.exhausted_until <= NOW)
+    .values(
+        is_exhausted=False,
+        exhausted_until=None,
+        updated_at=later_than(accounts.c.updated_at),
+    ),
     accounts,
 )
 
@@ -276,15 +285,9 @@ class Accounts(AccountRepository):
         passed: dict[str, str] = {}
         unreadable: UnreadableError | None = None
         while True:
-            now, stamp = self._door.clock.now_and_stamp()
             try:
-                claimed = await self._door.first(
-                    _claim_next(len(passed)),
-                    provider=provider,
-                    now=now,
-                    changed_updated_at=stamp,
-                    **passed,
-                )
+                claim = _claim_next(len(passed))
+                claimed = await self._door.first(claim, provider=provider, **passed)
                 if claimed is not None:
                     return _readable(claimed)
             except UnreadableError as error:
@@ -295,15 +298,13 @@ class Accounts(AccountRepository):
                 unreadable = unreadable or error
                 continue
             left = _any_available(len(passed))
-            if await self._door.first(left, provider=provider, now=now, **passed) is None:
+            if await self._door.first(left, provider=provider, **passed) is None:
                 if unreadable is not None:
                     raise unreadable
                 return None
 
     async def mark_exhausted(self, id: str, until: datetime | None = None) -> Account:
-        now, stamp = self._door.clock.now_and_stamp()
-        new = {"changed_exhausted_until": until, "changed_updated_at": stamp}
-        exhausted = await self._door.first(MARK_EXHAUSTED, id=id, now=now, **new)
+        exhausted = await self._door.first(MARK_EXHAUSTED, id=id, changed_exhausted_until=until)
         if exhausted is None:
             raise NotFoundError(accounts.name, id)
         return exhausted
@@ -313,11 +314,7 @@ class Accounts(AccountRepository):
         return await ROWS.patch(self._door, id, changes)
 
     async def clear_expired_exhaustion(self) -> int:
-        return await self._door.count(
-            CLEAR_EXPIRED_EXHAUSTION,
-            now=self._door.clock.now(),
-            changed_updated_at=self._door.clock.stamp(),
-        )
+        return await self._door.count(CLEAR_EXPIRED_EXHAUSTION)
 
     async def update(
         self,

@@ -18,6 +18,7 @@ from cw_store.repos.change_sets import (
     NewChangeSetEntry,
 )
 from cw_store.repos.sql.door import Door, Query
+from cw_store.repos.sql.expressions import STAMP
 from cw_store.repos.sql.listings import oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import change_set_entries, change_sets
@@ -51,8 +52,8 @@ ENTRIES_OF = Query(
 )
 
 REVERT_APPLIED = ROWS.returning(
-    ROWS.setting(("reverted_at",))
-    .values(status="reverted")
+    ROWS.setting(())
+    .values(status="reverted", reverted_at=STAMP)
     .where(change_sets.c.id == bindparam("id"), change_sets.c.status == "applied")
 )
 
@@ -89,8 +90,7 @@ class ChangeSets(ChangeSetRepository):
         return await self._door.all(ENTRIES_OF, change_set_id=id)
 
     async def mark_reverted(self, id: str) -> ChangeSet:
-        values = ROWS.new_values(self._door, {"reverted_at": self._door.clock.stamp()})
-        reverted = await self._door.first(REVERT_APPLIED, id=id, **values)
+        reverted = await self._door.first(REVERT_APPLIED, id=id)
         if reverted is None:
             await ROWS.need(self._door, id)
             raise StaleStateError(change_sets.name, id)

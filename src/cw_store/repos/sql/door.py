@@ -8,7 +8,7 @@ values, visits the database once, and fills records by position.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from itertools import repeat
@@ -18,11 +18,12 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from sqlalchemy import Dialect, Table
 from sqlalchemy.sql import Delete, Insert, Select, Update
 
+from cw_store.clock import StrictClock
 from cw_store.errors import InvalidValueError, UnreadableError
 from cw_store.repos.sql.reading import Row, makers
 from cw_store.repos.sql.written import Processor, write_binder
 from cw_store.schema import record_columns
-from cw_store.types import Encrypted, Refused
+from cw_store.types import Clock, Encrypted, Now, Refused, Stamp, UtcDateTime, clock_of, moment_of
 
 R = TypeVar("R")
 
@@ -76,8 +77,12 @@ class Query(Generic[R]):
         checks: dict[str, Processor] = {}
         constants: dict[str, Any] = {}
         with_id: set[str] = set()
+        times: dict[str, type[UtcDateTime]] = {}
         for name in self._in_order(positions):
             bind = compiled.binds[name]
+            if isinstance(bind.type, (Stamp, Now)):
+                times[name] = type(bind.type)
+                continue
             process = bind.type.dialect_impl(dialect).bind_processor(dialect) or _unchanged
             if not bind.required:
                 constants[name] = process(bind.value)
@@ -96,7 +101,15 @@ class Query(Generic[R]):
             positions=positions,
             checks=checks,
             with_id=with_id,
+            row_names=[name for name in self._in_order(positions) if name not in constants],
             defaults=self._defaults(checks),
+            times=times,
+            set_times=_time_setter(
+                clock_of(dialect) or StrictClock(),
+                [place for place, name in enumerate(positions) if times.get(name) is Stamp],
+                [place for place, name in enumerate(positions) if times.get(name) is Now],
+                None if dialect.name == "sqlite" else moment_of,
+            ),
             needed=frozenset(name for name in checks if self._needs(name)),
             constants=constants,
             make=make,
@@ -129,7 +142,9 @@ class Prepared(Generic[R]):
     `checks` check and convert what a caller gives, by name, those of the names `with_id` together
     with the id of the row; `needed` are the names that must not be None, and `defaults` what a
     new row holds where nothing is given, all in the row's order.
-    `constants` are part of the statement.
+    `constants` are part of the statement. `times` are the names of what the store's clock gives;
+    `set_times` puts them into bound parameters when the statement is about to run, and is None
+    where there are none.
 
     `bind` checks and converts values by name into the driver's parameters, in their order, and
     `arrange` brings a whole row into that order. `make` makes a record of a row, `make_all` those
@@ -142,12 +157,15 @@ class Prepared(Generic[R]):
         "_needed",
         "_positions",
         "_row_binders",
+        "_row_names",
+        "_times_in_row",
         "_with_id",
         "arrange",
         "bind",
         "make",
         "make_all",
         "query",
+        "set_times",
         "sql",
     )
 
@@ -159,6 +177,9 @@ class Prepared(Generic[R]):
         positions: Sequence[str],
         checks: Mapping[str, Processor],
         with_id: Container[str],
+        row_names: Sequence[str],
+        times: Collection[str],
+        set_times: Callable[[Row], None] | None,
         defaults: Mapping[str, Any] | None,
         needed: frozenset[str],
         constants: Mapping[str, Any],
@@ -174,12 +195,24 @@ class Prepared(Generic[R]):
         self._with_id = with_id
         self._defaults = defaults
         self._needed = needed
+        self._row_names = row_names
+        self.set_times = set_times
+        self._times_in_row = (
+            [(row_names.index(name), positions.index(name)) for name in times] if defaults else []
+        )
         self._row_binders: dict[frozenset[str], Callable[[Mapping[str, Any]], Row]] = {}
-        self.arrange = _arranger([*checks], positions, constants)
+        self.arrange = _arranger([*row_names], positions, constants)
         self.bind: Callable[[Mapping[str, Any]], Row] = (
             self._bind_new
             if defaults is not None
-            else write_binder(positions, checks, constants, needed, self._refuse, with_id)
+            else write_binder(
+                positions,
+                checks,
+                {**constants, **dict.fromkeys(times)},
+                needed,
+                self._refuse,
+                with_id,
+            )
         )
 
     def names(self) -> list[str]:
@@ -198,9 +231,9 @@ class Prepared(Generic[R]):
 
     def _row_binder(self, names: frozenset[str]) -> Callable[[Mapping[str, Any]], Row]:
         assert self._defaults is not None and names <= self._checks.keys()
-        others = {name: self._defaults[name] for name in self._defaults if name not in names}
+        others = {name: self._defaults.get(name) for name in self._row_names if name not in names}
         return write_binder(
-            [*self._checks], self._checks, others, self._needed, self._refuse, self._with_id
+            self._row_names, self._checks, others, self._needed, self._refuse, self._with_id
         )
 
     def _bind_new(self, values: Mapping[str, Any]) -> Row:
@@ -218,10 +251,11 @@ class Prepared(Generic[R]):
             return [self.bind(values) for values in entries]
         columns: list[Iterable[Any]] = []
         try:
-            for name, process in self._checks.items():
+            for name in self._row_names:
                 if name not in names:
-                    columns.append(repeat(self._defaults[name], len(entries)))
+                    columns.append(repeat(self._defaults.get(name), len(entries)))
                     continue
+                process = self._checks[name]
                 taken = [name, "id"] if name in self._with_id else [name]
                 column = list(map(process, *(map(itemgetter(key), entries) for key in taken)))
                 if name in self._needed and None in column:
@@ -231,7 +265,14 @@ class Prepared(Generic[R]):
             for values in entries:
                 self._refuse(values)
             raise
-        return list(zip(*columns, strict=True))
+        return list(map(list, zip(*columns, strict=True)))
+
+    def with_times(self, row: Row, parameters: Row) -> Row:
+        """Return a whole row with the times that its arranged parameters were given."""
+        if parameters is not row:
+            for place, source in self._times_in_row:
+                cast(list[Any], row)[place] = parameters[source]
+        return row
 
     def _refuse(self, values: Mapping[str, Any]) -> None:
         """Raise for the first value that is refused, if any is."""
@@ -287,7 +328,31 @@ def _arranger(
         return _as_it_is
     pick = cast(Callable[[Row], Row], itemgetter(*map([*names, *constants].index, positions)))
     fixed = list(constants.values())
-    return (lambda row: pick([*row, *fixed])) if fixed else pick
+    return lambda row: list(pick([*row, *fixed]))
+
+
+def _time_setter(
+    clock: Clock,
+    stamps: Sequence[int],
+    readings: Sequence[int],
+    convert: Callable[[int], datetime] | None,
+) -> Callable[[Any], None] | None:
+    """Return what puts the time into these places of a list of parameters."""
+
+    def set_stamps(parameters: Any) -> None:
+        stamp = clock.stamp()
+        for place in stamps:
+            parameters[place] = stamp
+
+    def set_all(parameters: Any) -> None:
+        now, stamp = clock.now_and_stamp() if stamps else (clock.now(), 0)
+        for places, time in ((readings, now), (stamps, stamp)):
+            for place in places:
+                parameters[place] = time if convert is None else convert(time)
+
+    if not stamps and not readings:
+        return None
+    return set_stamps if convert is None and not readings else set_all
 
 
 class Executor(Protocol):
@@ -323,30 +388,13 @@ class Executor(Protocol):
         ...
 
 
-class Clock(Protocol):
-    """The store's time."""
-
-    def now(self) -> datetime:
-        """Return the clock's reading, which may stand still or step back."""
-        ...
-
-    def now_and_stamp(self) -> tuple[datetime, datetime]:
-        """Return both, from one reading."""
-        ...
-
-    def stamp(self) -> datetime:
-        """Return a time later than any this process stamped before."""
-        ...
-
-
 class Door:
-    """Runs queries for the repositories, and tells them the time."""
+    """Runs queries for the repositories."""
 
-    __slots__ = ("_executor", "clock")
+    __slots__ = ("_executor",)
 
-    def __init__(self, executor: Executor, clock: Clock) -> None:
+    def __init__(self, executor: Executor) -> None:
         self._executor = executor
-        self.clock = clock
 
     async def all(self, query: Query[R], **values: Any) -> list[R]:
         """Return every row as a record, in the statement's order."""
@@ -381,9 +429,10 @@ class Door:
         """
         prepared = self._executor.prepare(query)
         whole = prepared.row(row)
-        if await self._executor.count(prepared, prepared.arrange(whole)) == 0:
+        parameters = prepared.arrange(whole)
+        if await self._executor.count(prepared, parameters) == 0:
             return None
-        return prepared.make(whole)
+        return prepared.make(prepared.with_times(whole, parameters))
 
     async def insert_all(self, query: Query[R], batch: Iterable[Mapping[str, Any]]) -> list[R]:
         """Insert rows, all or none, in one visit; return them as they are stored.
@@ -412,18 +461,17 @@ class Door:
 
     def atomic(self) -> _AtomicDoor:
         """Give a door whose statements belong together: `async with door.atomic() as door:`."""
-        return _AtomicDoor(self._executor.atomic(), self.clock)
+        return _AtomicDoor(self._executor.atomic())
 
 
 class _AtomicDoor:
-    __slots__ = ("_clock", "_scope")
+    __slots__ = ("_scope",)
 
-    def __init__(self, scope: AbstractAsyncContextManager[Executor], clock: Clock) -> None:
+    def __init__(self, scope: AbstractAsyncContextManager[Executor]) -> None:
         self._scope = scope
-        self._clock = clock
 
     async def __aenter__(self) -> Door:
-        return Door(await self._scope.__aenter__(), self._clock)
+        return Door(await self._scope.__aenter__())
 
     async def __aexit__(self, *exc_info: Any) -> None:
         await self._scope.__aexit__(*exc_info)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, literal_column
+from sqlalchemy import ColumnElement, Integer, bindparam, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from cw_store.types import EPOCH, MICROSECOND, UtcDateTime
+from cw_store.types import EPOCH, MICROSECOND, Now, Stamp, UtcDateTime
 
 PRESENT = literal_column("1", Integer())
 """What a query selects that only asks whether there is a row."""
@@ -31,6 +31,29 @@ def _later_on_sqlite(element: Later, compiler: SQLCompiler, **options: Any) -> s
 @compiles(Later, "postgresql")
 def _later_on_postgresql(element: Later, compiler: SQLCompiler, **options: Any) -> str:
     return f"greatest({compiler.process(element.clauses, **options)})"
+
+
+class LaterThan(FunctionElement[datetime]):
+    """A stamp, or the moment a microsecond after a column's value if that is later.
+
+    A value that is no moment, as another program may have written one, is written over.
+    """
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(LaterThan, "sqlite")
+def _later_than_on_sqlite(element: LaterThan, compiler: SQLCompiler, **options: Any) -> str:
+    stamp, column, end = (compiler.process(one, **options) for one in element.clauses)
+    return f"max({stamp}, iif({column} < {end}, {column} + 1, -{end}))"
+
+
+@compiles(LaterThan, "postgresql")
+def _later_than_on_postgresql(element: LaterThan, compiler: SQLCompiler, **options: Any) -> str:
+    stamp, column, end = (compiler.process(one, **options) for one in element.clauses)
+    next_moment = f"{column} + interval '1 microsecond'"
+    return f"greatest({stamp}, CASE WHEN {column} < {end} THEN {next_moment} END)"
 
 
 class MicrosecondAfter(FunctionElement[datetime]):
@@ -65,6 +88,22 @@ def _end_on_sqlite(element: EndOfTime, compiler: SQLCompiler, **options: Any) ->
 @compiles(EndOfTime, "postgresql")
 def _end_on_postgresql(element: EndOfTime, compiler: SQLCompiler, **options: Any) -> str:
     return f"TIMESTAMPTZ '{datetime.max.replace(tzinfo=UTC).isoformat()}'"
+
+
+STAMP = bindparam("stamp", type_=Stamp())
+"""The time when the statement runs, later than every stamp before; given by the store's clock."""
+
+NOW = bindparam("now", type_=Now())
+"""The clock's reading when the statement runs."""
+
+
+def later_than(column: ColumnElement[Any]) -> ColumnElement[datetime]:
+    """Return STAMP, or a later moment if the column's value would not be passed otherwise.
+
+    Another store may have written that, whose clock is ahead, or on PostgreSQL one for whom this
+    statement has waited.
+    """
+    return LaterThan(STAMP, column, EndOfTime())
 
 
 def exactly(value: str) -> ColumnElement[str]:

@@ -13,6 +13,7 @@ from cw_store.errors import NotFoundError
 from cw_store.repos.pages import NewPage, Page, PageChanges, PageExpected, PageRepository
 from cw_store.repos.sql.ancestry import Ancestry
 from cw_store.repos.sql.door import Door, Query
+from cw_store.repos.sql.expressions import STAMP
 from cw_store.repos.sql.ids import new_id
 from cw_store.repos.sql.listings import oldest_first
 from cw_store.repos.sql.rows import Rows
@@ -56,8 +57,8 @@ NEW_ROOT_IF_THERE_IS_NONE = Query(
             initiatives.c.id,
             initiatives.c.name,
             bindparam("sort_order", type_=pages.c.sort_order.type),
-            bindparam("created_at", type_=pages.c.created_at.type),
-            bindparam("created_at", type_=pages.c.created_at.type),
+            STAMP,
+            STAMP,
         ).where(initiatives.c.id == bindparam("initiative_id")),
     )
     .on_conflict_do_nothing(
@@ -130,5 +131,4 @@ class Pages(PageRepository):
             id=new_id(),
             initiative_id=initiative_id,
             sort_order=0,
-            created_at=self._door.clock.stamp(),
         )

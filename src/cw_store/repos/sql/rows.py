@@ -11,11 +11,15 @@ from sqlalchemy.sql import Update
 
 from cw_store.errors import InvalidValueError, NotFoundError, StaleStateError, StoreError
 from cw_store.repos.sql.door import NEW_VALUE, NONE_REFUSED, OLD_VALUE, Door, Query
-from cw_store.repos.sql.expressions import PRESENT
+from cw_store.repos.sql.expressions import PRESENT, later_than
 from cw_store.repos.sql.ids import new_id
 from cw_store.schema import record_columns
+from cw_store.types import Stamp
 
 R = TypeVar("R")
+
+STAMPED = ("created_at", "updated_at")
+"""The columns that the store's clock fills in when a row is stored."""
 
 Expectation = tuple[tuple[str, bool], ...]
 """The columns that a row has to hold a value in, and whether that is None."""
@@ -52,7 +56,9 @@ class Rows(Generic[R]):
         self.record = record
         self.columns: Sequence[ColumnElement[Any]] = columns or record_columns(table)
         self.new_row = {
-            column.name: bindparam(column.name, type_=column.type)
+            column.name: bindparam(
+                column.name, type_=Stamp() if column.name in STAMPED else column.type
+            )
             for column in record_columns(table)
         }
         self._required: frozenset[str] = new.__required_keys__
@@ -64,7 +70,6 @@ class Rows(Generic[R]):
             frozenset() if expected is None else expected.__optional_keys__
         )
         self._fitting: set[frozenset[str]] = set()  # keys that were found to be right
-        self._stamped = [c.name for c in table.columns if c.name in ("created_at", "updated_at")]
         new = insert(table).values(self.new_row)
         self._insert = Query(record, new, table)
         self._insert_and_return = (
@@ -79,7 +84,7 @@ class Rows(Generic[R]):
         self._patches_if: dict[tuple[tuple[str, ...], Expectation], Query[R]] = {}
 
     def complete(self, door: Door, values: Mapping[str, Any], **known: Any) -> dict[str, Any]:
-        """Return the row for `values`, with an id and times; other defaults are the statement's.
+        """Return the row for `values`, with an id; times and defaults are the statement's.
 
         `known` are columns that the repository fills in itself. Raises TypeError for an
         unknown or missing key.
@@ -91,9 +96,6 @@ class Rows(Generic[R]):
             self._fitting.add(frozenset(values))
         if "id" not in row:
             row["id"] = new_id()
-        stamp = door.clock.stamp()
-        for name in self._stamped:
-            row[name] = stamp
         return row
 
     def insert(self, door: Door, values: Mapping[str, Any]) -> Awaitable[R]:
@@ -198,7 +200,10 @@ class Rows(Generic[R]):
     def setting(self, columns: Sequence[str]) -> Update:
         """Return an UPDATE of these columns and updated_at, still of every row."""
         return update(self.table).values(
-            {name: bindparam(NEW_VALUE + name) for name in (*columns, "updated_at")}
+            {
+                **{name: bindparam(NEW_VALUE + name) for name in columns},
+                "updated_at": later_than(self.table.c.updated_at),
+            }
         )
 
     def returning(self, statement: Update) -> Query[R]:
@@ -207,9 +212,7 @@ class Rows(Generic[R]):
 
     def new_values(self, door: Door, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters that `setting` takes for these changes."""
-        values = {NEW_VALUE + name: value for name, value in changes.items()}
-        values[NEW_VALUE + "updated_at"] = door.clock.stamp()
-        return values
+        return {NEW_VALUE + name: value for name, value in changes.items()}
 
     def expectation(self, expected: object) -> Expected:
         """Return what a row has to hold; raises TypeError for an unknown column."""

@@ -23,7 +23,7 @@ from cw_store.errors import InvalidValueError
 from cw_store.repos.sql.ancestry import Ancestry
 from cw_store.repos.sql.door import NEW_VALUE, Door, Query
 from cw_store.repos.sql.edges import Edges
-from cw_store.repos.sql.expressions import PRESENT
+from cw_store.repos.sql.expressions import PRESENT, later_than
 from cw_store.repos.sql.listings import oldest_first
 from cw_store.repos.sql.rows import Expectation, Rows
 from cw_store.repos.tasks import (
@@ -87,7 +87,7 @@ MAX_RETRY_COUNT = 2**31 - 1
 INCREMENT_RETRY_COUNT = ROWS.returning(
     update(tasks)
     .where(tasks.c.id == bindparam("id"), tasks.c.retry_count < MAX_RETRY_COUNT)
-    .values(retry_count=tasks.c.retry_count + 1, updated_at=bindparam(NEW_VALUE + "updated_at"))
+    .values(retry_count=tasks.c.retry_count + 1, updated_at=later_than(tasks.c.updated_at))
 )
 
 
@@ -241,8 +241,7 @@ class Tasks(TaskRepository):
         await ROWS.delete(self._door, id)
 
     async def increment_retry_count(self, id: str) -> Task:
-        values = ROWS.new_values(self._door, {})
-        task = await self._door.first(INCREMENT_RETRY_COUNT, id=id, **values)
+        task = await self._door.first(INCREMENT_RETRY_COUNT, id=id)
         if task is None:
             full = await ROWS.need(self._door, id)
             raise InvalidValueError(
