@@ -209,7 +209,7 @@ class Store(Repositories):
 
         On SQLite nothing is left in the file, or in its log, of what credentials were before,
         those of deleted accounts included: at the end the file is written anew, in one turn of
-        some seconds for each gigabyte, which takes as much room again beside it and in the
+        about ten seconds for each gigabyte, which takes as much room again beside it and in the
         folder for temporary files. If that turn is cut short by a cancellation, or fails, all is
         encrypted anew nevertheless. On PostgreSQL what was before stays in the server's files
         until `VACUUM FULL accounts`, and longer in its log; backups are yours.

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.dialects.sqlite import pysqlite
 
-from cw_store import Initiative, InvalidValueError, schema
+from cw_store import Account, Initiative, InvalidValueError, schema
 from cw_store.repos.sql.door import NEW_VALUE, Query
 from cw_store.types import ValueRules, use_rules
 
@@ -155,3 +155,17 @@ def test_none_is_no_argument_in_a_batch_either() -> None:
     assert [[*row] for row in prepared.bind_all([{"id": "a"}, {"id": "b"}])] == [["a"], ["b"]]
     with pytest.raises(InvalidValueError):
         prepared.bind_all([{"id": "a"}, {"id": None}])
+
+
+def test_the_secrets_of_many_new_rows_are_each_bound_to_their_own() -> None:
+    dialect = pysqlite.dialect(paramstyle="qmark")
+    use_rules(dialect, ValueRules(seal=lambda text, cell: f"{text} in {cell and [*cell]}"))
+    add = Query(Account, sa.insert(schema.accounts), schema.accounts).prepare(dialect)
+    place = add.names().index("credentials")
+    entries = [{"id": id, "email": "x", "credentials": f"secret {id}"} for id in ("a", "b")]
+    expected = [f"secret {id} in ['accounts', 'credentials', '{id}']" for id in ("a", "b")]
+    assert [add.bind(entry)[place] for entry in entries] == expected
+    assert [row[place] for row in add.bind_all(entries)] == expected
+    with pytest.raises(InvalidValueError) as raised:
+        add.bind_all([*entries, {"id": "c", "email": "x", "credentials": 5}])
+    assert (raised.value.table, raised.value.column) == ("accounts", "credentials")

@@ -50,3 +50,21 @@ def test_a_blank_converts_what_has_to_be_and_leaves_none_alone() -> None:
     assert (made.id, made.name, made.rest) == ("i", "N", 5)
     assert blank(None, None, None).name is None
     assert not hasattr(made, "__dict__")
+
+
+def sign(value: Any, id: Any) -> Any:
+    return None if value is None else f"{value} of {id}"
+
+
+def test_a_value_may_be_checked_together_with_the_id_of_its_row() -> None:
+    checks = {"id": shout, "secret": sign}
+    bind = write_binder(["secret", "id"], checks, {}, (), complain, {"secret"})
+    assert bind({"id": "a", "secret": "s"}) == ["s of a", "A"]
+    assert bind({"id": "a", "secret": None}) == [None, "A"]
+
+
+def test_a_value_may_be_converted_together_with_the_id_of_its_row() -> None:
+    blank = write_blank(["id", "name", "secret"], [None, shout, sign], with_id={"secret"})
+    made = blank("i", "n", "s")
+    assert (made.id, made.name, made.secret) == ("i", "N", "s of i")
+    assert blank("i", "n", None).secret is None
