@@ -33,7 +33,7 @@ async def test_who_has_waited_too_long_is_refused_and_leaves_the_queue() -> None
         await early
     assert early.given_up
     assert list(line.queue) == [late]
-    assert not late.done
+    assert not late.is_done
 
 
 async def test_all_who_are_past_their_deadline_are_refused_one_after_another() -> None:
@@ -59,12 +59,12 @@ async def test_who_has_given_up_is_not_refused_and_keeps_nobody_from_it() -> Non
     line.patience.refuse_all(ValueError)
     with pytest.raises(ValueError):
         await here
-    assert not gone.done
+    assert not gone.is_done
     gone, here = line.join(0.005), line.join(0.01)
     gone.given_up = True
     with pytest.raises(TooLateError):
         await here
-    assert not gone.done
+    assert not gone.is_done
 
 
 async def test_nobody_is_refused_before_the_deadline() -> None:

@@ -104,7 +104,7 @@ async def test_a_cancelled_visit_is_done_and_reports_its_end(connection: Connect
     go.set()
     async with asyncio.timeout(5):
         await ended.wait()
-    assert visit.done
+    assert visit.is_done
 
 
 async def test_finished_waits_for_the_end_however_often_it_is_cancelled(
@@ -121,7 +121,7 @@ async def test_finished_waits_for_the_end_however_often_it_is_cancelled(
     go.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert visit.done
+    assert visit.is_done
 
 
 async def test_a_visits_error_keeps_nothing_alive(connection: Connection) -> None:

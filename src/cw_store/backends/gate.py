@@ -49,7 +49,7 @@ class Turn(Patient):
         self._cancelled = False
         self._loop = loop
         self._wake = self._context = self.error = None
-        self.done = self.given_up = False
+        self.is_done = self.given_up = False
         self.since = now = loop.time()
         self.deadline = now + timeout
         self.label = label
@@ -67,7 +67,7 @@ class Turn(Patient):
         """Say what this waits for, and behind whom."""
         gate = getattr(self, "gate", None)
         name = f"{type(self).__name__} {self.label!r}"
-        if gate is None or self.done or self not in gate.queue:
+        if gate is None or self.is_done or self not in gate.queue:
             return f"<{name}>"
         before = sum(not turn.given_up for turn in itertools.takewhile(self.is_not, gate.queue))
         return f"<{name} waits for the writer's turn, behind {before} others and {gate.holder()}>"

@@ -81,7 +81,7 @@ class Visit(Waiting[T]):
         self._cancelled = False
         self._loop = loop
         self._wake = self._context = self.error = None
-        self.done = self.given_up = self.is_kept = False
+        self.is_done = self.given_up = self.is_kept = False
         self._connection = connection
         self._then = then
         self._work = work
@@ -241,7 +241,7 @@ class Connection(aiosqlite.Connection):
         visit = Visit(self._owner, self, then, work, arguments)
         if self._stopped:
             visit.error = StoreClosedError("the store was closed meanwhile")
-            visit.done = True
+            visit.is_done = True
             if then is not None:
                 self._owner.call_soon(then)
         else:

@@ -57,7 +57,7 @@ class Call(Turn):
         self._cancelled = False
         self._loop = loop = backend.loop
         self._wake = self._context = self.error = None
-        self.done = self.given_up = False
+        self.is_done = self.given_up = False
         self.since = now = loop.time()
         self.deadline = now + backend.timeout
         self.label = self.task_name = self.block = None  # the task is the one that waits

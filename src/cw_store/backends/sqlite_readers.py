@@ -156,7 +156,7 @@ class ReaderPool:
             return await claim
         except asyncio.CancelledError:
             claim.given_up = True
-            if claim.done and claim.error is None:
+            if claim.is_done and claim.error is None:
                 self.give(claim.value)  # handed over in the moment of the cancellation
             raise
 
@@ -230,7 +230,7 @@ class ReaderPool:
 
     def _close_those_at_rest(self) -> None:
         self._look = None
-        self._leaving = [end for end in self._leaving if not end.done]
+        self._leaving = [end for end in self._leaving if not end.is_done]
         for reader in tuple(self._idle):
             reader.looks_at_rest += 1
             if reader.looks_at_rest >= LOOKS_AT_REST:

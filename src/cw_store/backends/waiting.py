@@ -42,8 +42,8 @@ class Waiting(Generic[T]):
         "_loop",
         "_message",
         "_wake",
-        "done",
         "error",
+        "is_done",
         "value",
     )
 
@@ -56,11 +56,11 @@ class Waiting(Generic[T]):
         self._context: Context | None = None
         self.value: T
         self.error: BaseException | None = None
-        self.done = False
+        self.is_done = False
 
     def __await__(self) -> Generator[Any, None, T]:
         """Wait for the result; raises the error there was instead."""
-        if not self.done:
+        if not self.is_done:
             self._cancelled = False
             self._asyncio_future_blocking = True
             yield self
@@ -75,7 +75,7 @@ class Waiting(Generic[T]):
     async def finished(self) -> T:
         """Wait for the end however often the caller is cancelled, and only then say so."""
         cancelled: asyncio.CancelledError | None = None
-        while not self.done:
+        while not self.is_done:
             try:
                 await self._end()
             except asyncio.CancelledError as error:
@@ -101,7 +101,7 @@ class Waiting(Generic[T]):
         interrupted, in the loop's next round. That is for those too who would else wait for a task
         that runs the loop itself.
         """
-        self.done = True
+        self.is_done = True
         wake, self._wake = self._wake, None
         if wake is None:
             return
@@ -113,7 +113,7 @@ class Waiting(Generic[T]):
 
     def settle_now(self) -> None:
         """Do what `settle` does, in a callback of the event loop, where no task is running."""
-        self.done = True
+        self.is_done = True
         wake, self._wake = self._wake, None
         if wake is not None:
             context, self._context = self._context, None
@@ -134,6 +134,10 @@ class Waiting(Generic[T]):
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop of the task that may wait."""
         return self._loop
+
+    def done(self) -> bool:
+        """Whether nothing is waited for any more; asked by debuggers, and by anyio in tests."""
+        return self.is_done or self._cancelled
 
     def add_done_callback(
         self, wake: Callable[[Any], None], *, context: Context | None = None
