@@ -39,6 +39,7 @@ from cw_store.errors import (
 )
 from cw_store.inspection import EMPTY, VERSION_TABLE, Contents, revision_of
 from cw_store.postgres_url import Server
+from cw_store.revisions import revisions, scripts
 from cw_store.url import Location, locate
 
 _ADVISORY_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('cw_store.migrate', 0))")
@@ -150,22 +151,6 @@ def empty_database() -> bytes:
 
 async def _settled(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
-
-
-@cache
-def scripts() -> Path:
-    """Return the folder of the migrations: inside the installed package, or beside src/."""
-    package = Path(__file__).parent
-    installed = package / "alembic"
-    return installed if installed.is_dir() else package.parents[1] / "alembic"
-
-
-@cache
-def revisions() -> tuple[str, ...]:
-    """Return the revisions in order: the numbers that the files in versions/ begin with."""
-    return tuple(
-        sorted(path.stem.partition("_")[0] for path in (scripts() / "versions").glob("[0-9]*.py"))
-    )
 
 
 def is_current(found: Contents, place: str, *, migrate: bool) -> bool:

@@ -14,6 +14,7 @@ from collections import deque
 from contextvars import ContextVar
 from typing import TypeVar
 
+from cw_store.backends.file_watch import FileWatch
 from cw_store.backends.patience import Patience, Patient
 from cw_store.errors import StoreBusyError, StoreClosedError, TurnHolder
 
@@ -93,6 +94,7 @@ class WriteGate:
         self._patience = Patience(loop, self.queue, self._too_late)
         self._holder: Turn | None = None
         self._closed = False
+        self.watch = FileWatch()
 
     @property
     def is_closed(self) -> bool:
@@ -118,6 +120,9 @@ class WriteGate:
         if self._closed:
             turn.refused(StoreClosedError("the store is closed"))
         elif self._holder is None:
+            if turn.since > self.watch.due and (gone := self.watch.refusal(turn.since)):
+                turn.refused(gone)
+                return
             self._holder = turn
             turn.granted()
         else:
@@ -129,8 +134,17 @@ class WriteGate:
         """Return the turn if nobody has it."""
         if self._holder is not None or self._closed:
             return None
-        self._holder = Turn(self._loop, label, self._timeout)
-        return self._holder
+        turn = Turn(self._loop, label, self._timeout)
+        if turn.since > self.watch.due:
+            self.refuse_if_gone()
+        self._holder = turn
+        return turn
+
+    def refuse_if_gone(self) -> None:
+        """Raise StoreError when the file is no longer the one that was opened."""
+        gone = self.watch.refusal(self._loop.time())
+        if gone is not None:
+            raise gone
 
     async def turn(self, label: str | None) -> Turn:
         """Wait for the turn; raises StoreBusyError when it does not come in time."""
@@ -154,7 +168,10 @@ class WriteGate:
         while self.queue and self._holder is None:
             following = self.queue.popleft()
             if not following.given_up:
-                following.since = self._loop.time()
+                following.since = now = self._loop.time()
+                if now > self.watch.due and (gone := self.watch.refusal(now)):
+                    following.refused(gone)
+                    continue
                 self._holder = following
                 try:
                     following.granted()

@@ -109,6 +109,8 @@ class SqliteBackend:
         self.nobody_waits = self.neighbours.nobody_waits
         self.file = _identity(self.path)
         note_opened(self)
+        self.gate.watch.begin(self.path, self.loop.time())
+        self.readers.watch = self.gate.watch
 
     @property
     def is_in_transaction(self) -> bool:

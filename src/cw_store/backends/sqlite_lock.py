@@ -67,6 +67,7 @@ class LockLine:
         while True:
             if self._backend.gate.is_closed or not self._is_wanted():
                 raise closed_meanwhile()
+            self._backend.gate.refuse_if_gone()
             if self._loop.time() > self._deadline:
                 raise self._too_late()
             if self._ticket is None and self._backend.neighbours is not None:

@@ -74,6 +74,8 @@ class ReadOnlySqliteBackend:
     async def open(self) -> None:
         """Open the first connection."""
         self._readers.give(await self._readers.take())
+        # Its log comes and goes with those who write.
+        self._readers.watch.begin(self.path, self._returns.loop.time(), ("",))
 
     async def close(self) -> None:
         """Close every connection."""

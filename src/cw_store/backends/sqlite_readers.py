@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from cw_store.backends.cancellation import BegunTask
+from cw_store.backends.file_watch import FileWatch
 from cw_store.backends.handover import Returns
 from cw_store.backends.patience import Patience, Patient
 from cw_store.backends.sqlite_connection import Connection, Visit, closed_meanwhile
@@ -105,6 +106,7 @@ class ReaderPool:
         self._waiting: deque[ReadCall | Claim] = deque()
         self._patience = Patience(self._loop, self._waiting, self._too_late)
         self._closed = False
+        self.watch = FileWatch()
         self._open_again_at = 0.0
         self._look: asyncio.TimerHandle | None = None
         self._leaving: list[Visit[None]] = []
@@ -117,6 +119,8 @@ class ReaderPool:
 
     def read(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
         """Run one read by itself."""
+        if self._loop.time() > self.watch.due:
+            self._refuse_if_gone()
         if self._idle:
             reader = self._idle.pop()
             reader.looks_at_rest = 0
@@ -138,6 +142,7 @@ class ReaderPool:
 
     def idle(self) -> Connection | None:
         """Return a connection for the caller alone if one is free at once."""
+        self._refuse_if_gone()
         if not self._idle:
             return None
         reader = self._idle.pop()
@@ -288,6 +293,11 @@ class ReaderPool:
                 if not waiting.given_up:
                     waiting.refused(error)
                     break
+
+    def _refuse_if_gone(self) -> None:
+        gone = self.watch.refusal(self._loop.time())
+        if gone is not None:
+            raise gone
 
     def _refuse_closed(self) -> None:
         if self._closed:

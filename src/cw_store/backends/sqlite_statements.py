@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Table, select, text
+from sqlalchemy import Table, false, select, text
 from sqlalchemy.dialects.sqlite import pysqlite
 
 from cw_store.backends.sqlite_connection import Connection, RawConnection, is_busy
@@ -20,11 +20,15 @@ from cw_store.errors import (
     InvalidValueError,
     OutcomeUnknownError,
     ReadOnlyError,
+    SchemaAheadError,
+    SchemaError,
     StoreBusyError,
     StoreError,
     UnitOfWorkError,
 )
+from cw_store.inspection import VERSION_TABLE
 from cw_store.repos.sql.door import Prepared, Row
+from cw_store.revisions import revisions
 
 T = TypeVar("T")
 
@@ -221,11 +225,51 @@ def failure(
             return AlreadyExistsError(table.name, _named_columns(table, error))
         case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
             return BrokenReferenceError(table.name, _broken_columns(prepared, batch, cursor))
+        case code if (changed := _changed_schema(table, cursor, code)) is not None:
+            return changed
         case sqlite3.SQLITE_CONSTRAINT_CHECK | sqlite3.SQLITE_CONSTRAINT_NOTNULL:
             column = ", ".join(_named_columns(table, error)) or "?"
             return InvalidValueError(table.name, column, None, "is not allowed by the schema")
         case _:
             return plain_failure(error)
+
+
+OF_THE_SCHEMA = frozenset(
+    {
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_SCHEMA,
+        sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_CONSTRAINT,
+    }
+)
+"""What SQLite says, among other things, where a table is not the one that was expected."""
+
+
+# A table's name cannot be a parameter.
+READ_VERSION = f"SELECT version_num FROM {VERSION_TABLE} LIMIT 1"  # noqa: S608 -- a constant
+
+
+def _changed_schema(table: Table, cursor: sqlite3.Cursor, code: int | None) -> SchemaError | None:
+    """Return what to say when the schema was changed under the open store, else None.
+
+    A newer cw_store may have brought the database up to date meanwhile.
+    """
+    if code is None or code & 0xFF not in OF_THE_SCHEMA:
+        return None
+    try:
+        found = cursor.execute(READ_VERSION).fetchone()
+        if found is None or found[0] in revisions():
+            cursor.execute(str(select(table).where(false()).compile(dialect=PROBE)))
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
+            return None
+        return SchemaError(
+            f"{table.name} is not as this cw_store knows it; another program changed the schema "
+            "while the store was open"
+        )
+    if found is not None and found[0] not in revisions():
+        return SchemaAheadError(str(found[0]))
+    return None
 
 
 def plain_failure(error: BaseException) -> StoreError:

@@ -247,7 +247,15 @@ class WriteTransaction(SqliteTransaction["SqliteBackend"]):
 
     def commit(self) -> Coroutine[Any, Any, None]:
         """Commit and pass the turn on; done even when the caller is cancelled."""
-        return self._end(self._commit, self._begun == self._number)
+        return self._commit_or_refuse(self._begun == self._number)
+
+    async def _commit_or_refuse(self, begun: bool) -> None:
+        try:
+            self._backend.gate.refuse_if_gone()
+        except StoreError:
+            await self._end(self._rollback)
+            raise
+        await self._end(self._commit, begun)
 
     def rollback(self) -> Coroutine[Any, Any, None]:
         """Roll back and pass the turn on; done even when the caller is cancelled."""

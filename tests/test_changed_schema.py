@@ -1,0 +1,83 @@
+"""The schema is changed by a newer cw_store while an older process has the store open."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from builders import add_initiative
+from cw_store import InvalidValueError, SchemaAheadError, SchemaError, Store
+
+REWRITTEN = (
+    "PRAGMA writable_schema = ON;"
+    "UPDATE sqlite_schema SET sql = replace(sql, {}, {}) WHERE name = 'initiatives';"
+    "PRAGMA schema_version = 99999; PRAGMA writable_schema = OFF"
+)
+CHANGES = {
+    "a column has another name": "ALTER TABLE initiatives RENAME COLUMN branch TO base_branch",
+    "a column is gone": "ALTER TABLE initiatives DROP COLUMN branch",
+    "a column has to be given": REWRITTEN.format(
+        "'seq INTEGER NOT NULL'", "'seq INTEGER NOT NULL, owner TEXT NOT NULL'"
+    ),
+    "less is allowed": REWRITTEN.format("'(''active'', ''pending'", "'(''running'', ''pending'"),
+    "the table has another name": "ALTER TABLE initiatives RENAME TO programmes",
+    "a trigger refuses": (
+        "CREATE TRIGGER refuse BEFORE INSERT ON initiatives BEGIN SELECT raise(ABORT, 'no'); END"
+    ),
+}
+
+
+def change(path: Path, sql: str, version: str | None = "9999") -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.executescript(sql)
+    if version is not None:
+        other.execute("UPDATE cw_store_version SET version_num = ?", [version])
+    other.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path, migrated_file: Path) -> Path:
+    path = tmp_path / "cw.db"
+    path.write_bytes(migrated_file.read_bytes())
+    return path
+
+
+@pytest.mark.parametrize("what", CHANGES)
+async def test_who_is_older_than_the_schema_is_told_so_or_answered(path: Path, what: str) -> None:
+    async with Store(path) as store:
+        await add_initiative(store)
+        await store.initiatives.find_all()
+        change(path, CHANGES[what])
+        with pytest.raises(SchemaAheadError, match="9999"):
+            await store.initiatives.create(name="x", branch="b")
+        for outcome in await asyncio.gather(
+            *(store.initiatives.create(name="x", branch="b") for _ in range(5)),
+            return_exceptions=True,
+        ):
+            assert isinstance(outcome, SchemaAheadError)
+        with pytest.raises(SchemaAheadError):
+            async with store.unit_of_work() as uow:
+                await uow.initiatives.create(name="x", branch="b")
+        try:
+            assert len(await store.initiatives.find_all()) == 1
+        except SchemaAheadError as error:
+            assert error.current == "9999"
+
+
+async def test_a_schema_that_another_program_changed_does_not_fit(path: Path) -> None:
+    async with Store(path) as store:
+        change(path, "ALTER TABLE initiatives RENAME TO programmes", version=None)
+        with pytest.raises(SchemaError, match="initiatives is not as this cw_store knows it"):
+            await store.initiatives.find_all()
+
+
+async def test_a_rule_of_the_applications_own_is_about_the_value(path: Path) -> None:
+    rule = REWRITTEN.format(
+        "'CONSTRAINT pk_initiatives'",
+        "'CONSTRAINT mine CHECK (name <> ''x''), CONSTRAINT pk_initiatives'",
+    )
+    change(path, rule, version=None)
+    async with Store(path) as store:
+        with pytest.raises(InvalidValueError):
+            await store.initiatives.create(name="x")
