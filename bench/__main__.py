@@ -1,4 +1,4 @@
-"""The command line: `python -m bench`, `python -m bench --quick`, `python -m bench growth`."""
+"""The command line: `python -m bench`, and `python -m bench growth`, `python -m bench disk`."""
 
 from __future__ import annotations
 
@@ -56,6 +56,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="cw-bench-", dir=arguments.folder) as folder:
         if arguments.what == "growth":
             return _growth(console, Path(folder), quick, arguments.output or RESULTS)
+        if arguments.what == "disk":
+            return _disk(console, Path(folder), quick, output)
         try:
             return _races(console, arguments, Path(folder), output)
         except WrongAnswersError as error:
@@ -168,6 +170,52 @@ def _growth(console: Console, folder: Path, quick: bool, output: Path) -> int:
     return 1 if missed else 0
 
 
+def _disk(console: Console, folder: Path, quick: bool, output: Path | None) -> int:
+    from bench.disk import (
+        LONG_WAIT,
+        LONG_WAITS,
+        RATIO,
+        WAITING,
+        WRITERS,
+        longest_log,
+        measure_disks,
+    )
+
+    found = measure_disks(folder, 3 if quick else 60, _teller(console))
+    table = Table(title=f"{WRITERS} writers on a slow disk, synchronous = NORMAL")
+    table.add_column("an fsync, contender")
+    for name in ("writes/s", "ratio", "waiting", f"> {LONG_WAIT * 1000:g} ms", "longest", "log"):
+        table.add_column(name, justify="right")
+    table.add_column("missed")
+    missed = 0
+    for milliseconds, reports in found.items():
+        plain = reports["sqlite3"]["per_second"]
+        for contender, report in reports.items():
+            ratio = report["per_second"] / plain
+            targets = {
+                "ratio": ratio >= RATIO,
+                "waiting": report["waiting"] < WAITING,
+                "long waits": report["long_waits"] < LONG_WAITS or int(milliseconds) > 10,
+                "log": report["log"] < longest_log(int(milliseconds)),
+            }
+            wrong = [name for name, met in targets.items() if not met and contender != "sqlite3"]
+            missed += len(wrong)
+            table.add_row(
+                f"{milliseconds} ms, {contender}",
+                f"{report['per_second']:,.0f}",
+                f"{ratio:.2f}",
+                f"{report['waiting']:.1%}",
+                f"{report['long_waits']:.2%}",
+                f"{report['longest_wait']:.2f} s",
+                f"{report['log']:.0f} MiB",
+                ", ".join(wrong),
+            )
+    console.print(table)
+    if output is not None:
+        write_json("disk.json", {"machine": machine(), "milliseconds": found}, output)
+    return 1 if missed else 0
+
+
 def _mark(met: bool) -> str:
     return "[green]met[/]" if met else "[red]not met[/]"
 
@@ -214,9 +262,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("race", "growth"),
+        choices=("race", "growth", "disk"),
         default="race",
-        help="race: everybody side by side (default); growth: cost against table size, and memory",
+        help="race: everybody side by side (default); growth: cost against table size, and memory; "
+        "disk: many writers where an fsync takes long",
     )
     parser.add_argument("--quick", action="store_true", help="about a minute; nothing is saved")
     parser.add_argument("--check", action="store_true", help="only compare the answers")

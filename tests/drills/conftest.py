@@ -4,6 +4,7 @@
 with `drill.amount(short, full)`, and ends with `drill.held("its figures")`.
 """
 
+import multiprocessing
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from drill import Drill
 from processes import Workers
 
 from postgres_server import PostgresServer
+from slow_disk import environment_of_slow_disk, why_not
 
 FULL = os.environ.get("CW_STORE_DRILLS") == "full"
 
@@ -29,6 +31,18 @@ def drill(request: pytest.FixtureRequest) -> Iterator[Drill]:
 def workers() -> Iterator[Workers]:
     """Starts other processes; whatever still runs at the end is killed."""
     with Workers() as workers:
+        yield workers
+
+
+@pytest.fixture
+def workers_on_slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
+    """The same with the calls of a slow disk, which are loaded when a process starts."""
+    missing = why_not()
+    if missing is not None:
+        pytest.skip(missing)
+    for name, value in environment_of_slow_disk(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    with Workers(multiprocessing.get_context("spawn")) as workers:
         yield workers
 
 

@@ -48,16 +48,16 @@ class Drill:
         self.figures.append(figures)
 
 
-async def add_pair(repos: Store | UnitOfWork, key: str) -> None:
+async def add_pair(repos: Store | UnitOfWork, key: str, content: str = "{}") -> None:
     """Write the two rows of a unit, which have to be in one transaction."""
-    await repos.log_chunks.insert_chunk(key, "drill", 1, "{}")
-    await repos.log_chunks.insert_chunk(key, "drill", 2, "{}")
+    await repos.log_chunks.insert_chunk(key, "drill", 1, content)
+    await repos.log_chunks.insert_chunk(key, "drill", 2, content)
 
 
-async def write_unit(store: Store, key: str) -> None:
+async def write_unit(store: Store, key: str, content: str = "{}") -> None:
     """Write one unit, in a unit of work."""
     async with store.unit_of_work() as uow:
-        await add_pair(uow, key)
+        await add_pair(uow, key, content)
 
 
 async def rows_by_key(store: Store) -> dict[str, int]:

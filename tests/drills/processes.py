@@ -4,7 +4,8 @@ import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
-from typing import Any, Concatenate, ParamSpec, Self
+from multiprocessing.context import BaseContext
+from typing import Any, Concatenate, ParamSpec, Self, cast
 
 P = ParamSpec("P")
 
@@ -19,9 +20,14 @@ PATIENCE = 60.0
 class Worker:
     """One process, and the pipe to it."""
 
-    def __init__(self, target: Callable[..., None], arguments: Sequence[Any]) -> None:
-        self.pipe, theirs = CONTEXT.Pipe()
-        self.process = CONTEXT.Process(target=target, args=(theirs, *arguments), daemon=True)
+    def __init__(
+        self, target: Callable[..., None], arguments: Sequence[Any], context: BaseContext
+    ) -> None:
+        self.pipe, theirs = context.Pipe()
+        # Its type says nothing of what every context has.
+        self.process = cast(Any, context).Process(
+            target=target, args=(theirs, *arguments), daemon=True
+        )
         self.process.start()
         theirs.close()
 
@@ -79,8 +85,9 @@ class Worker:
 class Workers:
     """The processes of one drill."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: BaseContext = CONTEXT) -> None:
         self._all: list[Worker] = []
+        self._context = context
 
     def __enter__(self) -> Self:
         return self
@@ -96,6 +103,6 @@ class Workers:
         **_: P.kwargs,
     ) -> Worker:
         """Start a function of `workers` in a process; its first argument is the pipe."""
-        worker = Worker(target, arguments)
+        worker = Worker(target, arguments, self._context)
         self._all.append(worker)
         return worker

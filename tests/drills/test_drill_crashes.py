@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 from drill import Drill, integrity, open_transactions, randomness, rows_by_key, torn
 from processes import Workers
-from workers import PREFIX, hold_turns, storm
+from workers import PREFIX, hold_turns, storm, storm_on_slow_disk
 
 from cw_store import Store
 
@@ -73,6 +73,36 @@ def test_a_killed_process_loses_nothing_that_was_acknowledged(
     drill.held(
         f"{storms.kills} kills, {len(storms.acknowledged)} acknowledged units: "
         "none missing, none torn, integrity_check ok"
+    )
+
+
+@pytest.mark.parametrize("milliseconds", [10, 300])
+def test_a_process_killed_while_its_log_is_copied_loses_nothing(
+    file: str, drill: Drill, workers_on_slow_disk: Workers, milliseconds: int
+) -> None:
+    acknowledged: set[str] = set()
+    copied = kills = 0
+    storms = Storm(file, workers_on_slow_disk)
+    for number in range(drill.amount(3, 30)):
+        size = Path(file).stat().st_size if number else 0
+        worker = workers_on_slow_disk.start(storm_on_slow_disk, file, milliseconds, f"{number}")
+        acknowledged.add(worker.receive())
+        end = time.monotonic() + 20
+        # Into a copy that comes after the first: the file grows by nothing else.
+        while Path(file).stat().st_size < size + 4_000_000 and time.monotonic() < end:
+            acknowledged.update(worker.listen(0.005))
+        acknowledged.update(worker.listen(storms.chance.uniform(0.0, 0.2)))
+        worker.kill()
+        acknowledged.update(worker.last_words())
+        worker.close()
+        copied += Path(file).stat().st_size > size
+        kills += 1
+        storms.acknowledged = acknowledged
+        asyncio.run(storms.check())
+    assert copied
+    drill.held(
+        f"{kills} kills, {copied} with a part of the log copied, {len(acknowledged)} acknowledged "
+        "units: none missing, none torn, integrity_check ok"
     )
 
 

@@ -9,11 +9,13 @@ import time
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Literal
 
 from drill import add_pair, driver, write_unit
 
 from cw_store import NewLogChunk, Store, StoreBusyError
+from slow_disk import SlowDisk
 
 PREFIX = "postgresql"
 
@@ -123,7 +125,11 @@ def storm(pipe: Connection, url: str, synchronous: Literal["NORMAL", "FULL"], na
 
 
 async def _storm(
-    pipe: Connection, url: str, synchronous: Literal["NORMAL", "FULL"], name: str
+    pipe: Connection,
+    url: str,
+    synchronous: Literal["NORMAL", "FULL"],
+    name: str,
+    ballast: int = 0,
 ) -> None:
     async with Store(url, synchronous=synchronous) as store:
 
@@ -132,10 +138,16 @@ async def _storm(
             while True:
                 number += 1
                 key = f"{name}/{writer}/{number}"
-                await write_unit(store, key)
+                await write_unit(store, key, "x" * ballast if ballast else "{}")
                 pipe.send(key)
 
         await asyncio.gather(*(write(writer) for writer in range(4)))
+
+
+def storm_on_slow_disk(pipe: Connection, url: str, milliseconds: int, name: str) -> None:
+    """Do what `storm` does where an fsync takes so long, with so much that the log is copied."""
+    SlowDisk(Path(url)).sync_takes(milliseconds)
+    _run(_storm(pipe, url, "NORMAL", name, ballast=256 * 1024))
 
 
 def claim(pipe: Connection, url: str, times: int) -> None:

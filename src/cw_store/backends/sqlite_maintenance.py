@@ -80,7 +80,7 @@ PAGE = 4096
 PAGES_OF_A_TURN = 4
 """So many pages a turn adds to the log, and one for each row; large rows lengthen the file."""
 
-MOST_OF_THE_TIME = 1 / 40
+MOST_OF_THE_TIME = 1 / 20
 """The part of the writers' time that they may wait for the log to be begun anew, and once more for
 each `LENGTH_FOR_MORE` of the log.
 
@@ -88,7 +88,7 @@ So the log is short on a quick disk, and on a slow one it grows until that is wo
 with the square root of what it costs, not in proportion.
 """
 
-LENGTH_FOR_MORE = 64 * 1024 * 1024
+LENGTH_FOR_MORE = 128 * 1024 * 1024
 
 MOST_PASSES = 3
 """How often the log is copied before a turn, if so much is written meanwhile."""
