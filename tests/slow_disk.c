@@ -12,13 +12,14 @@
 #include <unistd.h>
 
 static char watched[PATH_MAX];
-static atomic_int sync_milliseconds, failing_writes, syncs;
+static atomic_int sync_milliseconds, failing_writes, failing_syncs, syncs;
 #define THREADS 65536
 static atomic_llong waited[THREADS]; /* nanoseconds in slow fsyncs, by the thread's number */
 
 void disk_watch(const char *path) { snprintf(watched, sizeof watched, "%s", path); }
 void disk_slow(int milliseconds) { sync_milliseconds = milliseconds; }
 void disk_fail_writes(int error) { failing_writes = error; }
+void disk_fail_syncs(int times) { failing_syncs = times; }
 int disk_syncs(void) { return syncs; }
 long long disk_waited(int thread) { return waited[thread % THREADS]; }
 
@@ -45,15 +46,28 @@ static void wait_for_the_disk(int fd)
     waited[syscall(SYS_gettid) % THREADS] += milliseconds * 1000000LL;
 }
 
+static int does_sync_fail(int fd)
+{
+    if (!failing_syncs || !is_watched(fd, 0))
+        return 0;
+    failing_syncs--;
+    errno = EIO;
+    return 1;
+}
+
 int fsync(int fd)
 {
     wait_for_the_disk(fd);
+    if (does_sync_fail(fd))
+        return -1;
     return syscall(SYS_fsync, fd);
 }
 
 int fdatasync(int fd)
 {
     wait_for_the_disk(fd);
+    if (does_sync_fail(fd))
+        return -1;
     return syscall(SYS_fdatasync, fd);
 }
 

@@ -56,6 +56,10 @@ class SlowDisk:
         """Let every write to the database itself fail with this error number; 0: let it succeed."""
         self._library.disk_fail_writes(error)
 
+    def fail_syncs(self, times: int) -> None:
+        """Let so many of the next fsyncs of the database and its log fail."""
+        self._library.disk_fail_syncs(times)
+
     @property
     def syncs(self) -> int:
         """How many fsyncs there were."""

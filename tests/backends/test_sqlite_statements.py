@@ -16,6 +16,7 @@ from cw_store import (
     Initiative,
     InvalidValueError,
     ReadOnlyError,
+    Store,
     StoreBusyError,
     StoreError,
     schema,
@@ -32,6 +33,8 @@ from cw_store.backends.sqlite_statements import (
 )
 from cw_store.repos.sql.door import Loaded, Prepared, Query
 from cw_store.types import ValueRules, use_rules
+from programs import run_program
+from slow_disk import environment_of_slow_disk, why_not
 
 DIALECT = pysqlite.dialect(paramstyle="qmark")
 use_rules(DIALECT, ValueRules())
@@ -196,3 +199,70 @@ def test_undoing_to_a_savepoint_forgets_it(cursor: sqlite3.Cursor) -> None:
     with pytest.raises(StoreError, match="no such savepoint"):
         run_sql("RELEASE one", cursor)
     cursor.execute("COMMIT")
+
+
+# A commit that the disk refuses.
+
+TESTS = Path(__file__).parents[1]
+
+REFUSED_BY_THE_DISK = """
+import asyncio, os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from cw_store import Store, StoreError
+from slow_disk import SlowDisk
+
+async def unit(store):
+    uow = store.unit_of_work()
+    try:
+        async with uow:
+            await uow.initiatives.create(id="a", name="x")
+    except StoreError as error:
+        return type(error).__name__, uow.committed
+
+async def call(store, id="a"):
+    try:
+        await store.initiatives.create(id=id, name="x")
+    except StoreError as error:
+        return type(error).__name__, None
+
+async def shared(store):
+    # The first runs alone, and those that wait for it share a commit.
+    told = await asyncio.gather(store.initiatives.find_all(), *(call(store, id) for id in "zab"))
+    return told[2]
+
+async def main():
+    path = Path(sys.argv[1])
+    disk = SlowDisk(path)
+    store = await Store.open(path, synchronous="FULL")
+    await store.initiatives.create(id="before", name="x")
+    disk.fail_syncs(int(sys.argv[4]))
+    print(*(await globals()[sys.argv[3]](store) or ("stored", True)), flush=True)
+    os.kill(os.getpid(), 9)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("times", [1, 1000])
+@pytest.mark.parametrize("what", ["unit", "call", "shared"])
+async def test_a_commit_that_the_disk_refused_is_not_there_after_a_crash(
+    tmp_path: Path, what: str, times: int
+) -> None:
+    missing = why_not()
+    if missing is not None:
+        pytest.skip(missing)
+    path = tmp_path / "cw.db"
+    variables = environment_of_slow_disk(tmp_path)
+    done = run_program(
+        REFUSED_BY_THE_DISK, path, TESTS, what, times, cwd=tmp_path, variables=variables
+    )
+    told, committed = done.stdout.split()
+    async with Store(path) as store:
+        stored = await store.initiatives.find_by_id("a") is not None
+    if times > 1:
+        assert (told, committed) == ("OutcomeUnknownError", "None")
+    elif what == "shared":  # the first of them was refused, and these were not
+        assert (told, stored) == ("stored", True)
+    else:
+        assert (told, stored) == ("StoreError", False)
