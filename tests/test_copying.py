@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from builders import (
     add_account,
@@ -576,3 +576,16 @@ async def test_a_busy_target_is_waited_for_and_then_said_to_be_busy(
 def test_a_report_is_a_value() -> None:
     moment = timedelta(seconds=1)
     assert CopyReport((), 1.0) == CopyReport((), moment.total_seconds())
+
+
+async def test_a_report_names_what_an_application_has_besides(
+    source: str, new_target: Fresh
+) -> None:
+    async with Store(source) as store, store.unit_of_work() as uow:
+        for statement in (
+            "ALTER TABLE tasks ADD COLUMN ticket TEXT",
+            "CREATE TABLE app_notes (note TEXT)",
+        ):
+            await uow.session.execute(text(statement))
+    report = await copy_store(source, new_target())
+    assert report.left_behind == ("app_notes", "tasks.ticket")

@@ -680,7 +680,9 @@ class Machine(RuleBasedStateMachine):
         assert shown(record) == with_alias(self.model, row)
 
     def changed_now(self, table: str, row: Row, record: Any) -> None:
-        row["updated_at"] = self.stamped(record.updated_at)
+        # Later than it was, also where the store was opened anew while the clock stood still.
+        assert record.updated_at > row["updated_at"]
+        row["updated_at"] = record.updated_at
         self.model.put(table, row)
         assert shown(record) == with_alias(self.model, row)
 
@@ -807,8 +809,7 @@ class Machine(RuleBasedStateMachine):
         if record is not None:
             used = [one["last_used_at"] for one in self.model.rows("accounts", provider=provider)]
             assert all(record.last_used_at > time for time in used if time is not None)
-            assert record.last_used_at >= record.updated_at
-            row = row | {"last_used_at": record.last_used_at}
+            row = row | {"last_used_at": record.last_used_at, "is_exhausted": False}
             self.changed_now("accounts", row, record)
 
     def verb(self, table: str, name: str, id: str, *arguments: Any, **changes: Any) -> None:
@@ -822,8 +823,19 @@ class Machine(RuleBasedStateMachine):
     def exhaust(self, data: st.DataObject, until: datetime | None) -> None:
         id = an_id(data.draw, self.model, "accounts")
         arguments = () if until is None and data.draw(st.booleans()) else (until,)
-        changes = {"is_exhausted": True, "exhausted_until": until}
-        self.verb("accounts", "accounts.mark_exhausted", id, *arguments, **changes)
+
+        def expected(model: Model) -> Row:
+            row = model.need("accounts", id)
+            longest = until
+            if row["is_exhausted"]:  # a later report never shortens what was reported before
+                before = row["exhausted_until"]
+                if before is None or (until is not None and before > max(until, self.clock.now)):
+                    longest = before
+            return row | {"is_exhausted": True, "exhausted_until": longest}
+
+        record, row = self.attempt(expected, "accounts.mark_exhausted", id, *arguments)
+        if record is not None:
+            self.changed_now("accounts", row, record)
 
     @rule(data=st.data())
     def make_available(self, data: st.DataObject) -> None:
@@ -837,9 +849,7 @@ class Machine(RuleBasedStateMachine):
             return model.rows(
                 "accounts",
                 lambda row: (
-                    row["is_exhausted"]
-                    and row["exhausted_until"] is not None
-                    and row["exhausted_until"] <= self.clock.now
+                    row["exhausted_until"] is not None and row["exhausted_until"] <= self.clock.now
                 ),
             )
 
@@ -848,17 +858,13 @@ class Machine(RuleBasedStateMachine):
         self.changed_together("accounts", rows, {"is_exhausted": False, "exhausted_until": None})
 
     def changed_together(self, table: str, rows: list[Row], changes: Row) -> None:
-        """Take over the one time that many rows were stamped with."""
+        """Take over the times that many rows were stamped with, each later than its own before."""
         port = BY_TABLE[table]
-        times: set[datetime] = set()
         for row in rows:
             record = self.call(f"{port.repository}.{port.find}", row["id"])
-            times.add(record.updated_at)
+            assert record.updated_at > row["updated_at"]
             row |= changes | {"updated_at": record.updated_at}
             assert shown(record) == view(row)
-        assert len(times) <= 1
-        for stamp in times:
-            self.stamped(stamp)
 
     @rule(data=st.data())
     def change_proposals(self, data: st.DataObject) -> None:
@@ -915,7 +921,8 @@ class Machine(RuleBasedStateMachine):
 
         record, row = self.attempt(expected, "change_sets.mark_reverted", id)
         if record is not None:
-            row["reverted_at"] = record.updated_at
+            assert record.reverted_at <= record.updated_at
+            row["reverted_at"] = record.reverted_at
             self.changed_now("change_sets", row, record)
 
     @rule(data=st.data())
