@@ -26,6 +26,7 @@ from cw_store import (
 from cw_store.inspection import VERSION_TABLE
 from cw_store.migrate import revisions, scripts, sqlite_connection, upgrade
 from cw_store.schema import metadata_on
+from postgres_server import PostgresServer
 from programs import start_program
 
 metadata = metadata_on("sqlite")
@@ -338,6 +339,19 @@ async def test_any_number_of_tasks_may_open_a_new_file_at_once(path: Path) -> No
 
     await asyncio.gather(*(use() for _ in range(8)))
     assert rows(path, "SELECT count(*) FROM initiatives") == [(8,)]
+
+
+async def test_as_many_new_databases_as_there_are_may_be_opened_at_once(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    files = [str(tmp_path / f"{number}.db") for number in range(6)]
+    servers = [postgres_server.create_database() for _ in range(3)]
+    async with asyncio.timeout(60):
+        await asyncio.gather(*map(ensure_schema, [*files, *servers]))
+    for url in [*files, *servers]:
+        async with Store(url, migrate=False) as store:
+            await add_initiative(store)
+            assert len(await store.initiatives.find_all()) == 1
 
 
 async def test_a_file_created_by_migrating_is_private(path: Path) -> None:

@@ -11,8 +11,8 @@ import asyncio
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from cw_store.backends.cancellation import finish
 from cw_store.backends.sqlite_connection import (
+    BUSY_PAUSE,
     connect_patiently,
     create_private_file,
     reason_of,
@@ -67,6 +68,23 @@ _VERSION_COLUMNS = text(
 ).bindparams(version_table=VERSION_TABLE)
 # A table's name cannot be a parameter.
 _READ_VERSIONS = text(f"SELECT version_num FROM {VERSION_TABLE} LIMIT 9")  # noqa: S608
+
+
+_alembic = threading.Lock()
+"""Held while Alembic runs: what its scripts import (`op`, `context`) is one for the process, so two
+databases that were brought up to date at once would be written to through each other's connection.
+"""
+
+
+@asynccontextmanager
+async def _alembic_on_the_loop() -> AsyncGenerator[None]:
+    """Hold the lock without keeping the event loop, in which its holder may have to go on."""
+    while not _alembic.acquire(blocking=False):  # noqa: ASYNC110 -- a thread may hold it
+        await asyncio.sleep(BUSY_PAUSE)
+    try:
+        yield
+    finally:
+        _alembic.release()
 
 
 async def ensure_schema(url: str | Path | None = None, *, busy_timeout: float = 30.0) -> None:
@@ -170,7 +188,12 @@ def is_current(found: Contents, place: str, *, migrate: bool) -> bool:
 
 
 def upgrade(connection: Connection, revision: str = "head", folder: Path | None = None) -> None:
-    """Apply the missing steps on a connection whose transaction has begun."""
+    """Apply the missing steps on a connection whose transaction has begun; blocks."""
+    with _alembic:
+        _upgrade(connection, revision, folder)
+
+
+def _upgrade(connection: Connection, revision: str = "head", folder: Path | None = None) -> None:
     # Alembic takes a tenth of a second to import, and is rarely needed.
     from alembic import command
     from alembic.config import Config
@@ -278,7 +301,8 @@ async def _bring_server_up_to_date(server: Server, migrate: bool, timeout: float
             await connection.execute(_ADVISORY_LOCK)
             found = await connection.run_sync(_contents_of_server)
             if not is_current(found, place, migrate=True):
-                await connection.run_sync(upgrade)
+                async with _alembic_on_the_loop():
+                    await connection.run_sync(_upgrade)
             await connection.commit()
 
 
