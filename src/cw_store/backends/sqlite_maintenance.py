@@ -89,6 +89,8 @@ with the square root of what it costs, not in proportion.
 """
 
 LENGTH_FOR_MORE = 128 * 1024 * 1024
+AT_ALL = 1 / 5
+"""However long the log is, it takes no larger part of the time."""
 
 MOST_PASSES = 3
 """How often the log is copied before a turn, if so much is written meanwhile."""
@@ -403,7 +405,7 @@ class Maintenance:
         checkpointer = self._checkpointer
         if self._turn is not None or checkpointer is None or self._is_another_in_the_way:
             return
-        if self._is_worth_it(length / 2, now):
+        if self._is_worth_it(length, now, 2):
             self._ask_for_turn(
                 writer, checkpointer.connection, checkpointer.begin_anew, self._begun
             )
@@ -445,13 +447,13 @@ class Maintenance:
         elapsed = now - self._last_begun
         return copied.log * elapsed / max(elapsed - copied.seconds, 0.001)
 
-    def _is_worth_it(self, log: float, now: float) -> bool:
-        """Whether a log of so many bytes is to be begun anew."""
+    def _is_worth_it(self, log: float, now: float, times: int = 1) -> bool:
+        """Whether a log of so many bytes is to be begun anew, were it so many times as costly."""
         # The lesser of two, since once the machine may have been busy with something else. Before
         # it was measured: three fsyncs, of which a copy makes one.
         cost = min(self._costs) if self._costs else 3 * self._shortest_copy
-        share = MOST_OF_THE_TIME * (1 + log / LENGTH_FOR_MORE)
-        return log > SHORT_LOG and cost <= share * (now - self._last_begun)
+        share = min(MOST_OF_THE_TIME * (1 + log / LENGTH_FOR_MORE), max(AT_ALL, MOST_OF_THE_TIME))
+        return log > SHORT_LOG and times * cost <= share * (now - self._last_begun)
 
     # The connections for it: opened when they are needed, closed when nobody writes.
 
