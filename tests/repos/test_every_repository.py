@@ -667,7 +667,13 @@ async def test_the_extremes_of_numbers_and_json_are_kept(store: Store) -> None:
 
 # --- filters and verbs ------------------------------------------------------------------------
 
-OTHERWISE: dict[str, Any] = {"project_ids": [], "rows": [], "entries": [], "expected": None}
+OTHERWISE: dict[str, Any] = {
+    "project_ids": [],
+    "rows": [],
+    "entries": [],
+    "expected": None,
+    "depends_on_ids": [],
+}
 
 
 @dataclass(frozen=True)
@@ -689,7 +695,8 @@ def parameters(repository: str) -> list[Parameter]:
         all_of_them = [
             parameter
             for parameter in inspect.signature(method).parameters.values()
-            if parameter.kind is not parameter.VAR_KEYWORD and parameter.name != "self"
+            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+            and parameter.name != "self"
         ]
         columns = {
             parameter.name: column_of(parameter.name, hints[parameter.name], repository)

@@ -92,6 +92,13 @@ class AccountRepository(Protocol):
         """
         ...
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        """Return the ids of the accounts that begin with `prefix`, sorted; at most `limit`.
+
+        The prefix is taken as it is: `%` and `_` stand for themselves.
+        """
+        ...
+
     async def find_all(
         self, *, limit: int | None = None, after: str | None = None
     ) -> list[Account]:

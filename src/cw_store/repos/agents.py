@@ -122,6 +122,13 @@ class AgentRepository(Protocol):
         """Return the agent, or `None` when there is none with this id."""
         ...
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        """Return the ids of the agents that begin with `prefix`, sorted; at most `limit`.
+
+        The prefix is taken as it is: `%` and `_` stand for themselves.
+        """
+        ...
+
     async def find_all(self, *, limit: int | None = None, after: str | None = None) -> list[Agent]:
         """Return all agents, oldest first; with `limit`, at most so many.
 
@@ -138,12 +145,24 @@ class AgentRepository(Protocol):
         """Return the newest agent that was given this task, or `None`."""
         ...
 
+    async def find_all_by_task_id(self, task_id: str) -> list[Agent]:
+        """Return all agents that were given this task, oldest first."""
+        ...
+
     async def find_by_session_id(self, session_id: str) -> Agent | None:
         """Return the newest agent of this session, or `None`."""
         ...
 
-    async def find_by_status(self, status: AgentStatus) -> list[Agent]:
-        """Return the agents in this status, oldest first."""
+    async def find_by_account_id(self, account_id: str) -> list[Agent]:
+        """Return the agents that use an account, oldest first."""
+        ...
+
+    async def find_by_initiative_id(self, initiative_id: str) -> list[Agent]:
+        """Return the agents of an initiative, oldest first."""
+        ...
+
+    async def find_by_status(self, *statuses: AgentStatus) -> list[Agent]:
+        """Return the agents in one of these statuses, oldest first; none for no status."""
         ...
 
     async def update(

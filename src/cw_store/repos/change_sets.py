@@ -113,6 +113,23 @@ class ChangeSetRepository(Protocol):
         """Return the change set, or `None` when there is none with this id."""
         ...
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        """Return the ids of the change sets that begin with `prefix`, sorted; at most `limit`.
+
+        The prefix is taken as it is: `%` and `_` stand for themselves.
+        """
+        ...
+
+    async def find_all(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> list[ChangeSet]:
+        """Return all change sets, oldest first; with `limit`, at most so many.
+
+        `after` is the id of the last one seen: the list starts behind it, and `NotFoundError` is
+        raised when it does not exist. A `limit` below 1 is an `InvalidValueError`.
+        """
+        ...
+
     async def find_by_initiative_id(self, initiative_id: str) -> list[ChangeSet]:
         """Return the change sets of an initiative, reverted ones included, oldest first."""
         ...

@@ -93,6 +93,23 @@ class ChatSessionRepository(Protocol):
         """Return the session, or `None` when there is none with this id."""
         ...
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        """Return the ids of the chat sessions that begin with `prefix`, sorted; at most `limit`.
+
+        The prefix is taken as it is: `%` and `_` stand for themselves.
+        """
+        ...
+
+    async def find_all(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> list[ChatSession]:
+        """Return all chat sessions, oldest first; with `limit`, at most so many.
+
+        `after` is the id of the last one seen: the list starts behind it, and `NotFoundError` is
+        raised when it does not exist. A `limit` below 1 is an `InvalidValueError`.
+        """
+        ...
+
     async def find_active_session(
         self, target_type: ChatTargetType, target_id: str
     ) -> ChatSession | None:
@@ -101,6 +118,12 @@ class ChatSessionRepository(Protocol):
 
     async def find_active_session_by_agent_id(self, agent_id: str) -> ChatSession | None:
         """Return the newest active session of an agent, or `None`."""
+        ...
+
+    async def find_by_target(
+        self, target_type: ChatTargetType, target_id: str
+    ) -> list[ChatSession]:
+        """Return the sessions about a phase or task, closed ones included, oldest first."""
         ...
 
     async def update_session(
@@ -131,13 +154,19 @@ class ChatSessionRepository(Protocol):
         ...
 
     async def create_message(self, **values: Unpack[NewChatMessage]) -> ChatMessage:
-        """Append a message to a session and return it.
+        """Append a message to a session, stamp the session's `updated_at`, return the message.
 
         `BrokenReferenceError` when session or change set do not exist, `AlreadyExistsError` when
         the id is taken.
         """
         ...
 
-    async def find_messages_by_session_id(self, session_id: str) -> list[ChatMessage]:
-        """Return the messages of a session, oldest first."""
+    async def find_messages_by_session_id(
+        self, session_id: str, *, after: str | None = None, limit: int | None = None
+    ) -> list[ChatMessage]:
+        """Return the messages of a session, oldest first; with `limit`, at most so many.
+
+        `after` is the id of the last message seen: the list starts behind it, and `NotFoundError`
+        is raised when it does not exist. A `limit` below 1 is an `InvalidValueError`.
+        """
         ...

@@ -80,8 +80,36 @@ class ConversationRepository(Protocol):
         """Return the conversation, or `None` when there is none with this id."""
         ...
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        """Return the ids of the conversations that begin with `prefix`, sorted; at most `limit`.
+
+        The prefix is taken as it is: `%` and `_` stand for themselves.
+        """
+        ...
+
+    async def find_all(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> list[Conversation]:
+        """Return all conversations, oldest first; with `limit`, at most so many.
+
+        `after` is the id of the last one seen: the list starts behind it, and `NotFoundError` is
+        raised when it does not exist. A `limit` below 1 is an `InvalidValueError`.
+        """
+        ...
+
     async def find_pending_for_agent(self, agent_id: str) -> list[Conversation]:
         """Return what was asked of an agent and is not yet answered, oldest first."""
+        ...
+
+    async def find_pending(self) -> list[Conversation]:
+        """Return what is not yet answered, of all agents, oldest first."""
+        ...
+
+    async def find_unanswerable(self) -> list[Conversation]:
+        """Return what is pending and was asked of an agent that is stopped or has crashed.
+
+        Oldest first.
+        """
         ...
 
     async def find_by_from_agent_id(self, agent_id: str) -> list[Conversation]:

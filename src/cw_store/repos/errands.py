@@ -83,6 +83,13 @@ class ErrandRepository(Protocol):
         """Return the errand, or `None` when there is none with this id."""
         ...
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        """Return the ids of the errands that begin with `prefix`, sorted; at most `limit`.
+
+        The prefix is taken as it is: `%` and `_` stand for themselves.
+        """
+        ...
+
     async def find_all(
         self,
         project_id: str | None = None,

@@ -60,6 +60,13 @@ class InitiativeRepository(Protocol):
         """Return the initiative, or `None` when there is none with this id."""
         ...
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        """Return the ids of the initiatives that begin with `prefix`, sorted; at most `limit`.
+
+        The prefix is taken as it is: `%` and `_` stand for themselves.
+        """
+        ...
+
     async def find_all(
         self, *, limit: int | None = None, after: str | None = None
     ) -> list[Initiative]:
@@ -73,6 +80,10 @@ class InitiativeRepository(Protocol):
 
     async def find_by_status(self, status: InitiativeStatus) -> list[Initiative]:
         """Return the initiatives in this status, oldest first."""
+        ...
+
+    async def find_by_project_id(self, project_id: str) -> list[Initiative]:
+        """Return the initiatives that use a project, oldest first."""
         ...
 
     async def update(

@@ -73,6 +73,13 @@ class LogChunkRepository(Protocol):
         """Return the chunk, or `None` when there is none with this id."""
         ...
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        """Return the ids of the log chunks that begin with `prefix`, sorted; at most `limit`.
+
+        The prefix is taken as it is: `%` and `_` stand for themselves.
+        """
+        ...
+
     async def find_by_agent_id(
         self,
         agent_id: str,
@@ -84,6 +91,13 @@ class LogChunkRepository(Protocol):
 
         `after` is the id of the last chunk seen: the list starts behind it, and `NotFoundError`
         is raised when it does not exist. A `limit` below 1 is an `InvalidValueError`.
+        """
+        ...
+
+    async def find_last(self, agent_id: str, *, limit: int) -> list[LogChunk]:
+        """Return the last `limit` chunks of an agent's log, oldest first.
+
+        A `limit` below 1 is an `InvalidValueError`.
         """
         ...
 

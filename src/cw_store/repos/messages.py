@@ -96,6 +96,23 @@ class MessageRepository(Protocol):
         """Return the message, or `None` when there is none with this id."""
         ...
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        """Return the ids of the messages that begin with `prefix`, sorted; at most `limit`.
+
+        The prefix is taken as it is: `%` and `_` stand for themselves.
+        """
+        ...
+
+    async def find_all(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> list[Message]:
+        """Return all messages, oldest first; with `limit`, at most so many.
+
+        `after` is the id of the last message seen: the list starts behind it, and `NotFoundError`
+        is raised when it does not exist. A `limit` below 1 is an `InvalidValueError`.
+        """
+        ...
+
     async def find_by_sender(self, type: ParticipantType, id: str | None = None) -> list[Message]:
         """Return the messages of a sender, oldest first.
 
@@ -122,6 +139,14 @@ class MessageRepository(Protocol):
 
     async def find_replies(self, message_id: str) -> list[Message]:
         """Return the direct replies to a message, oldest first."""
+        ...
+
+    async def respond(self, id: str, *, content: str) -> Message:
+        """Reply to a message, which becomes `responded`, in one transaction; return the reply.
+
+        The reply is a `response` from whom the message was for to whom it is from.
+        `StaleStateError` when it was responded to before, `NotFoundError` for an unknown id.
+        """
         ...
 
     async def update(

@@ -74,6 +74,21 @@ class PageRepository(Protocol):
         """Return the page, or `None` when there is none with this id."""
         ...
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        """Return the ids of the pages that begin with `prefix`, sorted; at most `limit`.
+
+        The prefix is taken as it is: `%` and `_` stand for themselves.
+        """
+        ...
+
+    async def find_all(self, *, limit: int | None = None, after: str | None = None) -> list[Page]:
+        """Return all pages, oldest first; with `limit`, at most so many.
+
+        `after` is the id of the last page seen: the list starts behind it, and `NotFoundError`
+        is raised when it does not exist. A `limit` below 1 is an `InvalidValueError`.
+        """
+        ...
+
     async def find_by_initiative_id(self, initiative_id: str) -> list[Page]:
         """Return the pages of an initiative, of every level, oldest first."""
         ...

@@ -1,5 +1,6 @@
 """Phases of an initiative, and which phase waits for which."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NotRequired, Protocol, Unpack
@@ -86,6 +87,21 @@ class PhaseRepository(Protocol):
         """Return the phase, or `None` when there is none with this id."""
         ...
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        """Return the ids of the phases that begin with `prefix`, sorted; at most `limit`.
+
+        The prefix is taken as it is: `%` and `_` stand for themselves.
+        """
+        ...
+
+    async def find_all(self, *, limit: int | None = None, after: str | None = None) -> list[Phase]:
+        """Return all phases, oldest first; with `limit`, at most so many.
+
+        `after` is the id of the last phase seen: the list starts behind it, and `NotFoundError`
+        is raised when it does not exist. A `limit` below 1 is an `InvalidValueError`.
+        """
+        ...
+
     async def find_by_initiative_id(self, initiative_id: str) -> list[Phase]:
         """Return the phases of an initiative, oldest first."""
         ...
@@ -132,6 +148,14 @@ class PhaseRepository(Protocol):
         """Let the phase `id` no longer wait for `depends_on_id`.
 
         `NotFoundError` when there is no such edge.
+        """
+        ...
+
+    async def set_dependencies(self, id: str, depends_on_ids: Sequence[str]) -> None:
+        """Let the phase `id` wait for exactly these phases; edges that are there already stay.
+
+        All or nothing: `DependencyCycleError` when one of them would close a cycle,
+        `BrokenReferenceError` when one of the phases does not exist.
         """
         ...
 

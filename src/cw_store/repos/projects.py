@@ -63,6 +63,13 @@ class ProjectRepository(Protocol):
         """Return the project, or `None` when there is none with this id."""
         ...
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        """Return the ids of the projects that begin with `prefix`, sorted; at most `limit`.
+
+        The prefix is taken as it is: `%` and `_` stand for themselves.
+        """
+        ...
+
     async def find_by_name(self, name: str) -> Project | None:
         """Return the project with this name, or `None`."""
         ...

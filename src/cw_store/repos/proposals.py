@@ -103,6 +103,23 @@ class ProposalRepository(Protocol):
         """Return the proposal, or `None` when there is none with this id."""
         ...
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        """Return the ids of the proposals that begin with `prefix`, sorted; at most `limit`.
+
+        The prefix is taken as it is: `%` and `_` stand for themselves.
+        """
+        ...
+
+    async def find_all(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> list[Proposal]:
+        """Return all proposals, oldest first; with `limit`, at most so many.
+
+        `after` is the id of the last proposal seen: the list starts behind it, and `NotFoundError`
+        is raised when it does not exist. A `limit` below 1 is an `InvalidValueError`.
+        """
+        ...
+
     async def find_by_agent_id(self, agent_id: str) -> list[Proposal]:
         """Return the proposals of an agent, oldest first."""
         ...

@@ -78,6 +78,23 @@ class ReviewCommentRepository(Protocol):
         """Return the comment, or `None` when there is none with this id."""
         ...
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        """Return the ids of the review comments that begin with `prefix`, sorted; at most `limit`.
+
+        The prefix is taken as it is: `%` and `_` stand for themselves.
+        """
+        ...
+
+    async def find_all(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> list[ReviewComment]:
+        """Return all review comments, oldest first; with `limit`, at most so many.
+
+        `after` is the id of the last one seen: the list starts behind it, and `NotFoundError` is
+        raised when it does not exist. A `limit` below 1 is an `InvalidValueError`.
+        """
+        ...
+
     async def find_by_phase_id(self, phase_id: str) -> list[ReviewComment]:
         """Return the comments on a phase, resolved ones included, oldest first."""
         ...

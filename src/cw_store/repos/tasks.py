@@ -133,6 +133,21 @@ class TaskRepository(Protocol):
         """Return the task, or `None` when there is none with this id."""
         ...
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        """Return the ids of the tasks that begin with `prefix`, sorted; at most `limit`.
+
+        The prefix is taken as it is: `%` and `_` stand for themselves.
+        """
+        ...
+
+    async def find_all(self, *, limit: int | None = None, after: str | None = None) -> list[Task]:
+        """Return all tasks, oldest first; with `limit`, at most so many.
+
+        `after` is the id of the last task seen: the list starts behind it, and `NotFoundError`
+        is raised when it does not exist. A `limit` below 1 is an `InvalidValueError`.
+        """
+        ...
+
     async def find_by_phase_id(self, phase_id: str) -> list[Task]:
         """Return the tasks of a phase, ordered by `order`, then oldest first."""
         ...
@@ -147,6 +162,16 @@ class TaskRepository(Protocol):
 
     async def find_by_status(self, status: TaskStatus) -> list[Task]:
         """Return the tasks in this status, of all initiatives, oldest first."""
+        ...
+
+    async def count_by_status(
+        self, initiative_id: str | None = None
+    ) -> dict[str | None, dict[TaskStatus, int]]:
+        """Return how many tasks each phase has in each status: `{phase_id: {status: n}}`.
+
+        Of one initiative, or of all. What has no task is not there; `None` is the key of the tasks
+        that have no phase.
+        """
         ...
 
     async def update(
@@ -201,6 +226,14 @@ class TaskRepository(Protocol):
         """Let the task `id` no longer wait for `depends_on_id`.
 
         `NotFoundError` when there is no such edge.
+        """
+        ...
+
+    async def set_dependencies(self, id: str, depends_on_ids: Sequence[str]) -> None:
+        """Let the task `id` wait for exactly these tasks; edges that are there already stay.
+
+        All or nothing: `DependencyCycleError` when one of them would close a cycle,
+        `BrokenReferenceError` when one of the tasks does not exist.
         """
         ...
 

@@ -41,7 +41,7 @@ from cw_store.repos.sql.expressions import (
     MicrosecondAfter,
     later_than,
 )
-from cw_store.repos.sql.listings import Listing, oldest_first
+from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import accounts
 from cw_store.types import Encrypted, PlainText, WholeNumber
@@ -49,6 +49,8 @@ from cw_store.types import Encrypted, PlainText, WholeNumber
 _log = logging.getLogger("cw_store")
 
 ROWS = Rows(accounts, Account, NewAccount, AccountChanges, AccountExpected)
+
+IDS = Ids(accounts)
 
 ALL = Listing(Account, select(*ROWS.columns), accounts)
 
@@ -265,6 +267,9 @@ class Accounts(AccountRepository):
     async def find_by_id(self, id: str) -> Account | None:
         found = await ROWS.get(self._door, id)
         return None if found is None else _readable(found)
+
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        return await IDS.read(self._door, prefix, limit)
 
     async def find_all(
         self, *, limit: int | None = None, after: str | None = None

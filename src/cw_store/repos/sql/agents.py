@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, Unpack
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, or_, select
 
 # Compiles for SQLite as well, where ON CONFLICT is written the same.
 from sqlalchemy.dialects.postgresql import insert
@@ -20,11 +21,13 @@ from cw_store.repos.agents import (
 )
 from cw_store.repos.sql.agent_names import names
 from cw_store.repos.sql.door import Door, Query
-from cw_store.repos.sql.listings import Listing, newest_first, oldest_first
+from cw_store.repos.sql.listings import Ids, Listing, newest_first, oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import agents
 
 ROWS = Rows(agents, Agent, NewAgent, AgentChanges, AgentExpected)
+
+IDS = Ids(agents)
 
 INSERT_IF_NAME_IS_FREE = Query(
     Agent,
@@ -57,10 +60,40 @@ NEWEST_OF_SESSION = Query(
     agents,
 )
 
-BY_STATUS = Query(
+
+@cache
+def _by_status(number: int) -> Query[Agent]:
+    """Return the query for the agents in one of so many statuses: `status_0` and so on."""
+    statuses = [bindparam(f"status_{n}", type_=agents.c.status.type) for n in range(number)]
+    return Query(
+        Agent,
+        select(*ROWS.columns)
+        .where(or_(*(agents.c.status == status for status in statuses)))
+        .order_by(*oldest_first(agents)),
+        agents,
+    )
+
+
+BY_INITIATIVE_ID = Query(
     Agent,
     select(*ROWS.columns)
-    .where(agents.c.status == bindparam("status"))
+    .where(agents.c.initiative_id == bindparam("initiative_id"))
+    .order_by(*oldest_first(agents)),
+    agents,
+)
+
+ALL_BY_TASK_ID = Query(
+    Agent,
+    select(*ROWS.columns)
+    .where(agents.c.task_id == bindparam("task_id"))
+    .order_by(*oldest_first(agents)),
+    agents,
+)
+
+BY_ACCOUNT_ID = Query(
+    Agent,
+    select(*ROWS.columns)
+    .where(agents.c.account_id == bindparam("account_id"))
     .order_by(*oldest_first(agents)),
     agents,
 )
@@ -82,6 +115,9 @@ class Agents(AgentRepository):
     async def find_by_id(self, id: str) -> Agent | None:
         return await ROWS.get(self._door, id)
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        return await IDS.read(self._door, prefix, limit)
+
     async def find_all(self, *, limit: int | None = None, after: str | None = None) -> list[Agent]:
         return await ALL.read(self._door, limit, after)
 
@@ -91,11 +127,22 @@ class Agents(AgentRepository):
     async def find_by_task_id(self, task_id: str) -> Agent | None:
         return await self._door.first(NEWEST_OF_TASK, task_id=task_id)
 
+    async def find_all_by_task_id(self, task_id: str) -> list[Agent]:
+        return await self._door.all(ALL_BY_TASK_ID, task_id=task_id)
+
     async def find_by_session_id(self, session_id: str) -> Agent | None:
         return await self._door.first(NEWEST_OF_SESSION, session_id=session_id)
 
-    async def find_by_status(self, status: AgentStatus) -> list[Agent]:
-        return await self._door.all(BY_STATUS, status=status)
+    async def find_by_account_id(self, account_id: str) -> list[Agent]:
+        return await self._door.all(BY_ACCOUNT_ID, account_id=account_id)
+
+    async def find_by_initiative_id(self, initiative_id: str) -> list[Agent]:
+        return await self._door.all(BY_INITIATIVE_ID, initiative_id=initiative_id)
+
+    async def find_by_status(self, *statuses: AgentStatus) -> list[Agent]:
+        names = [f"status_{number}" for number in range(len(dict.fromkeys(statuses)))]
+        given = dict(zip(names, dict.fromkeys(statuses), strict=True))
+        return await self._door.all(_by_status(len(given)), **given) if given else []
 
     async def update(
         self,

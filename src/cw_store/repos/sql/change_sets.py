@@ -19,11 +19,15 @@ from cw_store.repos.change_sets import (
 )
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.expressions import STAMP
-from cw_store.repos.sql.listings import oldest_first
+from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import change_set_entries, change_sets
 
 ROWS = Rows(change_sets, ChangeSet, NewChangeSet, ChangeSetChanges, ChangeSetExpected)
+
+IDS = Ids(change_sets)
+
+ALL = Listing(ChangeSet, select(*ROWS.columns), change_sets)
 
 ENTRIES = Rows(change_set_entries, ChangeSetEntry, NewChangeSetEntry)
 
@@ -79,6 +83,14 @@ class ChangeSets(ChangeSetRepository):
 
     async def find_by_id(self, id: str) -> ChangeSet | None:
         return await ROWS.get(self._door, id)
+
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        return await IDS.read(self._door, prefix, limit)
+
+    async def find_all(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> list[ChangeSet]:
+        return await ALL.read(self._door, limit, after)
 
     async def find_by_initiative_id(self, initiative_id: str) -> list[ChangeSet]:
         return await self._door.all(OF_INITIATIVE, initiative_id=initiative_id)

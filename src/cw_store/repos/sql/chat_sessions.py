@@ -17,11 +17,15 @@ from cw_store.repos.chat_sessions import (
     NewChatSession,
 )
 from cw_store.repos.sql.door import Door, Query
-from cw_store.repos.sql.listings import newest_first, oldest_first
+from cw_store.repos.sql.listings import Ids, Listing, newest_first, oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import chat_messages, chat_sessions
 
 SESSIONS = Rows(chat_sessions, ChatSession, NewChatSession, ChatSessionChanges, ChatSessionExpected)
+
+IDS = Ids(chat_sessions)
+
+ALL = Listing(ChatSession, select(*SESSIONS.columns), chat_sessions)
 
 MESSAGES = Rows(chat_messages, ChatMessage, NewChatMessage)
 
@@ -47,12 +51,21 @@ ACTIVE_OF_AGENT = Query(
     chat_sessions,
 )
 
-MESSAGES_OF_SESSION = Query(
+MESSAGES_OF_SESSION = Listing(
     ChatMessage,
-    select(*MESSAGES.columns)
-    .where(chat_messages.c.chat_session_id == bindparam("chat_session_id"))
-    .order_by(*oldest_first(chat_messages)),
+    select(*MESSAGES.columns).where(chat_messages.c.chat_session_id == bindparam("session_id")),
     chat_messages,
+)
+
+ABOUT_TARGET = Query(
+    ChatSession,
+    select(*SESSIONS.columns)
+    .where(
+        chat_sessions.c.target_type == bindparam("target_type"),
+        chat_sessions.c.target_id == bindparam("target_id"),
+    )
+    .order_by(*oldest_first(chat_sessions)),
+    chat_sessions,
 )
 
 
@@ -70,6 +83,14 @@ class ChatSessions(ChatSessionRepository):
     async def find_session_by_id(self, id: str) -> ChatSession | None:
         return await SESSIONS.get(self._door, id)
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        return await IDS.read(self._door, prefix, limit)
+
+    async def find_all(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> list[ChatSession]:
+        return await ALL.read(self._door, limit, after)
+
     async def find_active_session(
         self, target_type: ChatTargetType, target_id: str
     ) -> ChatSession | None:
@@ -79,6 +100,11 @@ class ChatSessions(ChatSessionRepository):
 
     async def find_active_session_by_agent_id(self, agent_id: str) -> ChatSession | None:
         return await self._door.first(ACTIVE_OF_AGENT, agent_id=agent_id)
+
+    async def find_by_target(
+        self, target_type: ChatTargetType, target_id: str
+    ) -> list[ChatSession]:
+        return await self._door.all(ABOUT_TARGET, target_type=target_type, target_id=target_id)
 
     async def update_session(
         self,
@@ -96,7 +122,14 @@ class ChatSessions(ChatSessionRepository):
         await SESSIONS.delete(self._door, id)
 
     async def create_message(self, **values: Unpack[NewChatMessage]) -> ChatMessage:
-        return await MESSAGES.insert(self._door, values)
+        row = MESSAGES.complete(self._door, values)
+        MESSAGES.check(self._door, [row])
+        async with self._door.atomic() as door:
+            stored = await MESSAGES.store(door, row)
+            await SESSIONS.patch(door, stored.chat_session_id, {})
+        return stored
 
-    async def find_messages_by_session_id(self, session_id: str) -> list[ChatMessage]:
-        return await self._door.all(MESSAGES_OF_SESSION, chat_session_id=session_id)
+    async def find_messages_by_session_id(
+        self, session_id: str, *, after: str | None = None, limit: int | None = None
+    ) -> list[ChatMessage]:
+        return await MESSAGES_OF_SESSION.read(self._door, limit, after, session_id=session_id)

@@ -15,11 +15,15 @@ from cw_store.repos.conversations import (
     NewConversation,
 )
 from cw_store.repos.sql.door import Door, Query
-from cw_store.repos.sql.listings import oldest_first
+from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.rows import Rows, refuse_none
-from cw_store.schema import conversations
+from cw_store.schema import agents, conversations
 
 ROWS = Rows(conversations, Conversation, NewConversation, ConversationChanges, ConversationExpected)
+
+IDS = Ids(conversations)
+
+ALL = Listing(Conversation, select(*ROWS.columns), conversations)
 
 PENDING_FOR_AGENT = Query(
     Conversation,
@@ -46,6 +50,26 @@ ANSWER_PENDING = ROWS.returning(
     .where(conversations.c.id == bindparam("id"), conversations.c.status == "pending")
 )
 
+PENDING = Query(
+    Conversation,
+    select(*ROWS.columns)
+    .where(conversations.c.status == "pending")
+    .order_by(*oldest_first(conversations)),
+    conversations,
+)
+
+UNANSWERABLE = Query(
+    Conversation,
+    select(*ROWS.columns)
+    .join(agents, agents.c.id == conversations.c.to_agent_id)
+    .where(
+        conversations.c.status == "pending",
+        (agents.c.status == "stopped") | (agents.c.status == "crashed"),
+    )
+    .order_by(*oldest_first(conversations)),
+    conversations,
+)
+
 
 class Conversations(ConversationRepository):
     """The repository over a door."""
@@ -61,8 +85,22 @@ class Conversations(ConversationRepository):
     async def find_by_id(self, id: str) -> Conversation | None:
         return await ROWS.get(self._door, id)
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        return await IDS.read(self._door, prefix, limit)
+
+    async def find_all(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> list[Conversation]:
+        return await ALL.read(self._door, limit, after)
+
     async def find_pending_for_agent(self, agent_id: str) -> list[Conversation]:
         return await self._door.all(PENDING_FOR_AGENT, to_agent_id=agent_id)
+
+    async def find_pending(self) -> list[Conversation]:
+        return await self._door.all(PENDING)
+
+    async def find_unanswerable(self) -> list[Conversation]:
+        return await self._door.all(UNANSWERABLE)
 
     async def find_by_from_agent_id(self, agent_id: str) -> list[Conversation]:
         return await self._door.all(FROM_AGENT, from_agent_id=agent_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import CTE, Column, Table, bindparam, delete, exists, insert, select
@@ -52,6 +52,7 @@ class Edges(Generic[E, R]):
         self._delete = Query(
             edge, delete(table).where(dependent == one, dependency == other), table
         )
+        self._waited_for = Query(str, select(dependency).where(dependent == one), table)
         self._dependencies = Query(
             rows.record,
             select(*rows.columns)
@@ -92,6 +93,21 @@ class Edges(Generic[E, R]):
                 # Without a path the edge that closed the cycle has just been deleted.
                 if path is not None:
                     raise DependencyCycleError(self._table.name, self._dependency, path)
+
+    async def set(self, door: Door, id: str, depends_on_ids: Sequence[str]) -> None:
+        """Let a row wait for these and no others; what it waits for already stays untouched."""
+        wanted = dict.fromkeys(depends_on_ids)
+        refuse_none(self._table, **{self._dependent: id})
+        for depends_on_id in wanted:
+            refuse_none(self._table, **self._pair(id, depends_on_id))
+        async with door.atomic() as door:
+            await door.serialize(self._table.name)
+            kept = await door.all(self._waited_for, **{self._dependent: id})
+            gone = [self._pair(id, other) for other in kept if other not in wanted]
+            await door.many(self._delete, gone)
+            for depends_on_id in wanted:
+                if depends_on_id not in kept:
+                    await self.create(door, id, depends_on_id)
 
     async def delete(self, door: Door, id: str, depends_on_id: str) -> None:
         """Remove an edge; raises NotFoundError when there is none."""

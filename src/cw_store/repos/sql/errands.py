@@ -15,7 +15,7 @@ from cw_store.repos.errands import (
     NewErrand,
 )
 from cw_store.repos.sql.door import Door
-from cw_store.repos.sql.listings import Listing
+from cw_store.repos.sql.listings import Ids, Listing
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import agents, errands, record_columns
 
@@ -28,6 +28,8 @@ agent_alias = literal_column(
 COLUMNS = (*record_columns(errands), agent_alias)
 
 ROWS = Rows(errands, Errand, NewErrand, ErrandChanges, ErrandExpected, COLUMNS)
+
+IDS = Ids(errands)
 
 of_project = errands.c.project_id == bindparam("project_id")
 
@@ -57,6 +59,9 @@ class Errands(ErrandRepository):
 
     async def find_by_id(self, id: str) -> Errand | None:
         return await ROWS.get(self._door, id)
+
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        return await IDS.read(self._door, prefix, limit)
 
     async def find_all(
         self,

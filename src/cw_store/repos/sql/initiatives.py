@@ -15,11 +15,13 @@ from cw_store.repos.initiatives import (
     NewInitiative,
 )
 from cw_store.repos.sql.door import Door, Query
-from cw_store.repos.sql.listings import Listing, oldest_first
+from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.rows import Rows
-from cw_store.schema import initiatives
+from cw_store.schema import initiative_projects, initiatives
 
 ROWS = Rows(initiatives, Initiative, NewInitiative, InitiativeChanges, InitiativeExpected)
+
+IDS = Ids(initiatives)
 
 ALL = Listing(Initiative, select(*ROWS.columns), initiatives)
 
@@ -29,6 +31,15 @@ BY_STATUS = Query(
     .where(initiatives.c.status == bindparam("status"))
     .order_by(*oldest_first(initiatives)),
     initiatives,
+)
+
+OF_PROJECT = Query(
+    Initiative,
+    select(*ROWS.columns)
+    .join(initiative_projects, initiative_projects.c.initiative_id == initiatives.c.id)
+    .where(initiative_projects.c.project_id == bindparam("project_id"))
+    .order_by(*oldest_first(initiatives)),
+    initiative_projects,
 )
 
 
@@ -46,6 +57,9 @@ class Initiatives(InitiativeRepository):
     async def find_by_id(self, id: str) -> Initiative | None:
         return await ROWS.get(self._door, id)
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        return await IDS.read(self._door, prefix, limit)
+
     async def find_all(
         self, *, limit: int | None = None, after: str | None = None
     ) -> list[Initiative]:
@@ -53,6 +67,9 @@ class Initiatives(InitiativeRepository):
 
     async def find_by_status(self, status: InitiativeStatus) -> list[Initiative]:
         return await self._door.all(BY_STATUS, status=status)
+
+    async def find_by_project_id(self, project_id: str) -> list[Initiative]:
+        return await self._door.all(OF_PROJECT, project_id=project_id)
 
     async def update(
         self,

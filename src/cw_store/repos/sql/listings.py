@@ -10,7 +10,7 @@ from sqlalchemy.sql import Select
 from cw_store.errors import InvalidValueError, NotFoundError
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.expressions import PRESENT
-from cw_store.types import WholeNumber
+from cw_store.types import PlainText, WholeNumber
 
 R = TypeVar("R")
 
@@ -58,7 +58,7 @@ class Listing(Generic[R]):
     ) -> list[R]:
         """Return the rows; raises NotFoundError when there is no row `after`."""
         if limit is not None:
-            filters["limit"] = self._checked(limit)
+            filters["limit"] = checked_limit(self._table, limit)
         if after is not None:
             filters["after"] = after
         query = self._queries[after is not None, limit is not None]
@@ -68,15 +68,50 @@ class Listing(Generic[R]):
             raise NotFoundError(self._table.name, after)
         return found
 
-    def _checked(self, limit: object) -> int:
-        if not isinstance(limit, int) or isinstance(limit, bool):
-            reason = f"takes an integer, not {type(limit).__name__}"
-            raise InvalidValueError(self._table.name, "limit", limit, reason)
-        if limit < 1:
-            raise InvalidValueError(self._table.name, "limit", limit, "must be at least 1")
-        if limit.bit_length() > 63:
-            raise InvalidValueError(self._table.name, "limit", limit, "does not fit into 64 bits")
-        return min(limit, LARGEST_LIMIT)
+
+class Ids:
+    """The ids of a table that begin with a prefix, by a range of the index that each id has."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        id = table.c.id
+        begins = limited(
+            select(id).where(id >= bindparam("prefix", type_=PlainText())).order_by(id)
+        )
+        ends = begins.where(id < bindparam("end", type_=PlainText()))
+        self._from = Query(str, begins, table)
+        self._between = Query(str, ends, table)
+
+    async def read(self, door: Door, prefix: str, limit: int | None) -> list[str]:
+        """Return the ids in the order of their bytes, at most `limit`."""
+        most = LARGEST_LIMIT if limit is None else checked_limit(self._table, limit)
+        end = _after_all_with(prefix)
+        if end is None:
+            return await door.all(self._from, prefix=prefix, limit=most)
+        return await door.all(self._between, prefix=prefix, end=end, limit=most)
+
+
+def _after_all_with(prefix: object) -> str | None:
+    """Return the first text behind all that begin with the prefix, or None when there is none."""
+    if not isinstance(prefix, str):
+        return None
+    shorter = prefix.rstrip("\U0010ffff")
+    if not shorter:
+        return None
+    last = ord(shorter[-1])
+    return shorter[:-1] + chr(0xE000 if last == 0xD7FF else last + 1)
+
+
+def checked_limit(table: Table, limit: object) -> int:
+    """Return a limit that both databases take; raises InvalidValueError."""
+    if not isinstance(limit, int) or isinstance(limit, bool):
+        reason = f"takes an integer, not {type(limit).__name__}"
+        raise InvalidValueError(table.name, "limit", limit, reason)
+    if limit < 1:
+        raise InvalidValueError(table.name, "limit", limit, "must be at least 1")
+    if limit.bit_length() > 63:
+        raise InvalidValueError(table.name, "limit", limit, "does not fit into 64 bits")
+    return min(limit, LARGEST_LIMIT)
 
 
 def _behind(table: Table, newest: bool) -> ColumnElement[bool]:

@@ -23,7 +23,14 @@ from sqlalchemy.sql import Select
 from cw_store.owner import Owner
 from cw_store.repos.log_chunks import LogChunk, LogChunkRepository, NewLogChunk
 from cw_store.repos.sql.door import Door, Query
-from cw_store.repos.sql.listings import Listing, limited, oldest_first
+from cw_store.repos.sql.listings import (
+    Ids,
+    Listing,
+    checked_limit,
+    limited,
+    newest_first,
+    oldest_first,
+)
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import agent_log_chunks
 
@@ -31,6 +38,8 @@ CHUNKS_AT_A_TIME = 250
 """So many chunks of a stream are in memory at once."""
 
 ROWS = Rows(agent_log_chunks, LogChunk, NewLogChunk)
+
+IDS = Ids(agent_log_chunks)
 
 # On PostgreSQL several write at once. One who appends to a log takes its turn first, in the same
 # statement, and keeps it until its transaction ends: the place is drawn for a row that FROM gave,
@@ -121,6 +130,12 @@ HIGHEST_SESSION_NUMBER = Query(
 
 DELETE_OF_AGENT = Query(int, delete(agent_log_chunks).where(of_agent), agent_log_chunks)
 
+LAST_OF_AGENT = Query(
+    LogChunk,
+    limited(FROM_AGENT.order_by(*newest_first(agent_log_chunks))),
+    agent_log_chunks,
+)
+
 
 class LogChunks(LogChunkRepository):
     """The repository over a door."""
@@ -158,6 +173,9 @@ class LogChunks(LogChunkRepository):
     async def find_by_id(self, id: str) -> LogChunk | None:
         return await ROWS.get(self._door, id)
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        return await IDS.read(self._door, prefix, limit)
+
     async def find_by_agent_id(
         self,
         agent_id: str,
@@ -167,6 +185,10 @@ class LogChunks(LogChunkRepository):
     ) -> list[LogChunk]:
         listing = OF_AGENT if session_number is None else OF_SESSION
         return await listing.read(self._door, limit, after, **_filters(agent_id, session_number))
+
+    async def find_last(self, agent_id: str, *, limit: int) -> list[LogChunk]:
+        most = checked_limit(agent_log_chunks, limit)
+        return (await self._door.all(LAST_OF_AGENT, agent_id=agent_id, limit=most))[::-1]
 
     async def stream_by_agent_id(
         self, agent_id: str, session_number: int | None = None

@@ -7,6 +7,7 @@ from typing import Unpack
 
 from sqlalchemy import bindparam, select, text
 
+from cw_store.errors import StaleStateError
 from cw_store.repos.messages import (
     Message,
     MessageChanges,
@@ -17,11 +18,15 @@ from cw_store.repos.messages import (
 )
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.expressions import exactly
-from cw_store.repos.sql.listings import oldest_first
-from cw_store.repos.sql.rows import Rows
+from cw_store.repos.sql.listings import Ids, Listing, oldest_first
+from cw_store.repos.sql.rows import Rows, refuse_none
 from cw_store.schema import messages
 
 ROWS = Rows(messages, Message, NewMessage, MessageChanges, MessageExpected)
+
+IDS = Ids(messages)
+
+ALL = Listing(Message, select(*ROWS.columns), messages)
 
 OLDEST_FIRST = select(*ROWS.columns).order_by(*oldest_first(messages))
 
@@ -92,6 +97,14 @@ class Messages(MessageRepository):
     async def find_by_id(self, id: str) -> Message | None:
         return await ROWS.get(self._door, id)
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        return await IDS.read(self._door, prefix, limit)
+
+    async def find_all(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> list[Message]:
+        return await ALL.read(self._door, limit, after)
+
     async def find_by_sender(self, type: ParticipantType, id: str | None = None) -> list[Message]:
         if id is None:
             return await self._door.all(FROM_TYPE, sender_type=type)
@@ -112,6 +125,35 @@ class Messages(MessageRepository):
 
     async def find_replies(self, message_id: str) -> list[Message]:
         return await self._door.all(REPLIES, parent_message_id=message_id)
+
+    async def respond(self, id: str, *, content: str) -> Message:
+        refuse_none(messages, id=id)
+        values: NewMessage = {
+            "sender_type": "user",
+            "recipient_type": "user",
+            "content": content,
+            "parent_message_id": id,
+        }
+        ROWS.check(self._door, [ROWS.complete(self._door, values)])
+        async with self._door.atomic() as door:
+            message = await ROWS.need(door, id)
+            if message.status == "responded":
+                raise StaleStateError(messages.name, id)
+            row = ROWS.complete(
+                door,
+                {
+                    "sender_type": message.recipient_type,
+                    "sender_id": message.recipient_id,
+                    "recipient_type": message.sender_type,
+                    "recipient_id": message.sender_id,
+                    "type": "response",
+                    "content": content,
+                    "parent_message_id": id,
+                },
+            )
+            held = ROWS.expectation({"status": message.status})
+            await ROWS.patch_if(door, id, {"status": "responded"}, held)
+            return await ROWS.store(door, row)
 
     async def update(
         self,

@@ -15,11 +15,15 @@ from cw_store.repos.sql.ancestry import Ancestry
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.expressions import STAMP
 from cw_store.repos.sql.ids import new_id
-from cw_store.repos.sql.listings import oldest_first
+from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import initiatives, pages
 
 ROWS = Rows(pages, Page, NewPage, PageChanges, PageExpected)
+
+IDS = Ids(pages)
+
+ALL = Listing(Page, select(*ROWS.columns), pages)
 
 TREE = Ancestry(pages, pages.c.parent_page_id)
 
@@ -88,6 +92,12 @@ class Pages(PageRepository):
 
     async def find_by_id(self, id: str) -> Page | None:
         return await ROWS.get(self._door, id)
+
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        return await IDS.read(self._door, prefix, limit)
+
+    async def find_all(self, *, limit: int | None = None, after: str | None = None) -> list[Page]:
+        return await ALL.read(self._door, limit, after)
 
     async def find_by_initiative_id(self, initiative_id: str) -> list[Page]:
         return await self._door.all(OF_INITIATIVE, initiative_id=initiative_id)

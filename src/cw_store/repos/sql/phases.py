@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Unpack
 
 from sqlalchemy import bindparam, select
@@ -17,11 +18,15 @@ from cw_store.repos.phases import (
 )
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.edges import Edges
-from cw_store.repos.sql.listings import oldest_first
+from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import phase_dependencies, phases
 
 ROWS = Rows(phases, Phase, NewPhase, PhaseChanges, PhaseExpected)
+
+IDS = Ids(phases)
+
+ALL = Listing(Phase, select(*ROWS.columns), phases)
 
 EDGES = Edges(phase_dependencies, PhaseDependency, ROWS)
 
@@ -56,6 +61,12 @@ class Phases(PhaseRepository):
     async def find_by_id(self, id: str) -> Phase | None:
         return await ROWS.get(self._door, id)
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        return await IDS.read(self._door, prefix, limit)
+
+    async def find_all(self, *, limit: int | None = None, after: str | None = None) -> list[Phase]:
+        return await ALL.read(self._door, limit, after)
+
     async def find_by_initiative_id(self, initiative_id: str) -> list[Phase]:
         return await self._door.all(OF_INITIATIVE, initiative_id=initiative_id)
 
@@ -79,6 +90,9 @@ class Phases(PhaseRepository):
 
     async def delete_dependency(self, id: str, depends_on_id: str) -> None:
         await EDGES.delete(self._door, id, depends_on_id)
+
+    async def set_dependencies(self, id: str, depends_on_ids: Sequence[str]) -> None:
+        await EDGES.set(self._door, id, depends_on_ids)
 
     async def get_dependencies(self, id: str) -> list[Phase]:
         return await EDGES.dependencies(self._door, id)

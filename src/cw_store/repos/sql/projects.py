@@ -19,11 +19,13 @@ from cw_store.repos.projects import (
     ProjectRepository,
 )
 from cw_store.repos.sql.door import Door, Query
-from cw_store.repos.sql.listings import Listing, oldest_first
+from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.rows import Rows, refuse_none
 from cw_store.schema import initiative_projects, initiatives, projects
 
 ROWS = Rows(projects, Project, NewProject, ProjectChanges, ProjectExpected)
+
+IDS = Ids(projects)
 
 ALL = Listing(Project, select(*ROWS.columns), projects)
 
@@ -83,6 +85,9 @@ class Projects(ProjectRepository):
 
     async def find_by_id(self, id: str) -> Project | None:
         return await ROWS.get(self._door, id)
+
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        return await IDS.read(self._door, prefix, limit)
 
     async def find_by_name(self, name: str) -> Project | None:
         return await self._door.first(BY_NAME, name=name)

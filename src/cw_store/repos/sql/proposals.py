@@ -17,11 +17,15 @@ from cw_store.repos.proposals import (
     ProposalStatus,
 )
 from cw_store.repos.sql.door import Door, Query
-from cw_store.repos.sql.listings import oldest_first
+from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.rows import Expectation, Rows
 from cw_store.schema import proposals
 
 ROWS = Rows(proposals, Proposal, NewProposal, ProposalChanges, ProposalExpected)
+
+IDS = Ids(proposals)
+
+ALL = Listing(Proposal, select(*ROWS.columns), proposals)
 
 OLDEST_FIRST = select(*ROWS.columns).order_by(*oldest_first(proposals))
 
@@ -65,6 +69,14 @@ class Proposals(ProposalRepository):
 
     async def find_by_id(self, id: str) -> Proposal | None:
         return await ROWS.get(self._door, id)
+
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        return await IDS.read(self._door, prefix, limit)
+
+    async def find_all(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> list[Proposal]:
+        return await ALL.read(self._door, limit, after)
 
     async def find_by_agent_id(self, agent_id: str) -> list[Proposal]:
         return await self._door.all(OF_AGENT, agent_id=agent_id)

@@ -14,13 +14,17 @@ from cw_store.repos.review_comments import (
     ReviewCommentRepository,
 )
 from cw_store.repos.sql.door import Door, Query
-from cw_store.repos.sql.listings import oldest_first
+from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.rows import Rows
 from cw_store.schema import review_comments
 
 ROWS = Rows(
     review_comments, ReviewComment, NewReviewComment, ReviewCommentChanges, ReviewCommentExpected
 )
+
+IDS = Ids(review_comments)
+
+ALL = Listing(ReviewComment, select(*ROWS.columns), review_comments)
 
 OF_PHASE = Query(
     ReviewComment,
@@ -44,6 +48,14 @@ class ReviewComments(ReviewCommentRepository):
 
     async def find_by_id(self, id: str) -> ReviewComment | None:
         return await ROWS.get(self._door, id)
+
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        return await IDS.read(self._door, prefix, limit)
+
+    async def find_all(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> list[ReviewComment]:
+        return await ALL.read(self._door, limit, after)
 
     async def find_by_phase_id(self, phase_id: str) -> list[ReviewComment]:
         return await self._door.all(OF_PHASE, phase_id=phase_id)

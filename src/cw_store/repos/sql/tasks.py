@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Unpack
 
@@ -24,7 +25,7 @@ from cw_store.repos.sql.ancestry import Ancestry
 from cw_store.repos.sql.door import NEW_VALUE, Door, Query
 from cw_store.repos.sql.edges import Edges
 from cw_store.repos.sql.expressions import PRESENT, later_than
-from cw_store.repos.sql.listings import oldest_first
+from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.rows import Expectation, Rows
 from cw_store.repos.tasks import (
     NewTask,
@@ -38,6 +39,10 @@ from cw_store.repos.tasks import (
 from cw_store.schema import phases, task_dependencies, tasks
 
 ROWS = Rows(tasks, Task, NewTask, TaskChanges, TaskExpected)
+
+IDS = Ids(tasks)
+
+ALL = Listing(Task, select(*ROWS.columns), tasks)
 
 EDGES = Edges(task_dependencies, TaskDependency, ROWS)
 
@@ -170,6 +175,26 @@ def _holding(held: Expectation) -> Query[int]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class StatusCount:
+    """How many tasks of a phase have a status."""
+
+    phase_id: str | None
+    status: TaskStatus
+    number: int
+
+
+counts = select(*[tasks.c.phase_id, tasks.c.status, func.count().label("number")]).group_by(
+    tasks.c.phase_id, tasks.c.status
+)
+
+COUNTS = Query(StatusCount, counts, tasks)
+
+COUNTS_OF_INITIATIVE = Query(
+    StatusCount, counts.where(tasks.c.initiative_id == bindparam("initiative_id")), tasks
+)
+
+
 class Tasks(TaskRepository):
     """The repository over a door."""
 
@@ -210,6 +235,12 @@ class Tasks(TaskRepository):
     async def find_by_id(self, id: str) -> Task | None:
         return await ROWS.get(self._door, id)
 
+    async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
+        return await IDS.read(self._door, prefix, limit)
+
+    async def find_all(self, *, limit: int | None = None, after: str | None = None) -> list[Task]:
+        return await ALL.read(self._door, limit, after)
+
     async def find_by_phase_id(self, phase_id: str) -> list[Task]:
         return await self._door.all(OF_PHASE, phase_id=phase_id)
 
@@ -221,6 +252,18 @@ class Tasks(TaskRepository):
 
     async def find_by_status(self, status: TaskStatus) -> list[Task]:
         return await self._door.all(BY_STATUS, status=status)
+
+    async def count_by_status(
+        self, initiative_id: str | None = None
+    ) -> dict[str | None, dict[TaskStatus, int]]:
+        if initiative_id is None:
+            counts = await self._door.all(COUNTS)
+        else:
+            counts = await self._door.all(COUNTS_OF_INITIATIVE, initiative_id=initiative_id)
+        found: dict[str | None, dict[TaskStatus, int]] = {}
+        for count in counts:
+            found.setdefault(count.phase_id, {})[count.status] = count.number
+        return found
 
     async def update(
         self,
@@ -257,6 +300,9 @@ class Tasks(TaskRepository):
 
     async def delete_dependency(self, id: str, depends_on_id: str) -> None:
         await EDGES.delete(self._door, id, depends_on_id)
+
+    async def set_dependencies(self, id: str, depends_on_ids: Sequence[str]) -> None:
+        await EDGES.set(self._door, id, depends_on_ids)
 
     async def get_dependencies(self, id: str) -> list[Task]:
         return await EDGES.dependencies(self._door, id)
