@@ -382,7 +382,11 @@ class Told:
             assert not self.undone & rows.keys(), "said to be rolled back, and there"
             assert store.connections_in_use == 0
             now = await _holdings()
-            assert now[0] <= before[0] and now[1] <= before[1] + 2, f"{before} grew to {now}"
+            # What copies SQLite's log comes when there is something to copy: one thread, and two
+            # connections.
+            late = (1, 5) if url.endswith(".db") else (0, 0)
+            assert now[0] <= before[0] + late[0], f"{before} grew to {now}"
+            assert now[1] <= before[1] + late[1] + 2, f"{before} grew to {now}"
             self.found = (
                 f"{locks} locks, {len(self.stored)} acknowledged, {len(self.undone)} undone; "
                 f"threads and files {before} → {now}; last write {milliseconds(last)}"
