@@ -17,8 +17,9 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -142,6 +143,34 @@ class PostgresServer:
         """Drop the database of that URL and end its connections; nothing if it is gone."""
         self._execute(f'DROP DATABASE IF EXISTS "{make_url(url).database}" WITH (FORCE)')
 
+    @contextmanager
+    def standby(self) -> Generator[str]:
+        """Copy the server as it is now, and run the copy as a hot standby; its socket's folder."""
+        self._require_owned("copied")
+        folder = Path(tempfile.mkdtemp(prefix="cw-standby-", dir=self._folder))
+        if self._account:
+            os.chown(folder, self._account.pw_uid, self._account.pw_gid)
+        data = str(folder / "data")
+        server = ("-h", str(self._folder), "-p", "5432", "-U", "postgres")
+        binaries = (self._binaries / "initdb").resolve().parent  # where all of them are
+        copy = self._spawn(
+            binaries / "pg_basebackup", *server, "-D", data, "-R", "--checkpoint=fast"
+        )
+        if copy.wait():
+            raise RuntimeError(f"pg_basebackup failed:\n{self._log_tail()}")
+        settings = (*SETTINGS, f"unix_socket_directories={folder}")
+        options = [option for setting in settings for option in ("-c", setting)]
+        process = self._spawn("postgres", "-D", data, *options)
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while self._spawn(binaries / "pg_isready", "-q", "-h", str(folder)).wait():
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"the standby did not start:\n{self._log_tail()}")
+            yield str(folder)
+        finally:
+            process.send_signal(signal.SIGQUIT)
+            process.wait(STOP_SECONDS)
+
     def start(self) -> None:
         """Start the server, with the same data and socket as before; return when it is ready."""
         self._require_owned("started")
@@ -211,7 +240,7 @@ class PostgresServer:
                 shutil.copytree(source, copy / source.relative_to(site), symlinks=True)
             self._binaries = copy / self._binaries.relative_to(site)
 
-    def _spawn(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def _spawn(self, program: str | Path, *arguments: str) -> subprocess.Popen[bytes]:
         account = self._account
         with (self._folder / "log").open("ab") as log:
             return subprocess.Popen(

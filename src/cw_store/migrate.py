@@ -11,7 +11,7 @@ import asyncio
 import sqlite3
 import tempfile
 import threading
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from cw_store.backends.cancellation import finish
 from cw_store.backends.sqlite_connection import (
@@ -42,6 +42,12 @@ from cw_store.inspection import EMPTY, VERSION_TABLE, Contents, revision_of
 from cw_store.postgres_url import Server
 from cw_store.revisions import revisions, scripts
 from cw_store.url import Location, locate
+
+SILENCE_SECONDS = 5.0
+"""How much longer than for a lock a server is waited for that is looked at."""
+
+READ_ONLY = "25006"
+"""The SQLSTATE of a server, a standby mostly, that cannot be written to."""
 
 _ADVISORY_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('cw_store.migrate', 0))")
 # Where the store's tables are, else where they would be made: the first schema of the path. A
@@ -279,31 +285,48 @@ def _bring_file_up_to_date(
 
 async def _bring_server_up_to_date(server: Server, migrate: bool, timeout: float) -> None:
     try:
-        from cw_store.backends.postgres_connection import connect_beside_pool
+        from cw_store.backends.postgres_connection import ConnectionBesidePool
         from cw_store.backends.postgres_failures import refusals
     except ImportError as error:
         raise StoreError(
             "PostgreSQL needs the extra postgres: install cw-store[postgres]"
         ) from error
+    raw = ConnectionBesidePool(server, timeout)
     engine = create_async_engine(
-        "postgresql+asyncpg://",
-        poolclass=NullPool,
-        async_creator=lambda: connect_beside_pool(server, timeout),
+        "postgresql+asyncpg://", poolclass=NullPool, async_creator=raw.make
     )
-    with refusals():
-        async with engine.connect() as connection:
-            place = f"the database {server.database}"
-            found = await connection.run_sync(_contents_of_server)
-            if is_current(found, place, migrate=migrate):
-                return
-            # Ends the look's transaction: the next one must see what others committed meanwhile.
-            await connection.rollback()
+    # A server that falls silent during the look; the steps may take as long as they need.
+    limit = asyncio.get_running_loop().call_later(timeout + SILENCE_SECONDS, raw.give_up)
+    work = _look_and_upgrade(engine, f"the database {server.database}", migrate, limit.cancel)
+    try:
+        with refusals():
+            await finish(work, on_cancellation=raw.give_up)
+    finally:
+        limit.cancel()
+
+
+async def _look_and_upgrade(
+    engine: AsyncEngine, place: str, migrate: bool, looked: Callable[[], None]
+) -> None:
+    async with engine.connect() as connection:
+        found = await connection.run_sync(_contents_of_server)
+        if is_current(found, place, migrate=migrate):
+            return
+        # Ends the look's transaction: the next one must see what others committed meanwhile.
+        await connection.rollback()
+        looked()
+        try:
             await connection.execute(_ADVISORY_LOCK)
             found = await connection.run_sync(_contents_of_server)
             if not is_current(found, place, migrate=True):
                 async with _alembic_on_the_loop():
                     await connection.run_sync(_upgrade)
             await connection.commit()
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == READ_ONLY:
+                current = revision_of(found, place, revisions())
+                raise SchemaBehindError(current, revisions()[-1]) from error
+            raise
 
 
 def _contents_of_server(connection: Connection) -> Contents:

@@ -232,7 +232,9 @@ class PostgresTransaction:
         # A statement that another task has under way must end before the transaction can.
         self._lock = asyncio.Lock()
         self._interrupted = False
+        # When the last statement began, and how long before that the one before.
         self._used_at = 0.0
+        self._idle = 0.0
         self.committed: bool | None = None
 
     @property
@@ -246,9 +248,13 @@ class PostgresTransaction:
         BEGIN is also the question whether the connection still lives: when it does not,
         nothing has happened yet, and another connection is tried.
         """
+        now = asyncio.get_running_loop().time()
         connection = self._connection
-        if connection is not None and connection.is_closed():
-            raise self._ended_by_server(connection)
+        if connection is not None:
+            self._idle, self._used_at = now - self._used_at, now
+            if connection.is_closed():
+                raise self._ended_by_server(connection)
+            return connection
         number = self._number
         pool = self._backend.pool
         while self._connection is None:
@@ -268,7 +274,7 @@ class PostgresTransaction:
                 await pool.recover(connection, error)
                 if not is_lost(error) or self._backend.is_closed:
                     raise self._failure_of_begin(error) from error
-        self._used_at = asyncio.get_running_loop().time()
+        self._idle, self._used_at = 0.0, asyncio.get_running_loop().time()
         return self._connection
 
     def _failure_of_begin(self, error: Exception) -> StoreError:
@@ -279,20 +285,27 @@ class PostgresTransaction:
     def failure(self, error: BaseException, prepared: Prepared[Any] | None = None) -> StoreError:
         """Return what an error of the driver means to a caller, after a statement that failed."""
         self.note(error)
+        if is_lost(error) and self._connection is not None:
+            return self._ended_by_server(self._connection, error)
         return self._backend.failure(prepared, error)
+
+    def is_over(self, error: BaseException) -> bool:
+        """Whether nothing more can be done on the connection, whatever the statement was."""
+        return is_lost(error) or is_interrupted(error) or self._backend.is_closed
 
     def note(self, error: BaseException) -> None:
         """Remember that a statement may still be running, so that its end is not waited for."""
         if isinstance(error, asyncio.CancelledError) or is_interrupted(error):
             self._interrupted = True
 
-    def _ended_by_server(self, connection: Any) -> StoreError:
-        """Return why the connection is closed although a transaction was open on it."""
+    def _ended_by_server(self, connection: Any, error: BaseException | None = None) -> StoreError:
+        """Return why the connection is gone although a transaction was open on it."""
         if self._backend.is_closed:
             return StoreClosedError("the store was closed meanwhile")
-        idle = asyncio.get_running_loop().time() - self._used_at
-        if 0 < connection.idle_limit <= idle:
-            return ended_for_idling(idle, connection.idle_limit)
+        if 0 < connection.idle_limit <= self._idle:
+            return ended_for_idling(self._idle, connection.idle_limit)
+        if error is not None:
+            return self._backend.failure(None, error)
         return StoreBusyError(
             "the connection to the server was lost during the unit of work; nothing of it is stored"
         )
@@ -436,6 +449,7 @@ class PostgresTransaction:
         only_read = self._begin != BEGIN_WRITING
         if connection.is_closed():
             self.committed = only_read
+            self._idle = asyncio.get_running_loop().time() - self._used_at
             if not only_read:
                 raise self._ended_by_server(connection)
             return

@@ -52,12 +52,7 @@ class PostgresBulk:
             connection = self._connection = await connect_beside_pool(self._server, self._timeout)
             await _use_plain_values(connection)
             await connection.execute(BEGIN_WRITING if self._writes else BEGIN_READING)
-            # A server may end statements and transactions that are long; this one has to be.
-            await connection.execute(
-                "SET LOCAL statement_timeout = 0; "
-                "SET LOCAL idle_in_transaction_session_timeout = 0; "
-                "SET LOCAL synchronize_seqscans = off"
-            )
+            await connection.execute("SET LOCAL synchronize_seqscans = off")
             if self._writes:
                 names = ", ".join(_quoted(table) for table in metadata.sorted_tables)
                 await connection.execute(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")

@@ -31,6 +31,9 @@ _RELIED_ON = (
     ("default_transaction_deferrable", "off"),
     ("standard_conforming_strings", "on"),
 )
+_TAKES_ITS_TIME = (("statement_timeout", "0"), ("idle_in_transaction_session_timeout", "0"))
+"""What a migration and a copy need, whatever others may be allowed."""
+
 _CONFIGURE = """
 SELECT set_config(name, value, false), current_setting('server_encoding'),
     extract(epoch FROM current_setting('idle_in_transaction_session_timeout')::interval)::float8
@@ -64,11 +67,12 @@ async def connect(
     async with asyncio.timeout(timeout):
         connection = await _first_that_answers(server, timeout, command_timeout=command_timeout)
         try:
-            await _configure(connection, server, lock_timeout)
+            # This drops what is prepared, so it comes first.
             for name in ("jsonb", "json"):
                 await connection.set_type_codec(
                     name, encoder=str, decoder=read_json_or_keep, schema="pg_catalog", format="text"
                 )
+            await _configure(connection, server, lock_timeout)
         except BaseException:
             connection.terminate()
             raise
@@ -78,24 +82,51 @@ async def connect(
 async def connect_beside_pool(server: Server, timeout: float) -> Any:
     """Open a connection for a migration or a copy, once it is clear that a store can work there.
 
-    Here a statement may take as long as it needs.
+    Here a statement, and the time between two, may take as long as it needs.
     """
     limit = timeout or 1.0
     async with asyncio.timeout(limit):
         connection = await _first_that_answers(server, limit, statement_cache_size=0)
         try:
             await _refuse_shared_sessions(connection, server, limit)
-            await _configure(connection, server, timeout)
+            await _configure(connection, server, timeout, *_TAKES_ITS_TIME)
         except BaseException:
             connection.terminate()
             raise
     return connection
 
 
-async def _configure(connection: Any, server: Server, lock_timeout: float) -> None:
+class ConnectionBesidePool:
+    """A connection for a migration, which can be given up at any moment without waiting."""
+
+    def __init__(self, server: Server, timeout: float) -> None:
+        self._server = server
+        self._timeout = timeout
+        self._making: asyncio.Future[Any] | None = None
+
+    async def make(self) -> Any:
+        """Connect."""
+        # In a task of its own, since the time that it may take ends it by a cancellation.
+        self._making = asyncio.ensure_future(connect_beside_pool(self._server, self._timeout))
+        return await self._making
+
+    def give_up(self) -> None:
+        """Cut the connection, so that whatever waits for it fails now."""
+        making = self._making
+        if making is None:
+            return
+        if not making.done():
+            making.cancel()
+        elif not making.cancelled() and making.exception() is None:
+            making.result().terminate()
+
+
+async def _configure(
+    connection: Any, server: Server, lock_timeout: float, *more: tuple[str, str]
+) -> None:
     # A lock_timeout of 0 would be without an end.
     own = (("lock_timeout", str(max(1, int(lock_timeout * 1000)))), *_RELIED_ON)
-    names, values = zip(*own, *server.settings, strict=True)
+    names, values = zip(*own, *server.settings, *more, strict=True)
     rows = await connection.fetch(_CONFIGURE, names, values)
     _, encoding, connection.idle_limit = rows[0]
     if encoding != "UTF8":

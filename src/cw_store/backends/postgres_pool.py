@@ -50,6 +50,7 @@ class Pool:
         self._timeout = timeout
         self._idle: list[Any] = []
         self._given_out: set[Any] = set()
+        self._being_made: set[asyncio.Future[Any]] = set()
         self._places = size
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -75,14 +76,29 @@ class Pool:
         try:
             if self.is_closed:
                 raise StoreClosedError("the store is closed")
-            connection = self._reuse() or await self._connect(max(left, 0.0) or 1.0)
-            if self.is_closed:
-                connection.terminate()
-                raise StoreClosedError("the store was closed meanwhile")
+            connection = self._reuse() or await self._make(max(left, 0.0) or 1.0)
         except BaseException:
             self._hand_place_on()
             raise
         self._given_out.add(connection)
+        return connection
+
+    async def _make(self, seconds: float) -> Any:
+        """Connect, in a task that `close` can cancel."""
+        making = asyncio.ensure_future(self._connect(seconds))
+        self._being_made.add(making)
+        try:
+            connection = await making
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self.is_closed and task is not None and not task.cancelling():
+                raise StoreClosedError("the store was closed meanwhile") from None
+            raise
+        finally:
+            self._being_made.discard(making)
+        if self.is_closed:
+            connection.terminate()
+            raise StoreClosedError("the store was closed meanwhile")
         return connection
 
     def release(self, connection: Any) -> None:
@@ -153,6 +169,8 @@ class Pool:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_exception(StoreClosedError("the store was closed meanwhile"))
+        for making in self._being_made:
+            making.cancel()
         if self._commits:
             self._no_commits = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._no_commits], timeout=min(self._timeout, COMMIT_SECONDS))

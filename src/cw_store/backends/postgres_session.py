@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
 
+from cw_store.backends.postgres_failures import DRIVER_ERRORS
 from cw_store.backends.session import (
     NO_ISOLATION_LEVEL,
     SessionSavepoints,
@@ -65,8 +66,10 @@ class StandIn:
             except asyncio.CancelledError as error:
                 self._transaction.note(error)
                 raise
-            except TimeoutError as error:
-                raise self._transaction.failure(error) from error
+            except DRIVER_ERRORS as error:
+                if self._transaction.is_over(error):
+                    raise self._transaction.failure(error) from error
+                raise  # what the server refused comes as SQLAlchemy's error
 
         recovers = sql is not None and sql.startswith("ROLLBACK TO")
         return await owner.in_turn(attempt, recovers=recovers)
