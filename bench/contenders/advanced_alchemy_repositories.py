@@ -55,7 +55,7 @@ class AdvancedAlchemyRepositories(Sessions):
     async def list_tasks(self, phase_id: str) -> Sequence[Task]:
         async with self.session() as session:
             return await Tasks(session=session).get_many(
-                phase_id=phase_id, order_by=[("order", False), ("created_at", False), ("id", False)]
+                phase_id=phase_id, order_by=[("order", False), ("seq", False)]
             )
 
     async def rotate(self, provider: str) -> Account | None:
@@ -98,7 +98,7 @@ class AdvancedAlchemyRepositories(Sessions):
         return await Conversations(session=session).get_many(
             to_agent_id=agent_id,
             status="pending",
-            order_by=[("created_at", False), ("id", False)],
+            order_by=[("seq", False)],
         )
 
     async def _rotate(self, session: AsyncSession, provider: str) -> Account | None:

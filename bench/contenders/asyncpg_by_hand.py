@@ -25,12 +25,10 @@ from bench.work import NewChunk, NewTask
 CONNECTIONS = 10
 
 FIND_TASK = f"SELECT {TASK_COLUMNS} FROM tasks WHERE id = $1"
-LIST_TASKS = (
-    f'SELECT {TASK_COLUMNS} FROM tasks WHERE phase_id = $1 ORDER BY "order", created_at, id'
-)
+LIST_TASKS = f'SELECT {TASK_COLUMNS} FROM tasks WHERE phase_id = $1 ORDER BY "order", seq'
 POLL = (
     f"SELECT {CONVERSATION_COLUMNS} FROM conversations "
-    "WHERE to_agent_id = $1 AND status = 'pending' ORDER BY created_at, id"
+    "WHERE to_agent_id = $1 AND status = 'pending' ORDER BY seq"
 )
 # Compare-and-set, as one who waited for the row of another's claim must not take it once more.
 # Who loses keeps the row locked (PostgreSQL locks the new version before it looks at it again),

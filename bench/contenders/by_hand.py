@@ -95,10 +95,10 @@ CONVERSATION_COLUMNS = (
 CHUNK_COLUMNS = "id, agent_id, agent_name, session_number, content, created_at"
 
 FIND_TASK = f"SELECT {TASK_COLUMNS} FROM tasks WHERE id = ?"
-LIST_TASKS = f'SELECT {TASK_COLUMNS} FROM tasks WHERE phase_id = ? ORDER BY "order", created_at, id'
+LIST_TASKS = f'SELECT {TASK_COLUMNS} FROM tasks WHERE phase_id = ? ORDER BY "order", seq'
 POLL = (
     f"SELECT {CONVERSATION_COLUMNS} FROM conversations "
-    "WHERE to_agent_id = ? AND status = 'pending' ORDER BY created_at, id"
+    "WHERE to_agent_id = ? AND status = 'pending' ORDER BY seq"
 )
 ROTATE = (
     "UPDATE accounts SET last_used_at = ?, updated_at = ? WHERE id = ("

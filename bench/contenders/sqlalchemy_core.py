@@ -19,20 +19,20 @@ from bench.contenders.by_hand import PRAGMAS, Account, Conversation, LogChunk, T
 from bench.contenders.new_rows import Times, new_chunk, new_task
 from bench.seed import sqlalchemy_url
 from bench.work import NewChunk, NewTask
-from cw_store.schema import accounts, agent_log_chunks, conversations, tasks
+from cw_store.schema import accounts, agent_log_chunks, conversations, record_columns, tasks
 
-FIND_TASK = select(tasks).where(tasks.c.id == bindparam("id"))
+FIND_TASK = select(*record_columns(tasks)).where(tasks.c.id == bindparam("id"))
 LIST_TASKS = (
-    select(tasks)
+    select(*record_columns(tasks))
     .where(tasks.c.phase_id == bindparam("phase_id"))
-    .order_by(tasks.c.order, tasks.c.created_at, tasks.c.id)
+    .order_by(tasks.c.order, tasks.c.seq)
 )
 POLL = (
-    select(conversations)
+    select(*record_columns(conversations))
     .where(
         conversations.c.to_agent_id == bindparam("agent_id"), conversations.c.status == "pending"
     )
-    .order_by(conversations.c.created_at, conversations.c.id)
+    .order_by(conversations.c.seq)
 )
 NEXT_ACCOUNT = (
     select(accounts.c.id)
@@ -51,7 +51,7 @@ ROTATE = (
     update(accounts)
     .where(accounts.c.id == NEXT_ACCOUNT)
     .values(last_used_at=bindparam("now"), updated_at=bindparam("now"))
-    .returning(*accounts.columns)
+    .returning(*record_columns(accounts))
 )
 INSERT_TASK = insert(tasks)
 INSERT_CHUNK = insert(agent_log_chunks)

@@ -39,7 +39,7 @@ class SqlalchemyOrm(Sessions):
                 await session.scalars(
                     select(Task)
                     .where(columns.phase_id == phase_id)
-                    .order_by(columns.order, columns.created_at, columns.id)
+                    .order_by(columns.order, columns.seq)
                 )
             ).all()
 
@@ -86,7 +86,7 @@ class SqlalchemyOrm(Sessions):
             await session.scalars(
                 select(Conversation)
                 .where(columns.to_agent_id == agent_id, columns.status == "pending")
-                .order_by(columns.created_at, columns.id)
+                .order_by(columns.seq)
             )
         ).all()
 

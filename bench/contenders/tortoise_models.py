@@ -52,6 +52,7 @@ class Task(Model):
     retry_count = fields.IntField()
     created_at = Moment()
     updated_at = Moment()
+    seq = fields.BigIntField(null=True)
 
     class Meta:  # pyright: ignore[reportIncompatibleVariableOverride] -- as documented
         """Where it is kept."""
@@ -73,6 +74,7 @@ class Conversation(Model):
     status = fields.TextField()
     created_at = Moment()
     updated_at = Moment()
+    seq = fields.BigIntField(null=True)
 
     class Meta:  # pyright: ignore[reportIncompatibleVariableOverride] -- as documented
         """Where it is kept."""
@@ -125,12 +127,10 @@ class TortoiseModels:
         return await Task.get_or_none(id=id)
 
     async def poll(self, agent_id: str) -> list[Conversation]:
-        return await Conversation.filter(to_agent_id=agent_id, status="pending").order_by(
-            "created_at", "id"
-        )
+        return await Conversation.filter(to_agent_id=agent_id, status="pending").order_by("seq")
 
     async def list_tasks(self, phase_id: str) -> list[Task]:
-        return await Task.filter(phase_id=phase_id).order_by("order", "created_at", "id")
+        return await Task.filter(phase_id=phase_id).order_by("order", "seq")
 
     async def rotate(self, provider: str) -> by_hand.Account | None:
         _, rows = await Tortoise.get_connection("default").execute_query(
