@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,24 @@ def test_two_that_begin_at_once_take_nothing_from_each_other(folder: Path) -> No
     for one in folders:
         assert one.path.stat().st_mode & 0o777 == 0o700
         one.remove()
+
+
+def test_nobody_sweeps_what_is_just_being_made(folder: Path) -> None:
+    ended = threading.Event()
+
+    def sweep_all_the_time() -> None:
+        while not ended.is_set():
+            sweep()
+
+    sweepers = [threading.Thread(target=sweep_all_the_time) for _ in range(2)]
+    for sweeper in sweepers:
+        sweeper.start()
+    try:
+        for _ in range(300):
+            made = MemoryFolder()
+            assert made.path.is_dir()
+            made.remove()
+    finally:
+        ended.set()
+        for sweeper in sweepers:
+            sweeper.join()
