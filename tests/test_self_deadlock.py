@@ -26,7 +26,7 @@ WRITES: dict[str, Callable[[Store], Awaitable[Any]]] = {
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-async def test_a_write_beside_the_tasks_own_unit_is_an_error_at_once(
+async def test_a_write_beside_the_tasks_own_unit_is_an_error_soon(
     store: Store, write: Callable[[Store], Awaitable[Any]]
 ) -> None:
     async with asyncio.timeout(5):  # the default busy_timeout is longer
@@ -34,9 +34,28 @@ async def test_a_write_beside_the_tasks_own_unit_is_an_error_at_once(
             await uow.initiatives.create(name="a")
             with pytest.raises(UnitOfWorkError, match=r"uow\.…"):
                 await write(store)
+            assert store.connections_in_use == 1
             await uow.initiatives.create(name="goes on")
     assert uow.committed is True
     assert len(await store.initiatives.find_all()) == 2
+    assert await store.tasks.find_by_status("pending") == []
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+async def test_a_write_beside_the_tasks_own_unit_can_be_given_up_before(
+    store: Store, write: Callable[[Store], Awaitable[Any]]
+) -> None:
+    async with store.unit_of_work() as uow:
+        await uow.initiatives.create(name="a")
+        with pytest.raises(TimeoutError) as raised:
+            async with asyncio.timeout(0.01):
+                await write(store)
+        assert not isinstance(raised.value, StoreBusyError)
+        await uow.initiatives.create(name="goes on")
+    assert uow.committed is True
+    assert len(await store.initiatives.find_all()) == 2
+    assert await store.tasks.find_by_status("pending") == []
+    await store.tasks.create(name="after")
 
 
 async def test_reading_beside_a_unit_is_allowed(store: Store) -> None:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, NoReturn
 
 from cw_store.errors import UnitOfWorkError
+
+GRACE_SECONDS = 0.1
+"""How long who would wait for itself does wait before it is told so.
+
+Whoever limits the wait more tightly than that, by a cancel scope for one, gets the end of that
+limit and no error in its place.
+"""
 
 
 class WritingTasks:
@@ -41,10 +48,15 @@ class WritingTasks:
         """Note that the unit has committed or rolled back."""
         self._tasks.discard(task)
 
-    def refuse_here(self, what: str) -> None:
-        """Raise UnitOfWorkError if the running task is one of them."""
-        if self._tasks and asyncio.current_task() in self._tasks:
-            raise UnitOfWorkError(
-                f"{what} would wait for the unit of work that this task is inside of, which ends "
-                "only after it; call uow.… instead, or uow.commit() before"
-            )
+    @property
+    def includes_this_one(self) -> bool:
+        """Whether the running task is one of them."""
+        return bool(self._tasks) and asyncio.current_task() in self._tasks
+
+    async def refuse(self, what: str) -> NoReturn:
+        """Raise UnitOfWorkError after a tenth of a second."""
+        await asyncio.sleep(GRACE_SECONDS)
+        raise UnitOfWorkError(
+            f"{what} would wait for the unit of work that this task is inside of, which ends "
+            "only after it; call uow.… instead, or uow.commit() before"
+        )

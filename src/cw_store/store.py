@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -350,17 +350,18 @@ class _OneCall:
         return self._store.backend.prepare(query)
 
     def rows(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[Sequence[Row]]:
-        if self._writing_tasks and prepared.query.writes:
-            self._writing_tasks.refuse_here(A_WRITE)
+        if self._writing_tasks and prepared.query.writes and self._writing_tasks.includes_this_one:
+            return self._writing_tasks.refuse(A_WRITE)
         return self._opened.rows(prepared, parameters)
 
     def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
-        if self._writing_tasks and prepared.query.writes:
-            self._writing_tasks.refuse_here(A_WRITE)
+        if self._writing_tasks and prepared.query.writes and self._writing_tasks.includes_this_one:
+            return self._writing_tasks.refuse(A_WRITE)
         return self._opened.count(prepared, parameters)
 
     def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
-        self._writing_tasks.refuse_here(A_WRITE)
+        if self._writing_tasks.includes_this_one:
+            return self._writing_tasks.refuse(A_WRITE)
         return self._opened.many(prepared, batch)
 
     takes_turns = False
@@ -369,8 +370,14 @@ class _OneCall:
         return self._store.backend.serialize(name)
 
     def atomic(self) -> AbstractAsyncContextManager[Executor]:
-        self._writing_tasks.refuse_here(A_WRITE)
+        if self._writing_tasks.includes_this_one:
+            return self._refused()
         return self._store.backend.atomic()
+
+    @asynccontextmanager
+    async def _refused(self) -> AsyncGenerator[Executor]:
+        await self._writing_tasks.refuse(A_WRITE)
+        yield self
 
 
 class _Default:

@@ -51,9 +51,9 @@ class UnitOfWork(Repositories):
     is what others are told who wait too long for this unit's turn.
 
     A task inside the block that writes through `store.…`, or through a second unit of work, would
-    wait for itself and gets UnitOfWorkError at once. A unit belongs to its store's event loop and
-    process; used elsewhere it raises StoreClosedError, and goes on unharmed where it belongs. One
-    that is dropped without its end is rolled back when it is collected.
+    wait for itself and gets UnitOfWorkError within a tenth of a second. A unit belongs to its
+    store's event loop and process; used elsewhere it raises StoreClosedError, and goes on unharmed
+    where it belongs. One that is dropped without its end is rolled back when it is collected.
     """
 
     def __init__(
@@ -260,9 +260,9 @@ class _Unit:
         if self.state is not _NEW:
             self._owner.check("the store of this unit of work")
 
-    def _note_writing_task(self) -> None:
-        if not self.transaction.active:
-            self._writing_tasks.refuse_here("a second unit of work that may write")
+    async def _note_writing_task(self) -> None:
+        if self._writing_tasks.includes_this_one and not self.transaction.active:
+            await self._writing_tasks.refuse("a second unit of work that may write")
         self._writing_task = self._writing_tasks.enter(self._entered_by)
 
     def _forget_writing_task(self) -> None:
@@ -293,7 +293,7 @@ class _Unit:
             if self.state is not _OPEN or self._spent_by is not None:
                 self._check()
             if self._writing_task is None and not self._read_only:
-                self._note_writing_task()
+                await self._note_writing_task()
             return await self.transaction.rows(prepared, parameters)
         except BaseException as error:
             self._note(error)
@@ -311,7 +311,7 @@ class _Unit:
             if self.state is not _OPEN or self._spent_by is not None:
                 self._check()
             if self._writing_task is None and not self._read_only:
-                self._note_writing_task()
+                await self._note_writing_task()
             return await self.transaction.count(prepared, parameters)
         except BaseException as error:
             self._note(error)
@@ -386,7 +386,7 @@ class _Unit:
         self._check()
         try:
             if self._writing_task is None and not self._read_only:
-                self._note_writing_task()
+                await self._note_writing_task()
             return await work(*arguments)
         except BaseException as error:
             self._note(error)
