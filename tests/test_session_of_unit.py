@@ -45,6 +45,28 @@ async def stored(store: Store) -> tuple[list[str], list[str]]:
         return names, list(found)
 
 
+# What a database keeps for a session.
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_temporary_tables_are_gone_with_the_transaction(store: Store, is_kept: bool) -> None:
+    made = [
+        "CREATE TEMPORARY TABLE initiatives (id text)",
+        'CREATE TEMPORARY TABLE "a ""name" (id text PRIMARY KEY)',
+        'CREATE TEMPORARY VIEW own AS SELECT * FROM "a ""name"',
+    ]
+    for _ in range(2):
+        async with store.unit_of_work() as uow:
+            for sql in made:
+                await uow.session.execute(sa.text(sql))
+            await uow.session.execute(sa.text('INSERT INTO "a ""name" VALUES (\'x\')'))
+            assert await uow.session.scalar(sa.text("SELECT id FROM own")) == "x"
+            await (uow.commit() if is_kept else uow.rollback())
+            await uow.initiatives.create(name="in the store's table")
+        await store.initiatives.create(name="in the store's table")
+    assert len(await store.initiatives.find_all()) == 4
+
+
 # Savepoints.
 
 

@@ -120,7 +120,9 @@ class UnitOfWork(Repositories):
         Its commit and rollback are this unit's, and its `begin_nested` is a savepoint of this
         unit. Rows written here are visible there and the other way round; objects added to the
         session are flushed before each call of a repository. What would end the transaction as
-        text (COMMIT, ROLLBACK, …) is a UnitOfWorkError, and nothing after it is stored.
+        text (COMMIT, ROLLBACK, …) is a UnitOfWorkError, and nothing after it is stored. What lasts
+        for a session of the database (temporary tables, and on PostgreSQL settings, roles, advisory
+        locks and LISTEN) is gone when the transaction has ended.
         """
         return self._unit.session()
 

@@ -1,6 +1,7 @@
 """What an application's session on a unit of work keeps of SQLAlchemy's, and what it hides."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase
 
-from cw_store import Store, StoreBusyError, schema
+from cw_store import Store, StoreBusyError, UnitOfWork, schema
 from cw_store.backends.postgres_connection import connect_beside_pool
 from cw_store.backends.session import Sessions
 from cw_store.url import locate
@@ -99,6 +100,42 @@ async def test_a_unit_recovers_at_the_same_savepoint_again_and_again(server: Sto
 async def stand_in(uow: Any) -> Any:
     raw = await (await uow.session.connection()).get_raw_connection()
     return raw.driver_connection
+
+
+LASTING = {
+    "SET search_path = pg_catalog": "SHOW search_path",
+    "SET default_transaction_read_only = on": "SHOW default_transaction_read_only",
+    "SET lock_timeout = 1": "SHOW lock_timeout",
+    "SET TIME ZONE 'Asia/Tokyo'": "SHOW TIME ZONE",
+    "SET SESSION ROLE pg_monitor": "SELECT current_user",
+    "SELECT set_config('application_name', 'mine', false)": "SHOW application_name",
+    "SELECT pg_advisory_lock(4711)": "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'",
+    "LISTEN mine": "SELECT count(*) FROM pg_listening_channels()",
+    "DECLARE mine CURSOR WITH HOLD FOR SELECT 1": "SELECT count(*) FROM pg_cursors",
+}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize(("change", "ask"), LASTING.items(), ids=LASTING)
+async def test_what_a_session_changes_is_as_before_for_the_next(
+    migrated_server: str, change: str, ask: str, fails: bool
+) -> None:
+    async with Store(migrated_server, pool_size=1) as server:
+        seen: list[object] = []
+        for statements in ([ask], [change, ask], [ask]):
+            with suppress(ZeroDivisionError):
+                async with server.unit_of_work() as uow:
+                    results = [await uow.session.execute(sa.text(sql)) for sql in statements]
+                    rows = results[-1].all()
+                    seen.append((rows, await pid_of(uow)))
+                    if fails:
+                        raise ZeroDivisionError
+        assert seen[0] == seen[2], "the same, on the same connection"
+
+
+async def pid_of(uow: UnitOfWork) -> int:
+    """The server's process that this unit has."""
+    return (await uow.session.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one()
 
 
 async def test_a_statement_can_be_prepared_under_a_name(server: Store) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Dialect
 
 from cw_store.backends.cancellation import finish
-from cw_store.backends.postgres_connection import connect
+from cw_store.backends.postgres_connection import connect, forget_changes
 from cw_store.backends.postgres_failures import (
     DRIVER_ERRORS,
     ended_for_idling,
@@ -41,6 +41,9 @@ T = TypeVar("T")
 
 STATEMENT_SECONDS = 5.0
 """How much longer than a lock is waited for, by the server, a statement is waited for."""
+
+FORGET_SECONDS = 1.0
+"""How long a server may take to forget what a session left, before it loses the connection."""
 
 BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 BEGIN_WITHOUT_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
@@ -82,6 +85,16 @@ class PostgresBackend:
             lock_timeout=self.timeout,
             command_timeout=self.command_timeout,
         )
+
+    async def give_back(self, connection: Any) -> None:
+        """Take a connection back after a transaction, without what a session left on it."""
+        if connection.is_changed and not connection.is_closed():
+            try:
+                async with asyncio.timeout(FORGET_SECONDS):
+                    await forget_changes(connection, self._server, self.timeout)
+            except DRIVER_ERRORS:
+                connection.terminate()
+        self.pool.release(connection)
 
     async def open(self) -> None:
         """Connect; raises StoreBusyError when the server does not answer."""
@@ -443,7 +456,7 @@ class PostgresTransaction:
             raise self._backend.failure(None, error) from error
         finally:
             pool.commit_ends()
-            pool.release(connection)
+            await self._backend.give_back(connection)
 
     async def _send_commit(self, connection: Any) -> None:
         only_read = self._begin != BEGIN_WRITING
@@ -480,7 +493,7 @@ class PostgresTransaction:
             except DRIVER_ERRORS:
                 connection.terminate()
             finally:
-                self._backend.pool.release(connection)
+                await self._backend.give_back(connection)
 
 
 async def _rows(connection: Any, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:

@@ -39,6 +39,12 @@ SELECT set_config(name, value, false), current_setting('server_encoding'),
     extract(epoch FROM current_setting('idle_in_transaction_session_timeout')::interval)::float8
 FROM unnest($1::text[], $2::text[]) AS settings (name, value)
 """
+_FORGET = """
+RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *;
+SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES
+"""
+# All that DISCARD ALL does but for the prepared statements, of which the driver keeps account.
+
 _WHO = "SELECT pg_backend_pid(), pg_catalog.pg_postmaster_start_time()"
 
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
@@ -47,10 +53,12 @@ _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 class PostgresConnection(_driver.Connection):
     """asyncpg's connection, and what the store remembers of it."""
 
-    __slots__ = ("idle_limit", "released_at")
+    __slots__ = ("idle_limit", "is_changed", "released_at")
 
     idle_limit: float
     """Seconds after which the server ends a transaction that idles; 0 for never."""
+    is_changed: bool
+    """Whether an application's statements may have left something on it that lasts."""
     released_at: float
     """When it came back into the pool, on the event loop's clock."""
 
@@ -77,6 +85,16 @@ async def connect(
             connection.terminate()
             raise
     return connection
+
+
+async def forget_changes(connection: Any, server: Server, lock_timeout: float) -> None:
+    """Make a connection what it was when it came from `connect`, outside of a transaction.
+
+    Settings, roles, temporary tables, advisory locks, cursors and LISTEN last for a session, which
+    for an application is over with its unit of work. Raises the driver's errors.
+    """
+    await connection.execute(_FORGET)
+    await _configure(connection, server, lock_timeout)
 
 
 async def connect_beside_pool(server: Server, timeout: float) -> Any:
@@ -126,6 +144,7 @@ async def _configure(
 ) -> None:
     # A lock_timeout of 0 would be without an end.
     own = (("lock_timeout", str(max(1, int(lock_timeout * 1000)))), *_RELIED_ON)
+    connection.is_changed = False
     names, values = zip(*own, *server.settings, *more, strict=True)
     rows = await connection.fetch(_CONFIGURE, names, values)
     _, encoding, connection.idle_limit = rows[0]

@@ -59,6 +59,7 @@ class StandIn:
 
         async def attempt() -> T:
             connection = await self._transaction.begun()
+            connection.is_changed = True
             try:
                 return await work(connection)
             except _driver.ReadOnlySQLTransactionError as error:

@@ -75,6 +75,17 @@ def roll_back(connection: Connection) -> None:
         connection.cursor_of_visits.execute("ROLLBACK")
 
 
+def drop_temporary(cursor: sqlite3.Cursor) -> None:
+    """Drop the temporary tables, views and triggers, which would outlive the unit of work."""
+    cursor.execute(
+        "SELECT type, name FROM sqlite_temp_master WHERE type <> 'index' "
+        "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid DESC"
+    )
+    for kind, name in cursor.fetchall():
+        quoted = name.replace('"', '""')
+        cursor.execute(f'DROP {kind} IF EXISTS temp."{quoted}"')
+
+
 def commit(cursor: sqlite3.Cursor) -> None:
     """Commit; raises OutcomeUnknownError when nobody can know whether it is stored."""
     try:

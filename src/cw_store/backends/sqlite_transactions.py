@@ -19,6 +19,7 @@ from cw_store.backends.sqlite_statements import (
     begin_immediate,
     commit,
     count_changes,
+    drop_temporary,
     fetch_rows,
     inside,
     roll_back,
@@ -293,6 +294,8 @@ class WriteTransaction(SqliteTransaction["SqliteBackend"]):
             self.close_cursors()
         try:
             if begun:
+                if self._cursors is not None:
+                    inside(writer, drop_temporary, ())
                 inside(writer, commit, ())
             self.committed = begun
         except OutcomeUnknownError:
