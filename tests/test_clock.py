@@ -237,6 +237,12 @@ def test_a_clock_that_gives_no_aware_datetime_is_refused_when_the_store_is_made(
     assert (error.table, error.column, error.value) == ("Store", "clock", given)
 
 
+def test_a_clock_that_is_no_function_is_refused_when_the_store_is_made() -> None:
+    now: Any = datetime.now(UTC)
+    with pytest.raises(InvalidValueError, match=r"takes a function .* not datetime"):
+        Store(":memory:", clock=now)
+
+
 class Failing(Exception):
     """What a clock raises."""
 

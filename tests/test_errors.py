@@ -70,9 +70,13 @@ EXAMPLES: dict[str, Exception] = {
         "accounts", "a1", "credentials", "its key is not here"
     ),
     "the database is at schema 0001 and this cw_store needs 0002; "
-    "open it with migrate=True or run ensure_schema()": SchemaBehindError("0001", "0002"),
-    "the database is at schema none and this cw_store needs 0002; "
-    "open it with migrate=True or run ensure_schema()": SchemaBehindError(None, "0002"),
+    "open it for writing with migrate=True, or run ensure_schema()": SchemaBehindError(
+        "0001", "0002"
+    ),
+    "there is no store here yet; "
+    "open it for writing with migrate=True, or run ensure_schema()": SchemaBehindError(
+        None, "0002"
+    ),
     "the database is at schema 9999, which this cw_store does not know; "
     "install a newer cw_store": SchemaAheadError("9999"),
 }

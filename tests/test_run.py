@@ -1,6 +1,7 @@
 """`store.run`: a unit of work that is repeated as a whole where that can help."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
@@ -43,6 +44,17 @@ async def test_after_the_last_attempt_the_error_is_raised(store: Store) -> None:
     assert calls == 2
     with pytest.raises(ValueError, match="attempts"):
         await store.run(work, attempts=0)
+
+
+async def test_run_takes_the_function_and_not_its_coroutine(store: Store) -> None:
+    async def work(uow: UnitOfWork) -> None:
+        raise AssertionError("it is not to be called")
+
+    async with store.unit_of_work() as uow:
+        coroutine: Any = work(uow)
+        with pytest.raises(TypeError, match=r"takes the function .* not coroutine"):
+            await store.run(coroutine)
+        coroutine.close()
 
 
 async def test_what_no_repetition_can_help_is_raised_at_once(store: Store) -> None:

@@ -144,6 +144,20 @@ def test_a_setting_that_cannot_be_is_a_value_error(settings: dict[str, Any]) -> 
         Store("cw.db", **settings)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, "4") for name in ("readers", "pool_size", "max_text_bytes", "busy_timeout")),
+        *((name, True) for name in ("readers", "busy_timeout")),
+        ("busy_timeout", None),
+        *((name, "false") for name in ("migrate", "pin_threads", "read_only")),
+    ],
+)
+def test_a_setting_of_another_type_is_a_type_error_that_names_it(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"^{name} .*{type(value).__name__}"):
+        Store("cw.db", **{name: value})
+
+
 @pytest.mark.parametrize(("synchronous", "level"), [("NORMAL", 1), ("FULL", 2)])
 async def test_synchronous_reaches_the_database(path: Path, synchronous: Any, level: int) -> None:
     async with Store(path, synchronous=synchronous) as store, store.unit_of_work() as uow:

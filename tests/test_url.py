@@ -109,6 +109,12 @@ def test_what_a_sqlite_url_cannot_have_is_refused_by_name(url: str, named: str) 
         locate(url)
 
 
+@pytest.mark.parametrize("url", ["cw.db?mode=ro", "/var/cw.db?cache=private", "a b.db?timeout=5"])
+def test_options_behind_a_plain_path_are_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="sqlite:///path"):
+        locate(url)
+
+
 async def test_a_mode_that_makes_no_file_makes_none(tmp_path: Path) -> None:
     for mode in ("ro", "rw"):
         with pytest.raises(Exception, match="there is no"):

@@ -31,6 +31,10 @@ class StrictClock:
         Raises InvalidValueError when it gives no aware datetime, StoreError when it raises.
         """
         if reading is not None:
+            if not callable(reading):
+                kind = type(reading).__name__
+                reason = f"takes a function that gives an aware datetime, not {kind}"
+                raise InvalidValueError("Store", "clock", reading, reason)
             now = _reading_of(reading)
             try:
                 microseconds_of(now)

@@ -191,9 +191,13 @@ class SchemaBehindError(SchemaError):
         self.current = current
         self.head = head
         cannot = "" if reason is None else f" as a user who may write to it, since {reason}"
+        found = (
+            "there is no store here yet"
+            if current is None
+            else f"the database is at schema {current} and this cw_store needs {head}"
+        )
         super().__init__(
-            f"the database is at schema {current or 'none'} and this cw_store needs {head}; "
-            f"open it with migrate=True or run ensure_schema(){cannot}"
+            f"{found}; open it for writing with migrate=True, or run ensure_schema(){cannot}"
         )
 
 

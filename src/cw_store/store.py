@@ -97,11 +97,9 @@ class Store(Repositories):
     ) -> None:
         if synchronous not in ("NORMAL", "FULL"):
             raise ValueError(f"synchronous is 'NORMAL' or 'FULL', not {synchronous!r}")
-        if readers < 1 or pool_size < 1 or max_text_bytes < 1 or not 0 <= busy_timeout < inf:
-            raise ValueError(
-                "readers, pool_size and max_text_bytes are at least 1, and busy_timeout is a "
-                "number of seconds from 0 on"
-            )
+        _check_counts(readers=readers, pool_size=pool_size, max_text_bytes=max_text_bytes)
+        _check_seconds(busy_timeout=busy_timeout)
+        _check_switches(migrate=migrate, pin_threads=pin_threads, read_only=read_only)
         self._location = locate(url)
         self._rules = replace(rules_for(encryption_keys, max_text_bytes), clock=StrictClock(clock))
         self._opening = Opening(
@@ -130,7 +128,11 @@ class Store(Repositories):
         return store
 
     async def __aenter__(self) -> Self:
-        """Open; raises SchemaBehindError, SchemaAheadError, StoreBusyError or StoreError."""
+        """Open; whatever stands in the way is a StoreError.
+
+        Of these SchemaBehindError and SchemaAheadError speak of the schema, SchemaError of what is
+        no store or lies in no folder, StoreBusyError of what may pass.
+        """
         if self._owner is not None:
             raise StoreClosedError("a store is opened once; make a new one")
         self._owner = Owner()
@@ -182,12 +184,17 @@ class Store(Repositories):
         serialisation failure, a deadlock, a prepared statement made stale by a schema change,
         a turn or lock that did not come in time (StoreBusyError). The pause before the n-th
         repetition is random, up to 10 ms times 2 to the n. Everything else is raised at once,
-        also a connection lost at COMMIT, when it is not known whether the unit is stored;
-        after `attempts` calls so is the StoreBusyError. `work` must do nothing outside of the
-        unit that may not be done twice.
+        OutcomeUnknownError included, when nobody can know whether the unit is stored; after
+        `attempts` calls so is the StoreBusyError. `work` must do nothing outside of the unit that
+        may not be done twice.
         """
         if attempts < 1:
             raise ValueError("attempts is at least 1")
+        if not callable(work):
+            raise TypeError(
+                "store.run(work) takes the function and calls it with each unit of work, "
+                f"not {type(work).__name__}"
+            )
         for attempt in range(1, attempts + 1):
             try:
                 async with self.unit_of_work(label=label) as uow:
@@ -302,6 +309,28 @@ class Store(Repositories):
             self._abandon_backend.detach()
         if self._remove_folder is not None:
             self._remove_folder()
+
+
+def _check_counts(**settings: object) -> None:
+    for name, value in settings.items():
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"{name} takes an integer, not {type(value).__name__}")
+        if value < 1:
+            raise ValueError(f"{name} is at least 1, not {value}")
+
+
+def _check_seconds(**settings: object) -> None:
+    for name, value in settings.items():
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise TypeError(f"{name} takes a number of seconds, not {type(value).__name__}")
+        if not 0 <= value < inf:
+            raise ValueError(f"{name} is a number of seconds from 0 on, not {value}")
+
+
+def _check_switches(**settings: object) -> None:
+    for name, value in settings.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} is True or False, not {type(value).__name__}")
 
 
 def _swept_and_made() -> bytes:

@@ -20,11 +20,13 @@ ENVIRONMENT_VARIABLE = "CW_STORE_URL"
 _SQLITE_SCHEMES = ("sqlite", "sqlite+aiosqlite")
 
 _MISTYPED = re.compile(
-    # A scheme without its two slashes, credentials before a host, libpq's "host=… password=…".
+    # A scheme without its two slashes, credentials before a host, libpq's "host=… password=…",
+    # options behind a path, as in "cw.db?mode=ro".
     r"\s*(postgres(ql)?|sqlite)(\+\w*)?(:|//)"
     r"|(//|[^/.~]).*:.*@"
     r"|(//|[^/.~]).*password\s*="
-    r"|\s*(host|hostaddr|port|dbname|user|service)\s*=",
+    r"|\s*(host|hostaddr|port|dbname|user|service)\s*="
+    r"|[^?]*\?\w+=",
     re.IGNORECASE | re.DOTALL,
 )
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")

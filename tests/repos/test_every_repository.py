@@ -770,6 +770,41 @@ async def test_a_bad_id_in_a_list_of_ids_is_refused(store: Store, bad: Any) -> N
     assert await store.projects.find_projects_by_initiative_id(page.initiative_id) == []
 
 
+@pytest.mark.parametrize("wrong", ["abc", None, 5], ids=str)
+async def test_what_is_no_list_of_ids_is_a_type_error_and_changes_nothing(
+    store: Store, wrong: Any
+) -> None:
+    for id in "abcd":
+        await store.tasks.create(id=id, name=id)
+    await store.tasks.set_dependencies("d", ["a"])
+    page = await add_page(store)
+    for call in (
+        store.tasks.set_dependencies("d", wrong),
+        store.projects.set_initiative_projects(page.initiative_id, wrong),
+    ):
+        with pytest.raises(TypeError, match=f"a list of ids, not {type(wrong).__name__}"):
+            await call
+    assert [task.id for task in await store.tasks.get_dependencies("d")] == ["a"]
+
+
+async def test_what_is_no_list_of_rows_is_a_type_error_that_says_so(store: Store) -> None:
+    row: Any = {"name": "a"}
+    chunk: Any = {"agent_id": "a", "agent_name": "a", "session_number": 1, "content": "x"}
+    with pytest.raises(TypeError, match="a new row of tasks is a dict, not str"):
+        await store.tasks.create_many(row)
+    with pytest.raises(TypeError, match="a new row of agent_log_chunks is a dict, not str"):
+        await store.log_chunks.insert_chunks(chunk)
+
+
+async def test_a_list_of_statuses_is_no_status(store: Store) -> None:
+    statuses: Any = ["running", "stopped"]
+    with pytest.raises(InvalidValueError, match=r"agents\.status takes text, not list") as caught:
+        await store.agents.find_by_status("running", statuses)
+    assert (caught.value.column, caught.value.value) == ("status", statuses)
+    with pytest.raises(InvalidValueError, match=r"tasks\.status takes text, not list"):
+        await store.tasks.find_by_status(statuses)
+
+
 def test_every_parameter_is_covered() -> None:
     covered = {
         (repository, parameter.method, parameter.column.name)

@@ -165,6 +165,10 @@ async def test_dependencies_are_set_as_a_whole_or_not_at_all(store: Store) -> No
         assert await store.tasks.get_dependencies("a") == [c, d]
     await store.tasks.set_dependencies("a", [])
     assert await store.tasks.get_dependencies("a") == []
+    for others in ([], ["a"]):
+        with pytest.raises(BrokenReferenceError) as caught:
+            await store.tasks.set_dependencies("unknown", others)
+        assert caught.value.columns == ("task_id",)
     phase = await add_phase(store)
     other = await add_phase(store)
     await store.phases.set_dependencies(phase.id, [other.id])

@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, or_, select
 # Compiles for SQLite as well, where ON CONFLICT is written the same.
 from sqlalchemy.dialects.postgresql import insert
 
+from cw_store.errors import InvalidValueError
 from cw_store.repos.agents import (
     Agent,
     AgentChanges,
@@ -140,9 +141,13 @@ class Agents(AgentRepository):
         return await self._door.all(BY_INITIATIVE_ID, initiative_id=initiative_id)
 
     async def find_by_status(self, *statuses: AgentStatus) -> list[Agent]:
-        names = [f"status_{number}" for number in range(len(dict.fromkeys(statuses)))]
-        given = dict(zip(names, dict.fromkeys(statuses), strict=True))
-        return await self._door.all(_by_status(len(given)), **given) if given else []
+        # By comparison, so that a list of statuses is told that it is no text.
+        once = [one for place, one in enumerate(statuses) if one not in statuses[:place]]
+        given = {f"status_{number}": one for number, one in enumerate(once)}
+        try:
+            return await self._door.all(_by_status(len(given)), **given) if given else []
+        except InvalidValueError as error:
+            raise InvalidValueError(error.table, "status", error.value, error.reason) from None
 
     async def update(
         self,

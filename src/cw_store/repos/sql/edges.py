@@ -8,10 +8,10 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import CTE, Column, Table, bindparam, delete, exists, insert, select
 
-from cw_store.errors import DependencyCycleError, NotFoundError
+from cw_store.errors import BrokenReferenceError, DependencyCycleError, NotFoundError
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import oldest_first
-from cw_store.repos.sql.rows import Rows, refuse_none
+from cw_store.repos.sql.rows import Rows, refuse_no_list, refuse_none
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -24,6 +24,7 @@ class Edges(Generic[E, R]):
         dependent, dependency = table.columns
         owners = rows.table
         self._table = table
+        self._rows = rows
         self._dependent: str = dependent.name
         self._dependency: str = dependency.name
         one = bindparam(dependent.name, type_=dependent.type)
@@ -96,6 +97,7 @@ class Edges(Generic[E, R]):
 
     async def set(self, door: Door, id: str, depends_on_ids: Sequence[str]) -> None:
         """Let a row wait for these and no others; what it waits for already stays untouched."""
+        refuse_no_list("depends_on_ids", depends_on_ids)
         wanted = dict.fromkeys(depends_on_ids)
         refuse_none(self._table, **{self._dependent: id})
         for depends_on_id in wanted:
@@ -108,6 +110,8 @@ class Edges(Generic[E, R]):
             for depends_on_id in wanted:
                 if depends_on_id not in kept:
                     await self.create(door, id, depends_on_id)
+            if not kept and not wanted and await self._rows.get(door, id) is None:
+                raise BrokenReferenceError(self._table.name, [self._dependent])
 
     async def delete(self, door: Door, id: str, depends_on_id: str) -> None:
         """Remove an edge; raises NotFoundError when there is none."""

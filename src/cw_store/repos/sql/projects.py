@@ -20,7 +20,7 @@ from cw_store.repos.projects import (
 )
 from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.rows import Rows, refuse_none
+from cw_store.repos.sql.rows import Rows, refuse_no_list, refuse_none
 from cw_store.schema import initiative_projects, initiatives, projects
 
 ROWS = Rows(projects, Project, NewProject, ProjectChanges, ProjectExpected)
@@ -110,6 +110,7 @@ class Projects(ProjectRepository):
         await ROWS.delete(self._door, id)
 
     async def set_initiative_projects(self, initiative_id: str, project_ids: Sequence[str]) -> None:
+        refuse_no_list("project_ids", project_ids)
         wanted = [_link(initiative_id, project_id) for project_id in project_ids]
         async with self._door.atomic() as door:
             # Two lists set at the same time would end up mixed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
@@ -89,7 +89,11 @@ class Rows(Generic[R]):
         `known` are columns that the repository fills in itself. Raises TypeError for an
         unknown or missing key.
         """
-        row: dict[str, Any] = {**values, **known}  # a TypeError for what is no mapping
+        try:
+            row: dict[str, Any] = {**values, **known}
+        except TypeError:
+            kind = type(values).__name__
+            raise TypeError(f"a new row of {self.table.name} is a dict, not {kind}") from None
         if frozenset(values) not in self._fitting:
             if not self._required <= values.keys() <= self._allowed:
                 raise TypeError(self._unfit(values))
@@ -262,6 +266,12 @@ def refuse_none(table: Table, **values: object) -> None:
     for name, value in values.items():
         if value is None:
             raise none_refused(table, name)
+
+
+def refuse_no_list(name: str, ids: object) -> None:
+    """Raise TypeError for what is no list of ids; one text would be taken letter by letter."""
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise TypeError(f"{name} takes a list of ids, not {type(ids).__name__}")
 
 
 def none_refused(table: Table, column: str) -> InvalidValueError:
