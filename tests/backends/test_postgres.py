@@ -13,6 +13,7 @@ from cw_store import (
     AlreadyExistsError,
     BrokenReferenceError,
     InvalidValueError,
+    NewLogChunk,
     OutcomeUnknownError,
     ReadOnlyError,
     SchemaError,
@@ -20,6 +21,7 @@ from cw_store import (
     StoreBusyError,
     StoreClosedError,
     StoreError,
+    UnitOfWork,
     UnitOfWorkError,
     ensure_schema,
 )
@@ -562,3 +564,64 @@ async def test_a_transaction_is_its_own_atomic_executor(backend: PostgresBackend
     transaction = backend.transaction(read_only=False, label=None)
     async with transaction.atomic() as executor:
         assert executor is transaction
+
+
+# Two units that append to two logs in opposite orders wait for each other.
+
+
+async def _wait_until_so_many_wait(store: Store, how_many: int) -> None:
+    """Return when so many wait for the end of a log on the server."""
+    waiting = sa.text(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    async with asyncio.timeout(10), store.unit_of_work(read_only=True) as uow:
+        while await uow.session.scalar(waiting) != how_many:
+            pass
+
+
+@pytest.mark.parametrize("beside", [0, 1, 3])
+async def test_logs_written_in_opposite_orders_are_repeated_by_run_and_by_calls_beside_them(
+    postgres_server: PostgresServer, beside: int
+) -> None:
+    url = postgres_server.create_database()
+    gave_way: list[StoreBusyError] = []
+
+    async def append(store: Store, own: str, other: str, waiting: int) -> None:
+        async def work(uow: UnitOfWork) -> None:
+            await uow.log_chunks.insert_chunk(own, "otter", 1, f"{own} first")
+            if not gave_way:
+                have_own[own].set()
+                await _wait_until_so_many_wait(store, waiting)
+            try:
+                await uow.log_chunks.insert_chunk(other, "otter", 1, f"{own} second")
+            except StoreBusyError as error:
+                gave_way.append(error)
+                raise
+
+        await store.run(work)
+
+    async def call(store: Store) -> None:
+        chunk: NewLogChunk = {
+            "agent_id": "b",
+            "agent_name": "otter",
+            "session_number": 1,
+            "content": "by itself",
+        }
+        assert await store.log_chunks.insert_chunks([chunk]) != []
+
+    have_own = {"a": asyncio.Event(), "b": asyncio.Event()}
+    async with Store(url, pool_size=10) as store:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            group.create_task(append(store, "b", "a", beside + 1))
+            await have_own["b"].wait()
+            for _ in range(beside):  # they look first, in the middle of what will be a circle
+                group.create_task(call(store))
+            await _wait_until_so_many_wait(store, beside)
+            group.create_task(append(store, "a", "b", beside))
+        logs = {log: await store.log_chunks.find_by_agent_id(log) for log in "ab"}
+        contents = {log: [chunk.content for chunk in logs[log]] for log in logs}
+        assert sorted(contents["a"]) == ["a first", "b second"]
+        assert sorted(contents["b"]) == ["a second", "b first"] + ["by itself"] * beside
+    assert beside or len(gave_way) == 1, "each waited for the other"
+    postgres_server.drop_database(url)

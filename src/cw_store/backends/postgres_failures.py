@@ -85,6 +85,11 @@ def was_never_sent(error: BaseException) -> bool:
     return isinstance(error, _driver.InterfaceError) or _ending(error) is not None
 
 
+def ends_deadlock(error: BaseException) -> bool:
+    """Whether the server undid the transaction to let others go on that waited in a circle."""
+    return _state(error) == "40P01"
+
+
 def refuses_feature(error: BaseException) -> bool:
     """Whether the server cannot do such a thing at all, as a standby cannot begin to write."""
     return _state(error) == "0A000"
