@@ -88,6 +88,10 @@ BY_ORDER = ("order",)
 BY_SORT_ORDER = ("sort_order",)
 
 
+PLACE = frozenset(("phase_id", "initiative_id", "parent_task_id", "parent_page_id"))
+"""The columns that have to agree in a tree."""
+
+
 class Refused(Exception):
     """The store must answer with this error, which names one of these columns."""
 
@@ -178,6 +182,7 @@ class Model:
             raise Refused("InvalidValueError", {parent})
         if table == "tasks":
             self._place(row)
+        self._keep_with_parent(table, row)
         self.refuse(table, row, None)
         return row
 
@@ -186,11 +191,31 @@ class Model:
         parent = PARENTS.get(table)
         if parent and changes.get(parent) is not None and id in self._line(table, changes[parent]):
             raise Refused("InvalidValueError", {parent})
-        row = self.need(table, id) | changes
+        before = self.need(table, id)
+        row = before | changes
         if table == "tasks" and not changes.keys().isdisjoint(("phase_id", "initiative_id")):
             self._place(row)
+        if parent and (
+            changes.get(parent) is not None or row["initiative_id"] != before["initiative_id"]
+        ):
+            self._keep_with_parent(table, row)
+        if table == "tasks" and row["initiative_id"] != before["initiative_id"]:
+            for below in self.below(table, id):
+                if below["phase_id"] in (None, before["phase_id"]):
+                    continue
+                stays_at = self.need("phases", below["phase_id"])
+                if stays_at["initiative_id"] != row["initiative_id"]:
+                    raise Refused("InvalidValueError", PLACE)
         self.refuse(table, row, id)
         return row
+
+    def below(self, table: str, id: str) -> list[Row]:
+        """Return all rows below one in a tree."""
+        return [
+            row
+            for key, row in self.tables[table].items()
+            if key != id and id in self._line(table, key)
+        ]
 
     def put(self, table: str, row: Row) -> None:
         self.tables[table][row["id"]] = row
@@ -290,7 +315,17 @@ class Model:
         if task["initiative_id"] is None:
             task["initiative_id"] = phase["initiative_id"]
         elif task["initiative_id"] != phase["initiative_id"]:
-            raise Refused("InvalidValueError", {"phase_id", "initiative_id"})
+            raise Refused("InvalidValueError", PLACE)
+
+    def _keep_with_parent(self, table: str, row: Row) -> None:
+        column = PARENTS.get(table)
+        parent = self.row(table, row[column]) if column and row[column] is not None else None
+        if parent is None:
+            return
+        if row["initiative_id"] is None and table == "tasks":
+            row["initiative_id"] = parent["initiative_id"]
+        elif row["initiative_id"] != parent["initiative_id"]:
+            raise Refused("InvalidValueError", PLACE)
 
     def _line(self, table: str, id: str) -> set[str]:
         """Return the id of a row and of all rows above it."""

@@ -760,6 +760,7 @@ class Machine(RuleBasedStateMachine):
             for column in port.changeable_columns()
             if data.draw(sometimes(3))
         }
+        before = self.model.row(port.table, id)
         record, row = self.attempt(
             lambda model: model.change(port.table, id, changes),
             f"{port.repository}.{port.update}",
@@ -768,6 +769,21 @@ class Machine(RuleBasedStateMachine):
         )
         if record is not None:
             self.changed_now(port.table, row, record)
+            if table == "tasks" and before is not None:
+                self.moved_along(before, row)
+
+    def moved_along(self, before: Row, after: Row) -> None:
+        """Take over what became of the subtasks of a task that moved."""
+        new = {name: after[name] for name in ("phase_id", "initiative_id")}
+        if all(before[name] == new[name] for name in new):
+            return
+        subtasks = self.model.below("tasks", after["id"])
+        along = [row for row in subtasks if row["phase_id"] == before["phase_id"]]
+        others = [row for row in subtasks if row["phase_id"] != before["phase_id"]]
+        self.changed_together("tasks", along, new)
+        if before["initiative_id"] != after["initiative_id"]:
+            del new["phase_id"]
+            self.changed_together("tasks", others, new)
 
     @rule(data=st.data(), table=st.sampled_from([p.table for p in PORTS if p.delete]))
     def delete(self, data: st.DataObject, table: str) -> None:

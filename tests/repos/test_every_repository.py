@@ -998,7 +998,7 @@ async def test_the_broken_reference_among_many_is_the_one_that_is_named(store: S
         (NewTask(name="n", initiative_id="nowhere"), "initiative_id"),
     ):
         later: list[NewTask] = [
-            {"id": "later", "name": "n"},
+            {"id": "later", "name": "n", "initiative_id": phase.initiative_id},
             {"name": "n", "parent_task_id": "later", "initiative_id": phase.initiative_id},
         ]
         with pytest.raises(BrokenReferenceError) as caught:

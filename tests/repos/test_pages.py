@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from builders import add_initiative, add_page
-from cw_store import AlreadyExistsError, InvalidValueError, NotFoundError, Page, Store
+from cw_store import AlreadyExistsError, InvalidValueError, NotFoundError, Page, PageExpected, Store
 
 
 async def test_a_new_page_is_empty_and_the_root(store: Store) -> None:
@@ -137,6 +137,29 @@ async def test_a_page_is_never_its_own_ancestor(store: Store) -> None:
     assert uow.committed is True
     found = await store.pages.find_by_initiative_id(root.initiative_id)
     assert found == [root, child, leaf]
+
+
+async def test_the_parent_of_a_page_is_one_of_its_initiative(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        root, other = await add_page(uow), await add_page(uow)
+        child = await add_page(uow, initiative_id=root.initiative_id, parent_page_id=root.id)
+        with pytest.raises(InvalidValueError) as caught:
+            await uow.pages.create(
+                initiative_id=root.initiative_id, title="x", parent_page_id=other.id
+            )
+        assert (caught.value.table, caught.value.column) == ("pages", "parent_page_id")
+        for expected in (None, PageExpected(title=child.title)):
+            with pytest.raises(InvalidValueError) as caught:
+                await uow.pages.update(
+                    child.id, parent_page_id=other.id, title="moved", expected=expected
+                )
+            assert (caught.value.table, caught.value.column) == ("pages", "parent_page_id")
+    assert uow.committed is True
+    with pytest.raises(InvalidValueError):
+        await store.pages.create(
+            initiative_id=other.initiative_id, title="x", parent_page_id=child.id
+        )
+    assert await store.pages.find_all() == [root, other, child]
 
 
 async def test_a_page_moves_below_another(store: Store) -> None:

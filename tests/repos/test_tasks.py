@@ -1,12 +1,23 @@
 """The tasks: defaults, order, hierarchy, retries; dependencies are in test_dependencies.py."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from builders import add_agent, add_conversation, add_initiative, add_phase, add_task
-from cw_store import BrokenReferenceError, InvalidValueError, NotFoundError, Store, Task
+from cw_store import (
+    BrokenReferenceError,
+    InvalidValueError,
+    NewTask,
+    NotFoundError,
+    StaleStateError,
+    Store,
+    Task,
+    TaskChanges,
+    TaskExpected,
+)
 
 
 async def test_a_new_task_is_pending_of_medium_priority_and_never_retried(store: Store) -> None:
@@ -220,6 +231,162 @@ async def test_a_task_is_never_its_own_ancestor(store: Store) -> None:
     for task in (top, child, grandchild):
         assert await store.tasks.find_by_id(task.id) == task
     assert await store.tasks.find_by_id("own") is None
+
+
+async def test_a_subtask_is_of_the_initiative_of_its_parent(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        phase, other = await add_phase(uow), await add_phase(uow)
+        parent, free = await add_task(uow, phase_id=phase.id), await add_task(uow)
+        taken = await uow.tasks.create(name="a", parent_task_id=parent.id)
+        assert (taken.phase_id, taken.initiative_id) == (None, phase.initiative_id)
+        refused: list[NewTask] = [
+            {"name": "b", "parent_task_id": parent.id, "phase_id": other.id},
+            {"name": "b", "parent_task_id": parent.id, "initiative_id": other.initiative_id},
+            {"name": "b", "parent_task_id": free.id, "phase_id": other.id},
+            {"name": "b", "parent_task_id": free.id, "initiative_id": other.initiative_id},
+        ]
+        for values in refused:
+            for create in (uow.tasks.create(**values), uow.tasks.create_many([values])):
+                with pytest.raises(InvalidValueError) as caught:
+                    await create
+                assert (caught.value.table, caught.value.column) == ("tasks", "parent_task_id")
+        with pytest.raises(BrokenReferenceError):
+            async with uow.savepoint():
+                await uow.tasks.create(name="c", parent_task_id="unknown", phase_id=phase.id)
+    with pytest.raises(BrokenReferenceError) as broken:
+        await store.tasks.create(name="c", parent_task_id=parent.id, phase_id="unknown")
+    assert broken.value.columns == ("phase_id",)
+    assert await store.tasks.find_all() == [parent, free, taken]
+
+
+async def test_many_subtasks_take_the_initiative_of_parents_in_the_list_too(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        phase, other = await add_phase(uow), await add_phase(uow)
+        parent = await add_task(uow, phase_id=phase.id)
+        created = await uow.tasks.create_many(
+            [
+                {"id": "a", "name": "a", "parent_task_id": parent.id},
+                {"id": "b", "name": "b", "parent_task_id": "a"},
+                {"id": "c", "name": "c", "phase_id": other.id},
+                {"id": "d", "name": "d", "parent_task_id": "c"},
+            ]
+        )
+        with pytest.raises(InvalidValueError) as caught:
+            await uow.tasks.create_many(
+                [
+                    {"id": "e", "name": "e", "parent_task_id": "b"},
+                    {"name": "f", "parent_task_id": "e", "phase_id": other.id},
+                ]
+            )
+        assert caught.value.column == "parent_task_id"
+    assert uow.committed is True
+    one, two = phase.initiative_id, other.initiative_id
+    assert [task.initiative_id for task in created] == [one, one, two, two]
+    assert await store.tasks.find_all() == [parent, *created]
+
+
+async def test_a_task_that_moves_takes_its_subtasks_of_the_same_phase_along(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        old = await add_phase(uow)
+        new = await add_phase(uow, initiative_id=old.initiative_id)
+        third = await add_phase(uow, initiative_id=old.initiative_id)
+        top = await add_task(uow, phase_id=old.id)
+        child = await add_task(uow, parent_task_id=top.id, phase_id=old.id)
+        elsewhere = await add_task(uow, parent_task_id=child.id, phase_id=third.id)
+        leaf = await add_task(uow, parent_task_id=elsewhere.id, phase_id=old.id)
+        sibling = await add_task(uow, phase_id=old.id)
+        moved = await uow.tasks.update(top.id, phase_id=new.id, name="moved")
+    assert (moved.phase_id, moved.name) == (new.id, "moved")
+    for before in (child, leaf):
+        after = await store.tasks.find_by_id(before.id)
+        assert after is not None
+        assert after == replace(before, phase_id=new.id, updated_at=after.updated_at)
+        assert after.updated_at > before.updated_at
+    for task in (elsewhere, sibling):
+        assert await store.tasks.find_by_id(task.id) == task
+
+
+async def test_a_whole_tree_moves_to_another_initiative_or_none_of_it(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        old, new = await add_phase(uow), await add_phase(uow)
+        third = await add_phase(uow, initiative_id=old.initiative_id)
+        top = await add_task(uow, phase_id=old.id)
+        child = await add_task(uow, parent_task_id=top.id)
+        leaf = await add_task(uow, parent_task_id=child.id, phase_id=old.id)
+    there: TaskChanges = {"phase_id": new.id, "initiative_id": new.initiative_id}
+    elsewhere = await add_task(store, parent_task_id=leaf.id, phase_id=third.id)
+    for expected in (None, TaskExpected(status="pending")):
+        with pytest.raises(InvalidValueError):
+            await store.tasks.update(top.id, expected=expected, **there)
+        with pytest.raises(InvalidValueError) as caught:
+            await store.tasks.update(leaf.id, expected=expected, **there)
+        assert caught.value.column == "parent_task_id"
+    assert await store.tasks.find_all() == [top, child, leaf, elsewhere]
+    await store.tasks.delete(elsewhere.id)
+    with pytest.raises(StaleStateError):
+        await store.tasks.update(top.id, expected={"status": "blocked"}, **there)
+    await store.tasks.update(top.id, expected={"status": "pending"}, **there)
+    places = [(task.phase_id, task.initiative_id) for task in await store.tasks.find_all()]
+    theirs = new.initiative_id
+    assert places == [(new.id, theirs), (None, theirs), (new.id, theirs)]
+    alone = await store.tasks.update(
+        leaf.id, parent_task_id=None, phase_id=old.id, initiative_id=old.initiative_id
+    )
+    assert (alone.parent_task_id, alone.initiative_id) == (None, old.initiative_id)
+
+
+async def test_a_task_without_an_initiative_takes_that_of_its_new_parent(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        phase = await add_phase(uow)
+        parent, free = await add_task(uow, phase_id=phase.id), await add_task(uow)
+        below = await add_task(uow, parent_task_id=free.id)
+        with pytest.raises(InvalidValueError):
+            await uow.tasks.update(parent.id, parent_task_id=free.id)
+        moved = await uow.tasks.update(free.id, parent_task_id=parent.id)
+        assert (moved.phase_id, moved.initiative_id) == (None, phase.initiative_id)
+    found = await store.tasks.find_by_id(below.id)
+    assert found is not None
+    assert found.initiative_id == phase.initiative_id
+
+
+async def test_a_tree_that_moves_while_it_grows_stays_in_one_initiative(store: Store) -> None:
+    one, other = await add_phase(store), await add_phase(store)
+    top = await add_task(store, phase_id=one.id)
+    leaf = await add_task(store, parent_task_id=top.id)
+
+    async def grow(parent_id: str) -> None:
+        for _ in range(6):
+            async with store.unit_of_work() as uow:
+                child = await uow.tasks.create(name="child", parent_task_id=parent_id)
+                await uow.tasks.update(parent_id, summary="one more")
+            await store.tasks.create_many([{"name": "below", "parent_task_id": child.id}])
+
+    async def move() -> None:
+        for phase in (other, one, other):
+            await store.tasks.update(top.id, phase_id=phase.id, initiative_id=phase.initiative_id)
+
+    await asyncio.gather(grow(top.id), grow(leaf.id), grow(leaf.id), move(), move())
+    found = await store.tasks.find_all()
+    assert len(found) == 2 + 3 * 6 * 2
+    assert {task.initiative_id for task in found} == {other.initiative_id}
+
+
+async def test_a_subtask_that_is_being_created_moves_along(store: Store) -> None:
+    one, other = await add_phase(store), await add_phase(store)
+    top = await add_task(store, phase_id=one.id)
+    child = await add_task(store, parent_task_id=top.id)
+
+    async def move() -> Task:
+        return await store.tasks.update(
+            top.id, phase_id=other.id, initiative_id=other.initiative_id
+        )
+
+    async with store.unit_of_work() as uow:
+        leaf = await uow.tasks.create(name="leaf", parent_task_id=child.id)
+        moving = asyncio.ensure_future(move())
+        await uow.tasks.create(name="below the leaf", parent_task_id=leaf.id)
+    await moving
+    assert {task.initiative_id for task in await store.tasks.find_all()} == {other.initiative_id}
 
 
 async def test_a_task_moves_below_another_parent(store: Store) -> None:

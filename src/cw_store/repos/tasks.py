@@ -109,14 +109,16 @@ class TaskExpected(TypedDict, total=False):
 class TaskRepository(Protocol):
     """The tasks and their dependencies; bad input raises `InvalidValueError`.
 
-    A task with a phase always belongs to that phase's initiative.
+    A task with a phase always belongs to that phase's initiative, and a subtask to that of its
+    parent: a task and all below it are of one initiative, or of none.
     """
 
     async def create(self, **values: Unpack[NewTask]) -> Task:
         """Create a task and return it.
 
-        `initiative_id` is taken from the phase when it is absent or `None`. A phase of another
-        initiative, or the task as its own parent, is an `InvalidValueError`;
+        `initiative_id` is taken from the phase when it is absent or `None`, and without a phase
+        from the parent. A phase of another initiative, a parent of another one or of none while
+        the task has one, or the task as its own parent, is an `InvalidValueError`;
         `BrokenReferenceError` when phase, initiative or parent do not exist,
         `AlreadyExistsError` when the id is taken.
         """
@@ -125,7 +127,8 @@ class TaskRepository(Protocol):
     async def create_many(self, rows: Sequence[NewTask]) -> list[Task]:
         """Create all of the tasks or none, and return them in the order given.
 
-        Each row follows the rules of `create` and raises what `create` raises.
+        Each row follows the rules of `create` and raises what `create` raises; its parent may
+        stand before it in the list.
         """
         ...
 
@@ -183,10 +186,15 @@ class TaskRepository(Protocol):
     ) -> Task:
         """Change what is passed, stamp `updated_at`, return the task.
 
-        As it then stands, the task's phase must be one of its initiative, which is taken from
-        the phase when the task has none; otherwise, or when a new parent would make the task its
-        own ancestor, `InvalidValueError`. `NotFoundError` for an unknown id,
-        `BrokenReferenceError` when phase, initiative or parent do not exist.
+        As it then stands, the task's phase and parent must be of its initiative, which is taken
+        from the phase, or else from the parent, when the task has none; otherwise, or when a new
+        parent would make the task its own ancestor, `InvalidValueError`. `NotFoundError` for an
+        unknown id, `BrokenReferenceError` when phase, initiative or parent do not exist.
+
+        A task that moves to another phase, or to none, takes its subtasks of every level along
+        that are in the phase that it leaves. When its initiative changes, that of all its subtasks
+        does too, and one in a phase of another initiative is an `InvalidValueError`. The
+        `updated_at` of what goes along is stamped as well.
 
         With `expected` only if the task still holds these values when it is changed, else
         `StaleStateError`; nothing is written then.

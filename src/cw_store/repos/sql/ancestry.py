@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, Table, bindparam, select
+from sqlalchemy import Column, Select, Table, bindparam, select
 
 from cw_store.errors import InvalidValueError
 from cw_store.repos.sql.door import Door, Query
@@ -29,7 +29,19 @@ class Ancestry:
         line = line.union(
             select(above.c.id, above.c[parent.name]).join(line, above.c.id == line.c[parent.name])
         )
+        self._below = select(table.c.id).where(parent == bindparam("id", type_=table.c.id.type))
         self._leads_to = Query(int, select(PRESENT).where(line.c.id == bindparam("id")), table)
+
+    def below(self) -> Select[Any]:
+        """Select the ids of all rows below the one that the parameter `id` names."""
+        below = self._below.cte("below", recursive=True)
+        further = self._table.alias("further")
+        below = below.union(select(further.c.id).join(below, further.c[self._parent] == below.c.id))
+        return select(below.c.id)
+
+    async def take_turn(self, door: Door) -> None:
+        """Let nobody else move a row until the end of the transaction."""
+        await door.serialize(self._turn)
 
     def refuse_self(self, row: dict[str, Any]) -> None:
         """Raise when a new row is its own parent, the only loop that a new row can close."""
@@ -40,9 +52,9 @@ class Ancestry:
     async def refuse_loop(self, door: Door, id: str, parent_id: str) -> None:
         """Raise when `parent_id` is the row itself or below it.
 
-        Nobody else changes a parent between this look and the end of the transaction.
+        Nobody else changes a parent between this look, in one's turn, and the end of the
+        transaction.
         """
-        await door.serialize(self._turn)
         if await door.first(self._leads_to, **{"id": id, self._parent: parent_id}) is not None:
             raise self._refused(parent_id)
 

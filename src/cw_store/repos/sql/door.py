@@ -43,7 +43,7 @@ class Query(Generic[R]):
 
     `table` names the table in errors. The statement's own parameters are the names that
     the door's methods take. `on_sqlite` is what does the same there, with the same parameters,
-    and costs less.
+    and costs less. `locks` says that a SELECT locks rows, which only writers may.
     """
 
     __slots__ = ("on_sqlite", "record", "statement", "table", "writes")
@@ -54,12 +54,14 @@ class Query(Generic[R]):
         statement: Statement,
         table: Table,
         on_sqlite: Statement | None = None,
+        *,
+        locks: bool = False,
     ) -> None:
         self.record = record
         self.statement = statement
         self.on_sqlite = statement if on_sqlite is None else on_sqlite
         self.table = table
-        self.writes = not isinstance(statement, Select)
+        self.writes = locks or not isinstance(statement, Select)
 
     def _needs(self, parameter: str) -> bool:
         """Whether None is refused: by the column, or as no argument of a comparison.

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select, text
 # Compiles for SQLite as well, where ON CONFLICT is written the same.
 from sqlalchemy.dialects.postgresql import insert
 
-from cw_store.errors import NotFoundError
+from cw_store.errors import InvalidValueError, NotFoundError
 from cw_store.repos.pages import NewPage, Page, PageChanges, PageExpected, PageRepository
 from cw_store.repos.sql.ancestry import Ancestry
 from cw_store.repos.sql.door import Door, Query
@@ -76,6 +76,12 @@ INITIATIVE_ID = Query(
     str, select(initiatives.c.id).where(initiatives.c.id == bindparam("initiative_id")), pages
 )
 
+OF_PAGE = Query(str, select(pages.c.initiative_id).where(pages.c.id == bindparam("id")), pages)
+
+OF_PARENT_PAGE = Query(
+    str, select(pages.c.initiative_id).where(pages.c.id == bindparam("parent_page_id")), pages
+)
+
 
 class Pages(PageRepository):
     """The repository over a door."""
@@ -88,6 +94,12 @@ class Pages(PageRepository):
     async def create(self, **values: Unpack[NewPage]) -> Page:
         row = ROWS.complete(self._door, values)
         TREE.refuse_self(row)
+        parent_id, initiative_id = row.get("parent_page_id"), row["initiative_id"]
+        # A page never changes its initiative.
+        if parent_id is not None and isinstance(initiative_id, str):
+            of_parent = await self._door.first(OF_PARENT_PAGE, parent_page_id=parent_id)
+            if of_parent not in (None, initiative_id):
+                raise _elsewhere(parent_id)
         return await ROWS.store(self._door, row)
 
     async def find_by_id(self, id: str) -> Page | None:
@@ -129,7 +141,12 @@ class Pages(PageRepository):
         if parent_id is None:
             return await ROWS.change(self._door, id, changes, expected)
         async with self._door.atomic() as door:
+            await TREE.take_turn(door)
             await TREE.refuse_loop(door, id, parent_id)
+            own = await door.first(OF_PAGE, id=id)
+            of_parent = await door.first(OF_PARENT_PAGE, parent_page_id=parent_id)
+            if own is not None and of_parent not in (None, own):
+                raise _elsewhere(parent_id)
             return await ROWS.change(door, id, changes, expected)
 
     async def delete(self, id: str) -> None:
@@ -142,3 +159,8 @@ class Pages(PageRepository):
             initiative_id=initiative_id,
             sort_order=0,
         )
+
+
+def _elsewhere(parent_id: object) -> InvalidValueError:
+    reason = "belongs to another initiative"
+    return InvalidValueError(pages.name, "parent_page_id", parent_id, reason)

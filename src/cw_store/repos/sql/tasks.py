@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Unpack
 
 from sqlalchemy import (
-    Column,
     ColumnElement,
     ScalarSelect,
+    and_,
     bindparam,
     case,
     exists,
@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from cw_store.errors import InvalidValueError
+from cw_store.errors import InvalidValueError, NotFoundError
 from cw_store.repos.sql.ancestry import Ancestry
 from cw_store.repos.sql.door import NEW_VALUE, Door, Query
 from cw_store.repos.sql.edges import Edges
@@ -48,10 +48,61 @@ EDGES = Edges(task_dependencies, TaskDependency, ROWS)
 
 TREE = Ancestry(tasks, tasks.c.parent_task_id)
 
+PLACES = frozenset(("phase_id", "initiative_id", "parent_task_id"))
+
 IN_ORDER = (tasks.c.order, *oldest_first(tasks))
 
-PLACE = frozenset(("phase_id", "initiative_id"))
-"""The columns that have to agree: a task's phase is one of its initiative."""
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a task stands; the three have to agree."""
+
+    phase_id: str | None
+    initiative_id: str | None
+    parent_task_id: str | None
+
+
+place = select(*[tasks.c.phase_id, tasks.c.initiative_id, tasks.c.parent_task_id])
+
+PLACE = Query(Place, place.where(tasks.c.id == bindparam("id")), tasks)
+
+# The lock that a reference to the parent takes anyway, but before the look. It stands in nobody's
+# way who changes the parent or creates subtasks too, only in that of HOLD.
+PLACE_OF_PARENT = Query(
+    Place,
+    place.where(tasks.c.id == bindparam("parent_task_id")).with_for_update(
+        read=True, key_share=True
+    ),
+    tasks,
+    locks=True,
+)
+
+HOLD = Query(
+    str,
+    select(tasks.c.id).where(tasks.c.id == bindparam("id")).with_for_update(),
+    tasks,
+    locks=True,
+)
+
+IS_SUBTASK = tasks.c.id.in_(TREE.below())
+"""Whether a task is below the one that the parameter `id` names, on any level."""
+
+HOLD_SUBTASKS = Query(
+    str,
+    select(tasks.c.id).where(IS_SUBTASK).order_by(tasks.c.id).with_for_update(),
+    tasks,
+    locks=True,
+)
+
+FOLLOW = Query(
+    Task,
+    ROWS.setting(("initiative_id",)).where(
+        IS_SUBTASK,
+        tasks.c.initiative_id.is_distinct_from(bindparam(NEW_VALUE + "initiative_id")),
+    ),
+    tasks,
+)
+"""Give the subtasks that stay in their phase, or have none, the task's new initiative."""
 
 OF_PHASE = Query(
     Task,
@@ -148,20 +199,23 @@ INSERT_INTO_INITIATIVE_OF_PHASE = Query(
 
 
 @cache
-def _move_if_it_fits(columns: tuple[str, ...], held: Expectation) -> Query[Task]:
-    """Update these columns, unless phase and initiative would then not agree."""
+def _moving_along(old: Expectation) -> Query[Task]:
+    """Update phase and initiative of the subtasks that are in the task's old phase."""
+    moving = ROWS.setting(("phase_id", "initiative_id"))
+    return Query(Task, moving.where(IS_SUBTASK, *ROWS.held(old)), tasks)
 
-    def afterwards(column: Column[Any]) -> ColumnElement[Any]:
-        if column.name not in columns:
-            return column
-        return bindparam(NEW_VALUE + column.name, type_=column.type)
 
-    phase_id, initiative_id = afterwards(tasks.c.phase_id), afterwards(tasks.c.initiative_id)
-    taken = func.coalesce(initiative_id, _initiative_of(phase_id))
-    return ROWS.returning(
-        ROWS.setting(columns)
-        .values(initiative_id=taken)
-        .where(tasks.c.id == bindparam("id"), _fits(phase_id, initiative_id), *ROWS.held(held))
+@cache
+def _staying_elsewhere(old: Expectation) -> Query[str]:
+    """Ask for a subtask that would stay in a phase of another than the new initiative."""
+    new = bindparam(NEW_VALUE + "initiative_id", type_=tasks.c.initiative_id.type)
+    return Query(
+        str,
+        select(tasks.c.id)
+        .join(phases, phases.c.id == tasks.c.phase_id)
+        .where(IS_SUBTASK, ~and_(*ROWS.held(old)), phases.c.initiative_id.is_distinct_from(new))
+        .limit(1),
+        tasks,
     )
 
 
@@ -205,32 +259,23 @@ class Tasks(TaskRepository):
 
     async def create(self, **values: Unpack[NewTask]) -> Task:
         row = ROWS.complete(self._door, values)
+        if row.get("parent_task_id") is None:
+            return await _store(self._door, row)
         TREE.refuse_self(row)
-        if row.get("initiative_id") is None and row.get("phase_id") is not None:
-            row.pop("initiative_id", None)
-            stored = await self._door.first(INSERT_INTO_INITIATIVE_OF_PHASE, **row)
-        else:
-            stored = await self._door.insert(INSERT_OR_IGNORE, row)
-            if stored is None:
-                stored = await self._door.insert(INSERT_IF_IT_FITS, row)
-        if stored is None:
-            raise _misplaced(row)
-        return stored
+        async with self._door.atomic() as door:
+            await _place_all(door, [row])
+            return await _store(door, row)
 
     async def create_many(self, rows: Sequence[NewTask]) -> list[Task]:
         placed = [ROWS.complete(self._door, row) for row in rows]
-        initiative_of: dict[str, str | None] = {}
         for row in placed:
             TREE.refuse_self(row)
-            phase_id = row.get("phase_id")
-            # Anything else that is no text is refused when the rows are stored.
-            if isinstance(phase_id, str):
-                if phase_id not in initiative_of:
-                    initiative_of[phase_id] = await self._door.first(
-                        INITIATIVE_OF_PHASE, phase_id=phase_id
-                    )
-                _place(row, initiative_of[phase_id])
-        return await ROWS.store_many(self._door, placed)
+        if all(row.get("parent_task_id") is None for row in placed):
+            await _place_all(self._door, placed)
+            return await ROWS.store_many(self._door, placed)
+        async with self._door.atomic() as door:
+            await _place_all(door, placed)
+            return await ROWS.store_many(door, placed)
 
     async def find_by_id(self, id: str) -> Task | None:
         return await ROWS.get(self._door, id)
@@ -274,11 +319,13 @@ class Tasks(TaskRepository):
     ) -> Task:
         ROWS.refuse_unfit(changes, expected)
         parent_id = changes.get("parent_task_id")
-        if parent_id is None:
-            return await _change(self._door, id, changes, expected)
+        if parent_id is None and changes.keys().isdisjoint(("phase_id", "initiative_id")):
+            return await ROWS.change(self._door, id, changes, expected)
         async with self._door.atomic() as door:
-            await TREE.refuse_loop(door, id, parent_id)
-            return await _change(door, id, changes, expected)
+            await TREE.take_turn(door)
+            if parent_id is not None:
+                await TREE.refuse_loop(door, id, parent_id)
+            return await _move(door, id, changes, expected)
 
     async def delete(self, id: str) -> None:
         await ROWS.delete(self._door, id)
@@ -314,7 +361,44 @@ class Tasks(TaskRepository):
         return await EDGES.of_initiative(self._door, initiative_id)
 
 
-def _place(row: dict[str, Any], initiative_id: str | None) -> None:
+async def _store(door: Door, row: dict[str, Any]) -> Task:
+    if row.get("initiative_id") is None and row.get("phase_id") is not None:
+        row.pop("initiative_id", None)
+        stored = await door.first(INSERT_INTO_INITIATIVE_OF_PHASE, **row)
+    else:
+        stored = await door.insert(INSERT_OR_IGNORE, row)
+        if stored is None:
+            stored = await door.insert(INSERT_IF_IT_FITS, row)
+    if stored is None:
+        raise _misplaced(row)
+    return stored
+
+
+async def _place_all(door: Door, rows: Sequence[dict[str, Any]]) -> None:
+    """Give new rows the initiatives of their phases, or else of their parents.
+
+    Raises InvalidValueError where they do not agree. What does not exist, or is no id, is refused
+    when the rows are stored.
+    """
+    initiatives: dict[str, str | None] = {}
+    parents: dict[str, Place | None] = {}
+    for row in rows:
+        phase_id, parent_id = row.get("phase_id"), row.get("parent_task_id")
+        if isinstance(phase_id, str):
+            if phase_id not in initiatives:
+                initiatives[phase_id] = await door.first(INITIATIVE_OF_PHASE, phase_id=phase_id)
+            _agree(row, initiatives[phase_id])
+        if isinstance(parent_id, str):
+            if parent_id not in parents:
+                parents[parent_id] = await door.first(PLACE_OF_PARENT, parent_task_id=parent_id)
+            parent = parents[parent_id]
+            if parent is not None:
+                _agree_below(row, parent)
+        if isinstance(row["id"], str):
+            parents[row["id"]] = Place(phase_id, row.get("initiative_id"), parent_id)
+
+
+def _agree(row: dict[str, Any], initiative_id: str | None) -> None:
     """Give a new row the initiative of its phase."""
     if row.get("initiative_id") is None:
         row["initiative_id"] = initiative_id
@@ -322,17 +406,84 @@ def _place(row: dict[str, Any], initiative_id: str | None) -> None:
         raise _misplaced(row)
 
 
-async def _change(door: Door, id: str, changes: Mapping[str, Any], expected: object) -> Task:
-    if PLACE.isdisjoint(changes):
-        return await ROWS.change(door, id, changes, expected)
-    held = ROWS.expectation({} if expected is None else expected)
-    query = _move_if_it_fits(tuple(sorted(changes)), held.names)
-    moved = await door.first(query, id=id, **held.values, **ROWS.new_values(door, changes))
-    if moved is not None:
-        return moved
-    if await door.first(_holding(held.names), id=id, **held.values) is None:
+def _agree_below(row: dict[str, Any], parent: Place) -> None:
+    """Give a new row the initiative of its parent, if it has none by itself."""
+    if row.get("initiative_id") is None:
+        row["initiative_id"] = parent.initiative_id
+    elif isinstance(row["initiative_id"], str) and row["initiative_id"] != parent.initiative_id:
+        raise _elsewhere(row["parent_task_id"])
+
+
+async def _move(door: Door, id: str, changes: Mapping[str, Any], expected: object) -> Task:
+    """Change a task's place, its subtasks' along with it, in one's turn.
+
+    Whoever creates a subtask meanwhile is waited for, or waits, only when the initiative changes:
+    within it the subtask is right where it was asked for.
+    """
+    held = None if expected is None else ROWS.expectation(expected)
+    if held is not None and not await door.first(_holding(held.names), id=id, **held.values):
         raise await ROWS.missed(door, id, held)
-    raise _misplaced(changes)
+    before = await door.first(PLACE, id=id)
+    if before is None:
+        raise NotFoundError(tasks.name, id)
+    after = replace(before, **{name: changes[name] for name in changes.keys() & PLACES})
+    initiative_id = await _initiative_after(door, before, after, changes)
+    changes = {**changes, "initiative_id": initiative_id}
+    if (after.phase_id, initiative_id) == (before.phase_id, before.initiative_id):
+        return await ROWS.change(door, id, changes, expected)
+    old = ROWS.expectation({"phase_id": before.phase_id})
+    if initiative_id != before.initiative_id:
+        await _hold(door, id)
+        new = {NEW_VALUE + "initiative_id": initiative_id}
+        stays = await door.first(_staying_elsewhere(old.names), id=id, **new, **old.values)
+        if stays is not None:
+            reason = f"its subtask {stays!r} is in a phase of another initiative"
+            raise InvalidValueError(tasks.name, "initiative_id", initiative_id, reason)
+    moved = await ROWS.change(door, id, changes, expected)
+    along = ROWS.new_values(door, {"phase_id": moved.phase_id, "initiative_id": initiative_id})
+    await door.count(_moving_along(old.names), id=id, **along, **old.values)
+    if initiative_id != before.initiative_id:
+        await door.count(FOLLOW, id=id, **ROWS.new_values(door, {"initiative_id": initiative_id}))
+    return moved
+
+
+async def _initiative_after(
+    door: Door, before: Place, after: Place, changes: Mapping[str, Any]
+) -> str | None:
+    """Return the initiative that a moved task is of; raises InvalidValueError for two at once."""
+    initiative_id = after.initiative_id
+    if after.phase_id is not None:
+        of_phase = await door.first(INITIATIVE_OF_PHASE, phase_id=after.phase_id)
+        initiative_id = of_phase if initiative_id is None else initiative_id
+        if of_phase is not None and of_phase != initiative_id:
+            raise _misplaced(changes)
+    if after.parent_task_id is not None:
+        parent = await door.first(PLACE, id=after.parent_task_id)
+        if parent is not None:
+            initiative_id = parent.initiative_id if initiative_id is None else initiative_id
+            is_new = after.parent_task_id != before.parent_task_id
+            if parent.initiative_id != initiative_id and (
+                is_new or initiative_id != before.initiative_id
+            ):
+                raise _elsewhere(after.parent_task_id)
+    return initiative_id
+
+
+async def _hold(door: Door, id: str) -> None:
+    """Let nobody create a subtask, of any level, until the end of the transaction."""
+    await door.first(HOLD, id=id)
+    held: list[str] = []
+    while True:
+        found = await door.all(HOLD_SUBTASKS, id=id)
+        # One that was just being created is only seen when its parent has been waited for.
+        if found == held or not door.takes_turns:
+            return
+        held = found
+
+
+def _elsewhere(parent_id: object) -> InvalidValueError:
+    reason = "belongs to another initiative"
+    return InvalidValueError(tasks.name, "parent_task_id", parent_id, reason)
 
 
 def _misplaced(values: Mapping[str, Any]) -> InvalidValueError:
