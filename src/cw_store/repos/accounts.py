@@ -11,7 +11,8 @@ from typing_extensions import TypedDict
 class Account:
     """One account.
 
-    `config_json` and `credentials` are opaque text, kept byte for byte and left out of `repr`.
+    `config_json` and `credentials` are opaque text, kept byte for byte and left out of `repr`, but
+    not of what pydantic or `dataclasses.asdict` make of the record.
     With `is_exhausted` set, `exhausted_until` is when the account can be used again; `None`
     means not before `mark_available`. Without it, it is when the last rest ended, until
     `clear_expired_exhaustion`.
@@ -95,7 +96,8 @@ class AccountRepository(Protocol):
     async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
         """Return the ids of the accounts that begin with `prefix`, sorted; at most `limit`.
 
-        The prefix is taken as it is: `%` and `_` stand for themselves.
+        They are in the order of their bytes. The prefix is taken as it is: `%` and `_` stand for
+        themselves. A `limit` below 1 is an `InvalidValueError`.
         """
         ...
 

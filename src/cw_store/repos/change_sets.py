@@ -116,7 +116,8 @@ class ChangeSetRepository(Protocol):
     async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
         """Return the ids of the change sets that begin with `prefix`, sorted; at most `limit`.
 
-        The prefix is taken as it is: `%` and `_` stand for themselves.
+        They are in the order of their bytes. The prefix is taken as it is: `%` and `_` stand for
+        themselves. A `limit` below 1 is an `InvalidValueError`.
         """
         ...
 

@@ -99,7 +99,8 @@ class MessageRepository(Protocol):
     async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
         """Return the ids of the messages that begin with `prefix`, sorted; at most `limit`.
 
-        The prefix is taken as it is: `%` and `_` stand for themselves.
+        They are in the order of their bytes. The prefix is taken as it is: `%` and `_` stand for
+        themselves. A `limit` below 1 is an `InvalidValueError`.
         """
         ...
 
