@@ -3,11 +3,16 @@
 import asyncio
 import sqlite3
 from pathlib import Path
+from typing import Any, cast
 
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 import pytest
 
 from builders import add_initiative
 from cw_store import InvalidValueError, SchemaAheadError, SchemaError, Store
+from postgres_server import PostgresServer
+
+driver = cast(Any, asyncpg)
 
 REWRITTEN = (
     "PRAGMA writable_schema = ON;"
@@ -63,6 +68,49 @@ async def test_who_is_older_than_the_schema_is_told_so_or_answered(path: Path, w
             assert len(await store.initiatives.find_all()) == 1
         except SchemaAheadError as error:
             assert error.current == "9999"
+
+
+ON_A_SERVER = {
+    "a column has another name": "ALTER TABLE initiatives RENAME COLUMN branch TO base_branch",
+    "a column is gone": "ALTER TABLE initiatives DROP COLUMN branch",
+    "a column has to be given": "ALTER TABLE initiatives ADD owner text NOT NULL DEFAULT 'x';"
+    "ALTER TABLE initiatives ALTER owner DROP DEFAULT",
+    "less is allowed": "ALTER TABLE initiatives ADD CONSTRAINT ck_newer CHECK (name <> 'x')",
+    "a column has another type": "ALTER TABLE initiatives ALTER branch TYPE jsonb USING NULL",
+    "less fits in": "ALTER TABLE initiatives ALTER branch TYPE varchar(1)",
+    "the database gives the value": "ALTER TABLE initiatives DROP branch;"
+    "ALTER TABLE initiatives ADD branch text GENERATED ALWAYS AS ('x') STORED",
+    "the table has another name": "ALTER TABLE initiatives RENAME TO programmes",
+    "a trigger refuses": "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$BEGIN RAISE 'no'; END$$; CREATE TRIGGER refuse BEFORE INSERT ON initiatives "
+    "FOR EACH ROW EXECUTE FUNCTION refuse()",
+}
+
+
+@pytest.mark.parametrize("what", ON_A_SERVER)
+async def test_who_is_older_than_the_schema_of_a_server_is_told_so_or_answered(
+    postgres_server: PostgresServer, what: str
+) -> None:
+    url = postgres_server.create_database()
+    async with Store(url, pool_size=1) as store:
+        await store.initiatives.create(name="y")
+        await store.initiatives.find_all()
+        server = await driver.connect(url)
+        await server.execute(ON_A_SERVER[what])
+        await server.execute("UPDATE cw_store_version SET version_num = '9999'")
+        await server.close()
+        for _ in range(2):
+            with pytest.raises(SchemaAheadError, match="9999"):
+                await store.initiatives.create(name="x", branch="main")
+            with pytest.raises(SchemaAheadError):
+                async with store.unit_of_work() as uow:
+                    await uow.initiatives.create(name="x", branch="main")
+            try:
+                assert len(await store.initiatives.find_all()) == 1
+            except SchemaAheadError as error:
+                assert error.current == "9999"
+        assert store.connections_in_use == 0
+    postgres_server.drop_database(url)
 
 
 async def test_a_schema_that_another_program_changed_does_not_fit(path: Path) -> None:

@@ -246,6 +246,7 @@ def _socket(path: Path) -> None:
 NO_DATABASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a text": (_text, "no SQLite database"),
     "a short text": (_short_text, "no SQLite database"),
+    "a single byte": (lambda path: path.write_bytes(b"x"), "no SQLite database"),
     "an archive": (_archive, "no SQLite database"),
     "an encrypted database": (_noise, "no SQLite database"),
     "a folder": (Path.mkdir, "is a folder"),

@@ -71,6 +71,22 @@ def test_a_forked_child_that_ends_takes_nothing_from_its_parent(folder: Path) ->
     assert left(folder) == []
 
 
+AT_ONCE = """
+from concurrent.futures import ThreadPoolExecutor
+from cw_store.migrate import empty_database
+
+with ThreadPoolExecutor(4) as executor:
+    made = [executor.submit(empty_database) for _ in range(4)]
+print(len({id(one.result()) for one in made}))
+"""
+
+
+def test_what_every_store_in_memory_begins_as_is_made_once(folder: Path) -> None:
+    ran = run_program(AT_ONCE, cwd=folder)
+    assert ran.stdout == "1\n", ran.stderr
+    assert left(folder) == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 async def test_what_a_killed_process_left_goes_with_the_next_store(
     folder: Path, number: signal.Signals

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import CheckConstraint, Connection, Index, UniqueConstraint, inspect
+from sqlalchemy import CheckConstraint, Connection, Index, UniqueConstraint, inspect, make_url
 
 from builders import add_initiative, add_task
 from cw_store import (
@@ -446,3 +447,16 @@ def test_references_that_dangled_before_do_not_stop_a_migration(family: Path) ->
     with sqlite_connection(family, timeout=5) as connection:
         upgrade(connection, "later_good", LATER)
     assert rows(family, "SELECT DISTINCT colour FROM initiatives") == [("green",)]
+
+
+async def test_limits_that_a_role_has_for_its_transactions_end_no_migration(
+    postgres_server: PostgresServer,
+) -> None:
+    url = postgres_server.create_database()
+    driver: Any = asyncpg
+    server = await driver.connect(url)
+    name = make_url(url).database
+    await server.execute(f'ALTER DATABASE "{name}" SET idle_in_transaction_session_timeout = 1')
+    await server.close()
+    await ensure_schema(url)
+    postgres_server.drop_database(url)

@@ -21,7 +21,7 @@ from cw_store import (
     ReadOnlyError,
     SchemaBehindError,
     Store,
-    StoreError,
+    UnitOfWork,
     copy_store,
     ensure_schema,
 )
@@ -159,6 +159,20 @@ async def test_nothing_is_made_beside_a_file_that_nobody_uses(path: Path) -> Non
             await uow.initiatives.find_all()
         assert listing(path.parent) == before
     assert listing(path.parent) == before
+
+
+async def test_a_log_that_holds_nothing_is_left_where_it_is(path: Path) -> None:
+    path.with_name("cw.db-wal").touch()
+    before = listing(path.parent)
+    async with Store(path, read_only=True) as store:
+        assert await store.initiatives.find_all() == []
+    assert listing(path.parent) == before
+    async with Store(path, read_only=True) as store:
+        assert await store.initiatives.find_all() == []
+        async with Store(path) as writer:
+            await add_initiative(writer)
+            assert len(await store.initiatives.find_all()) == 1
+        assert len(await store.initiatives.find_all()) == 1
 
 
 async def test_a_file_whose_writer_was_killed_is_read_with_all_that_was_stored(
@@ -375,8 +389,44 @@ async def test_a_role_that_may_only_read_opens_for_reading(
             assert await store.initiatives.find_all() == [initiative]
             async with store.unit_of_work() as uow:
                 assert await uow.initiatives.find_all() == [initiative]
-            with pytest.raises(StoreError):
+            reason = "that is how it was opened" if read_only else "its role has the right"
+            with pytest.raises(ReadOnlyError, match=f"initiatives cannot .* as {reason}"):
                 await add_initiative(store)
+            async with store.unit_of_work() as uow:
+                with pytest.raises(ReadOnlyError, match=reason):
+                    await uow.initiatives.create(name="x")
+                assert await uow.initiatives.find_all() == [initiative]
+
+
+async def test_a_role_that_may_not_do_everything_is_told_what_it_lacks(
+    postgres_server: PostgresServer,
+) -> None:
+    url = postgres_server.create_database()
+    async with Store(url) as store:
+        initiative = await add_initiative(store)
+    server = await driver.connect(url)
+    name = f"adder_{os.getpid()}"
+    await server.execute(f"CREATE ROLE {name} LOGIN")
+    await server.execute(f"GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO {name}")
+    await server.close()
+    async with Store(as_role(url, name)) as store:
+        await add_initiative(store)
+        calls = 0
+
+        async def work(uow: UnitOfWork) -> None:
+            nonlocal calls
+            calls += 1
+            await uow.initiatives.delete(initiative.id)
+
+        for write in (
+            store.initiatives.delete(initiative.id),
+            store.accounts.find_next_available(),
+            store.run(work),
+        ):
+            with pytest.raises(ReadOnlyError, match=r"cannot be written: .* (DELETE|UPDATE) needs"):
+                await write
+        assert calls == 1
+        assert len(await store.initiatives.find_all()) == 2
 
 
 def as_role(url: str, name: str) -> str:

@@ -235,6 +235,8 @@ def test_options_that_are_no_settings_are_sent_to_the_server_as_they_are() -> No
         ("[::1/db", "]"),
         ("one,,two/db", "missing"),
         ("host/db\n", "white space"),
+        ("ho\ud800st/db", "no server takes"),
+        ("host/d%00b", "no server takes"),
     ],
 )
 def test_what_a_server_url_cannot_have_is_refused_by_name(rest: str, named: str) -> None:
@@ -273,6 +275,11 @@ MISTYPED = [
     "postgresql://host/db?options=-c%20s3cr3t",
     "mysql://ada:s3cr3t@host/db",
     "sqlite://ada:s3cr3t@host/db",
+    "sqlite:///cw.db?ada:s3cr3t@host/db",
+    "file:cw.db?ada:s3cr3t@host=db",
+    "postgresql://host/db?ada:s3cr3t@host/db",
+    ":s3cr3t@host/db",
+    "postgresql://ada:s3cr3t@host%00/db",
     "file://ada:s3cr3t@host/db",
 ]
 

@@ -16,6 +16,9 @@ from cw_store.schema import metadata
 VERSION_TABLE = "cw_store_version"
 """Where the revision is kept; Alembic's own name is left to the application's migrations."""
 
+# A table's name cannot be a parameter.
+READ_VERSION = f"SELECT version_num FROM {VERSION_TABLE} LIMIT 1"  # noqa: S608 -- a constant
+
 ORIGINALS_COLUMNS = {
     "tasks": "parenttaskid",
     "agents": "worktreeid",

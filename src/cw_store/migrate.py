@@ -164,9 +164,20 @@ async def _bring_file_up_to_date_in_thread(path: Path, migrate: bool, busy_timeo
         raise
 
 
-@cache
+_template = threading.Lock()
+
+
 def empty_database() -> bytes:
-    """Return the file of an empty database at the head, for stores that end with their object."""
+    """Return the file of an empty database at the head, for stores that end with their object.
+
+    Made once in a process, however many ask for it at once; blocks.
+    """
+    with _template:
+        return _empty_database()
+
+
+@cache
+def _empty_database() -> bytes:
     with tempfile.TemporaryDirectory(prefix="cw-store-") as folder:
         path = Path(folder) / "empty.db"
         _bring_file_up_to_date(path, True, 30.0, threading.Event())

@@ -114,6 +114,8 @@ class Server:
 
 def parse_server(rest: str) -> Server:
     """Return what the URL means whose part behind `://` this is; raises ValueError."""
+    if "\0" in unquote(rest) or not _can_be_sent(rest):
+        raise ValueError("the PostgreSQL URL holds a character that no server takes")
     form = _FORM.fullmatch(rest)
     assert form is not None  # every part may be empty
     if "@" in f"{form['hosts']}{form['database'] or ''}":
@@ -146,6 +148,14 @@ def parse_server(rest: str) -> Server:
         options.check_only(name)
     options.refuse_rest()
     return server
+
+
+def _can_be_sent(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
 
 
 class _Options:
@@ -190,7 +200,8 @@ class _Options:
     def refuse_rest(self) -> None:
         for name in self._values:
             hint = f": {_HINTS[name]}" if name in _HINTS else ""
-            shown = "an option" if self._may_hide and not hint else repr(name)
+            is_name = re.fullmatch(r"[\w.]+", name, re.ASCII) is not None
+            shown = repr(name) if hint or (is_name and not self._may_hide) else "an option"
             raise ValueError(f"cw_store does not follow {shown} in a PostgreSQL URL{hint}")
         for name in sorted(self._twice):
             raise ValueError(f"the URL says {name} twice")

@@ -23,8 +23,8 @@ _MISTYPED = re.compile(
     # A scheme without its two slashes, credentials before a host, libpq's "host=… password=…",
     # options behind a path, as in "cw.db?mode=ro".
     r"\s*(postgres(ql)?|sqlite)(\+\w*)?(:|//)"
-    r"|(//|[^/.~]).*:.*@"
-    r"|(//|[^/.~]).*password\s*="
+    r"|(//|(?![/.~])).*:.*@"
+    r"|(//|(?![/.~])).*password\s*="
     r"|\s*(host|hostaddr|port|dbname|user|service)\s*="
     r"|[^?]*\?\w+=",
     re.IGNORECASE | re.DOTALL,
@@ -162,7 +162,9 @@ def _located(path: str, options: dict[str, str]) -> Location:
         raise ValueError("cache=shared cannot be followed: connections of a store share no cache")
     for name in options:
         hint = ": pass busy_timeout=" if name == "timeout" else ""
-        raise ValueError(f"cw_store does not follow {name!r} in a SQLite URL{hint}")
+        # What is no name can be a piece of a password, from a URL that was pasted together.
+        shown = repr(name) if re.fullmatch(r"\w+", name, re.ASCII) else "an option"
+        raise ValueError(f"cw_store does not follow {shown} in a SQLite URL{hint}")
     if path in ("", ":memory:"):
         if mode is not None:
             raise ValueError("a store in memory has no mode")

@@ -18,6 +18,7 @@ from cw_store.backends.postgres_failures import (
     failure,
     is_interrupted,
     is_lost,
+    may_be_of_the_schema,
     refuses_feature,
     was_never_sent,
 )
@@ -27,14 +28,18 @@ from cw_store.backends.session import SessionOwner, Sessions, UnitSession, WeakO
 from cw_store.errors import (
     OutcomeUnknownError,
     ReadOnlyError,
+    SchemaAheadError,
     StoreBusyError,
     StoreClosedError,
     StoreError,
     UnitOfWorkError,
     UnreadableError,
 )
+from cw_store.inspection import READ_VERSION
 from cw_store.postgres_url import Server
 from cw_store.repos.sql.door import Executor, Prepared, Query, Row
+from cw_store.revisions import revisions
+from cw_store.schema import metadata
 from cw_store.types import ValueRules, use_rules
 
 R = TypeVar("R")
@@ -53,6 +58,12 @@ BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 BEGIN_WITHOUT_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
 BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+MAY_WRITE = """
+SELECT bool_or(
+    has_table_privilege(to_regclass(name), 'INSERT, UPDATE, DELETE')
+    OR has_any_column_privilege(to_regclass(name), 'INSERT, UPDATE')
+) FROM unnest($1::text[]) AS tables (name)
+"""
 
 
 class PostgresBackend:
@@ -79,8 +90,14 @@ class PostgresBackend:
         self.dialect: Dialect = self.sessions.dialect
         use_rules(self.dialect, rules)
         self.pool = Pool(self._connect, size=pool_size, timeout=busy_timeout)
-        self._read_only = read_only
-        self._begin = BEGIN_WITHOUT_WRITING if read_only else BEGIN_WRITING
+        self._begin = BEGIN_WRITING
+        self._reason_not_to_write: str | None = None
+        if read_only:
+            self._only_read("that is how it was opened")
+
+    def _only_read(self, reason: str) -> None:
+        self._begin = BEGIN_WITHOUT_WRITING
+        self._reason_not_to_write = reason
 
     def _connect(self, timeout: float) -> Awaitable[Any]:
         return connect(
@@ -101,8 +118,19 @@ class PostgresBackend:
         self.pool.release(connection)
 
     async def open(self) -> None:
-        """Connect; raises StoreBusyError when the server does not answer."""
-        self.pool.release(await self.acquire())
+        """Connect; raises StoreBusyError when the server does not answer.
+
+        Where the role may write to none of the tables, the store is open for reading only.
+        """
+        connection = await self.acquire()
+        try:
+            may_write = await connection.fetchval(MAY_WRITE, list(metadata.tables))
+            if may_write is False and self._reason_not_to_write is None:
+                self._only_read("its role has the right to write to none of its tables")
+        except DRIVER_ERRORS as error:
+            raise self.failure(None, error) from error
+        finally:
+            self.pool.release(connection)
 
     async def close(self) -> None:
         """Close every connection; what has not committed is rolled back.
@@ -130,10 +158,10 @@ class PostgresBackend:
         """Return the query compiled for this database."""
         prepared = self.compiled.get(query)
         if prepared is None:
-            if query.writes and self._read_only:
+            if query.writes and self._reason_not_to_write is not None:
                 raise ReadOnlyError(
                     f"{query.table.name} cannot be written: the store is open for reading only, "
-                    "as that is how it was opened"
+                    f"as {self._reason_not_to_write}"
                 )
             prepared = self.compiled[query] = query.prepare(self.dialect)
         return prepared
@@ -165,6 +193,26 @@ class PostgresBackend:
         if self.is_closed:
             return StoreClosedError("the store was closed meanwhile")
         return failure(prepared, error)
+
+    async def explained(self, told: StoreError, error: BaseException) -> StoreError:
+        """Return what to tell of a refusal: that the schema is newer, where it is.
+
+        It is looked up on a further connection: this one's transaction has failed.
+        """
+        if not may_be_of_the_schema(error) or self.is_closed:
+            return told
+        revision = await self._revision()
+        return told if revision in (None, *revisions()) else SchemaAheadError(str(revision))
+
+    async def _revision(self) -> object:
+        try:
+            connection = await self._connect(self.timeout or 1.0)
+            try:
+                return await connection.fetchval(READ_VERSION)
+            finally:
+                connection.terminate()
+        except (*DRIVER_ERRORS, StoreError):
+            return None
 
     # One call, one transaction: the executor of the store's own repositories.
 
@@ -222,7 +270,8 @@ class PostgresBackend:
                     circles += 1
                     continue
                 if isinstance(error, DRIVER_ERRORS):
-                    raise self._failure_of_call(prepared, error) from error
+                    told = self._failure_of_call(prepared, error)
+                    raise await self.explained(told, error) from error
                 raise
             pool.release(connection)
             return result
@@ -296,15 +345,12 @@ class PostgresTransaction:
             except DRIVER_ERRORS as error:
                 self._connection = None
                 await pool.recover(connection, error)
-                if not is_lost(error) or self._backend.is_closed:
-                    raise self._failure_of_begin(error) from error
+                if self._begin == BEGIN_WRITING and refuses_feature(error):
+                    self._begin = BEGIN_WITHOUT_WRITING  # on a standby, which only reads
+                elif not is_lost(error) or self._backend.is_closed:
+                    raise self._backend.failure(None, error) from error
         self._idle, self._used_at = 0.0, asyncio.get_running_loop().time()
         return self._connection
-
-    def _failure_of_begin(self, error: Exception) -> StoreError:
-        if self._begin == BEGIN_WRITING and refuses_feature(error):
-            return ReadOnlyError("the server is a standby, which only reads")
-        return self._backend.failure(None, error)
 
     def failure(self, error: BaseException, prepared: Prepared[Any] | None = None) -> StoreError:
         """Return what an error of the driver means to a caller, after a statement that failed."""
@@ -432,7 +478,8 @@ class PostgresTransaction:
                 self.note(error)
                 raise
             except DRIVER_ERRORS as error:
-                raise self.failure(error, prepared) from error
+                told = self.failure(error, prepared)
+                raise await self._backend.explained(told, error) from error
 
     async def _execute(self, sql: str, *parameters: Any) -> None:
         async with self._lock:

@@ -42,6 +42,9 @@ _ENDS_CONNECTION = ("57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04
 _NOTHING_STORED = ("25P03", "25P04", "57P05")
 """Those of them that undo the transaction, or come when nothing was asked of the connection."""
 
+_OF_THE_SCHEMA = ("23502", "23514", "3F000", "P0001")
+"""SQLSTATEs of rules for values, of a schema that is gone, and of what a trigger raises."""
+
 _constraint_columns: dict[str, tuple[str, ...]] = {
     str(constraint.name): tuple(str(column.name) for column in constraint.columns)
     for table in metadata.tables.values()
@@ -95,6 +98,12 @@ def refuses_feature(error: BaseException) -> bool:
     return _state(error) == "0A000"
 
 
+def may_be_of_the_schema(error: BaseException) -> bool:
+    """Whether a schema that is not the one of this cw_store would account for the refusal."""
+    state = _state(error)
+    return state in _OF_THE_SCHEMA or (state[:2] in ("22", "42") and state != "42501")
+
+
 def is_interrupted(error: BaseException) -> bool:
     """Whether the statement may still be running on the server, and is being cancelled there."""
     return isinstance(error, TimeoutError) and not isinstance(error, StoreError)
@@ -136,6 +145,11 @@ def failure(prepared: Prepared[Any] | None, error: BaseException) -> StoreError:
             )
         case "42P01" | "42703" | "3F000":
             return SchemaError(f"the schema does not fit this cw_store: {error}")
+        case "42501" if prepared is not None and prepared.query.writes:
+            return ReadOnlyError(
+                f"{table} cannot be written: the role lacks a right on the server that "
+                f"{prepared.sql.split(maxsplit=1)[0]} needs: {error}"
+            )
         case "42501":
             return StoreError(f"the role lacks a right on the server: {error}")
         case "28000" | "28P01" | "3D000":

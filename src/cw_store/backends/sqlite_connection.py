@@ -446,14 +446,19 @@ def uri_of(path: Path, mode: str) -> str:
     return f"{path.as_uri()}?mode={mode}"
 
 
+def no_database(path: Path) -> SchemaError:
+    """Say that the file is something else."""
+    return SchemaError(
+        f"{shown(path)} is no SQLite database, or an encrypted one; nothing was changed; "
+        "name another file"
+    )
+
+
 def unusable(path: Path, error: sqlite3.Error) -> StoreError:
     """Say why SQLite cannot use the file at all."""
     match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
         case sqlite3.SQLITE_NOTADB:
-            return SchemaError(
-                f"{shown(path)} is no SQLite database, or an encrypted one; nothing was changed; "
-                "name another file"
-            )
+            return no_database(path)
         case sqlite3.SQLITE_CORRUPT:
             return StoreError(f"{shown(path)} is damaged; restore it from a backup ({error})")
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY if is_in_use(path):

@@ -24,6 +24,7 @@ from cw_store.backends.sqlite_connection import (
     apply_settings,
     is_busy,
     is_in_use,
+    no_database,
     reason_of,
     refuse_inherited,
     shown,
@@ -118,8 +119,11 @@ class UnusedFile:
 
     @property
     def has_log(self) -> bool:
-        """Whether a killed program left a log that belongs to what is stored."""
-        return self._log_state is not None
+        """Whether a killed program left a log that belongs to what is stored.
+
+        One that was cut to nothing holds nothing, and SQLite would remove it when it is closed.
+        """
+        return self._log_state is not None and self._log_state.size > 0
 
     def is_current(self) -> bool:
         """Whether all is as it was, and nobody has begun to use it."""
@@ -269,8 +273,11 @@ def look(path: Path, *, timeout: float, given_up: GivenUp | None = None) -> Cont
 
 
 def _look(path: Path) -> Contents:
-    if os.stat(path).st_size == 0 and not is_in_use(path):  # where SQLite may not even look
+    size = os.stat(path).st_size
+    if size == 0 and not is_in_use(path):  # where SQLite may not even look
         return EMPTY
+    if size == 1:  # which SQLite takes for an empty database, and would write over
+        raise no_database(path)
     try:
         raw = connect_to_read(path, PATIENCE)
     except StoreError:

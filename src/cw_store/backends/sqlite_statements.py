@@ -26,7 +26,7 @@ from cw_store.errors import (
     StoreError,
     UnitOfWorkError,
 )
-from cw_store.inspection import VERSION_TABLE
+from cw_store.inspection import READ_VERSION
 from cw_store.repos.sql.door import Prepared, Row
 from cw_store.revisions import revisions
 
@@ -254,10 +254,6 @@ OF_THE_SCHEMA = frozenset(
     }
 )
 """What SQLite says, among other things, where a table is not the one that was expected."""
-
-
-# A table's name cannot be a parameter.
-READ_VERSION = f"SELECT version_num FROM {VERSION_TABLE} LIMIT 1"  # noqa: S608 -- a constant
 
 
 def _changed_schema(table: Table, cursor: sqlite3.Cursor, code: int | None) -> SchemaError | None:
