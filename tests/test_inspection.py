@@ -424,6 +424,16 @@ async def test_tables_of_the_same_names_in_another_schema_are_in_nobodys_way(
         await add_initiative(store)
 
 
+async def test_a_store_whose_tables_are_hidden_by_others_is_refused(url: str, server: Any) -> None:
+    await ensure_schema(url)
+    await server.execute("CREATE SCHEMA theirs; CREATE TABLE theirs.tasks (x int)")
+    path = make_url(url).update_query_dict({"options": "-csearch_path=theirs,public"})
+    with pytest.raises(SchemaError, match=r"search_path finds other tables .*: tasks;"):
+        await opened(path.render_as_string(hide_password=False))
+    async with Store(url) as store:
+        await add_initiative(store)
+
+
 async def test_a_role_that_may_not_make_tables_is_told_so(url: str, server: Any) -> None:
     name = f"guest_{os.getpid()}"
     await server.execute(f"CREATE ROLE {name} LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC")

@@ -19,6 +19,9 @@ VERSION_TABLE = "cw_store_version"
 # A table's name cannot be a parameter.
 READ_VERSION = f"SELECT version_num FROM {VERSION_TABLE} LIMIT 1"  # noqa: S608 -- a constant
 
+HIDDEN_TABLE = "hidden table"
+"""What a server calls by its name only with its schema, as another schema has one of that name."""
+
 ORIGINALS_COLUMNS = {
     "tasks": "parenttaskid",
     "agents": "worktreeid",
@@ -96,6 +99,12 @@ def _refuse_what_is_in_the_way(found: Contents, place: str) -> None:
 
 
 def _refuse_half_a_store(found: Contents, place: str, revision: str) -> None:
+    hidden = sorted(name for name in metadata.tables if found.relations.get(name) == HIDDEN_TABLE)
+    if hidden:
+        raise SchemaError(
+            f"the search_path finds other tables before those of the store in {place}: "
+            f"{_listed(hidden)}; name the store's schema alone (options=-csearch_path%3Dname)"
+        )
     # A revision that adds a table has to be told from those before it here.
     missing = sorted(set(metadata.tables) - _tables_of_ours(found))
     if len(missing) == len(metadata.tables):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import tempfile
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -38,7 +37,8 @@ from cw_store.errors import (
     SchemaError,
     StoreError,
 )
-from cw_store.inspection import EMPTY, VERSION_TABLE, Contents, revision_of
+from cw_store.inspection import EMPTY, HIDDEN_TABLE, VERSION_TABLE, Contents, revision_of
+from cw_store.memory import MemoryFolder
 from cw_store.postgres_url import Server
 from cw_store.revisions import revisions, scripts
 from cw_store.url import Location, locate
@@ -62,12 +62,14 @@ _RELATIONS = text(
     )
     SELECT typname, 'type' FROM pg_type, place WHERE typnamespace = place.oid AND typrelid = 0
     UNION ALL
-    SELECT relname, CASE relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'table' WHEN 'v' THEN 'view'
+    SELECT relname, CASE WHEN relkind IN ('r', 'p') AND NOT pg_table_is_visible(pg_class.oid)
+        THEN :hidden_table ELSE CASE relkind
+        WHEN 'r' THEN 'table' WHEN 'p' THEN 'table' WHEN 'v' THEN 'view'
         WHEN 'm' THEN 'materialized view' WHEN 'i' THEN 'index' WHEN 'I' THEN 'index'
-        WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' ELSE 'type' END
-    FROM pg_class, place WHERE relnamespace = place.oid
+        WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' ELSE 'type' END END
+    FROM pg_class JOIN place ON relnamespace = place.oid
     """
-).bindparams(version_table=VERSION_TABLE)
+).bindparams(version_table=VERSION_TABLE, hidden_table=HIDDEN_TABLE)
 _VERSION_COLUMNS = text(
     "SELECT attname FROM pg_attribute "
     "WHERE attrelid = to_regclass(:version_table) AND attnum > 0 AND NOT attisdropped"
@@ -178,10 +180,12 @@ def empty_database() -> bytes:
 
 @cache
 def _empty_database() -> bytes:
-    with tempfile.TemporaryDirectory(prefix="cw-store-") as folder:
-        path = Path(folder) / "empty.db"
-        _bring_file_up_to_date(path, True, 30.0, threading.Event())
-        return path.read_bytes()
+    folder = MemoryFolder()
+    try:
+        _bring_file_up_to_date(folder.database, True, 30.0, threading.Event())
+        return folder.database.read_bytes()
+    finally:
+        folder.remove()
 
 
 async def _settled(task: asyncio.Task[None]) -> None:

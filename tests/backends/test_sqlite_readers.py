@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import os
 import sqlite3
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import pairwise
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cw_store import StoreBusyError, StoreClosedError, StoreError
+from cw_store import Store, StoreBusyError, StoreClosedError, StoreError
 from cw_store.backends import handover, sqlite_readers
 from cw_store.backends.handover import Returns
 from cw_store.backends.sqlite_connection import (
@@ -393,6 +395,31 @@ async def test_connections_at_rest_are_closed_and_opened_again(
     assert await pool.read(one) == 1
     pool.give(readers[0])
     await pool.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody counts descriptors here")
+@pytest.mark.parametrize("writes", [0, 20])
+@pytest.mark.parametrize("where", ["cw.db", ":memory:"])
+async def test_a_store_at_rest_holds_few_descriptors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, writes: int
+) -> None:
+    monkeypatch.setattr(sqlite_readers, "LOOK_EVERY", 0.01)
+    async with Store(":memory:"):
+        before = len(os.listdir("/proc/self/fd"))  # but for what every store needs once
+    together = asyncio.Barrier(4)
+    async with Store(where if where == ":memory:" else tmp_path / where) as store:
+        for _ in range(writes):
+            await store.initiatives.create(name="x")
+
+        async def read() -> None:
+            async with store.unit_of_work(read_only=True) as uow:
+                await uow.initiatives.find_all()
+                await together.wait()
+
+        await asyncio.gather(*(read() for _ in range(4)))
+        async with asyncio.timeout(10):
+            while len(os.listdir("/proc/self/fd")) - before > 12:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # until those at rest have been closed
 
 
 async def test_an_abandoned_pool_opens_nothing_any_more(open_reader: Open) -> None:
