@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import random
 import string
+import time
 from collections.abc import Awaitable
 from dataclasses import FrozenInstanceError, dataclass, fields, replace
 from datetime import UTC
@@ -1005,6 +1006,41 @@ async def test_the_broken_reference_among_many_is_the_one_that_is_named(store: S
             await store.tasks.create_many([*rows, broken, *later])
         assert caught.value.columns == (column,)
         assert await count_rows(store, "tasks") == 0
+
+
+@pytest.mark.parametrize(("port", "name"), MANY)
+async def test_a_long_list_is_refused_for_what_a_short_one_is(
+    store: Store, port: Port, name: str
+) -> None:
+    values = await port.minimal(store)
+    kept = await port.method(store, port.create)(**values)
+    rows = [values] * 300
+    for bad in ([{**values, "id": kept.id}], [{**values, "id": "twice"}] * 2):
+        with pytest.raises(AlreadyExistsError) as caught:
+            await port.method(store, name)([*rows, *bad, values])
+        assert (caught.value.table, caught.value.columns) == (port.table, ("id",))
+        assert caught.value.__cause__ is not None
+    for column in port.foreign_keys:
+        with pytest.raises(BrokenReferenceError) as broken:
+            async with store.unit_of_work() as uow:
+                await port.method(uow, name)([*rows, {**values, column: "nowhere"}])
+        assert (broken.value.table, broken.value.columns) == (port.table, (column,))
+        assert broken.value.__cause__ is not None
+    assert await count_rows(store, port.table) == 1
+
+
+async def test_a_long_list_is_refused_without_storing_it_first(store: Store) -> None:
+    phase = await add_phase(store)
+    rows: list[NewTask] = [{"name": str(n), "phase_id": phase.id} for n in range(10_000)]
+    began = time.process_time()
+    await store.tasks.create_many(rows)
+    stored = time.process_time() - began
+    began = time.process_time()
+    with pytest.raises(BrokenReferenceError):
+        await store.tasks.create_many(
+            [*rows, {"name": "n", "phase_id": None, "initiative_id": "nowhere"}]
+        )
+    assert time.process_time() - began < 0.7 * stored
 
 
 @pytest.mark.parametrize(("port", "name"), MANY)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Dialect
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
+from sqlalchemy import ARRAY, TEXT, Column, Dialect, bindparam, func, select
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from cw_store.backends.cancellation import finish
+from cw_store.backends.long_lists import Looked, first_refused, looked_up, values_of
 from cw_store.backends.postgres_connection import connect, forget_changes
 from cw_store.backends.postgres_failures import (
     DRIVER_ERRORS,
@@ -64,6 +68,8 @@ SELECT bool_or(
     OR has_any_column_privilege(to_regclass(name), 'INSERT, UPDATE')
 ) FROM unnest($1::text[]) AS tables (name)
 """
+
+LOOKUP = asyncpg_dialect()
 
 
 class PostgresBackend:
@@ -574,7 +580,33 @@ async def _count(connection: Any, prepared: Prepared[Any], parameters: Row) -> i
 
 
 async def _many(connection: Any, prepared: Prepared[Any], batch: Sequence[Row]) -> None:
+    await _refuse_a_row_of_many(connection, prepared, batch)
     if prepared.set_times is not None:
         for parameters in batch:
             prepared.set_times(parameters)
     await connection.executemany(prepared.sql, batch)
+
+
+async def _refuse_a_row_of_many(
+    connection: Any, prepared: Prepared[Any], batch: Sequence[Row]
+) -> None:
+    """Raise for the first row of a long list that would be refused, without storing the rest."""
+    found: dict[Looked, set[str]] = {}
+    for looked in looked_up(prepared, batch):
+        values = values_of(looked, batch)
+        rows = await connection.fetch(_lookup(looked.target), list(values)) if values else ()
+        found[looked] = {value for (value,) in rows}
+    refused = first_refused(prepared, batch, found)
+    if refused is None:
+        return
+    try:
+        # Twice, so that nothing is stored if what was missing is just being stored by another.
+        await connection.executemany(prepared.sql, [refused.row] * 2)
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise refused.error from error
+
+
+@cache
+def _lookup(column: Column[Any]) -> str:
+    values = bindparam("values", type_=ARRAY(TEXT))
+    return str(select(column).where(column == func.any(values)).compile(dialect=LOOKUP))

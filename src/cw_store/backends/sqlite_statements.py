@@ -5,14 +5,14 @@ Everything here runs in the connection's thread.
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Table, false, select, text
+from sqlalchemy import Column, Table, false, select, text
 from sqlalchemy.dialects.sqlite import pysqlite
 
+from cw_store.backends.long_lists import as_parameter, first_refused, looked_up, values_of
 from cw_store.backends.sqlite_connection import Connection, RawConnection, is_busy
 from cw_store.errors import (
     AlreadyExistsError,
@@ -37,6 +37,9 @@ MANY_ROWS = 1000
 
 ROWS_AT_A_TIME = 500
 """Rows that are written before a look whether anybody still wants them."""
+
+ONE_OF_MANY = "cw_one_of_many"
+"""The savepoint around a row that is expected to be refused."""
 
 PROBE = pysqlite.dialect(paramstyle="qmark")
 
@@ -210,6 +213,7 @@ def count_changes(prepared: Prepared[Any], parameters: Row, cursor: sqlite3.Curs
 
 def run_many(prepared: Prepared[Any], batch: Sequence[Row], cursor: sqlite3.Cursor) -> None:
     """Run a statement once for each entry of the batch."""
+    _refuse_a_row_of_many(prepared, batch, cursor)
     try:
         if prepared.set_times is not None:
             for parameters in batch:
@@ -221,6 +225,36 @@ def run_many(prepared: Prepared[Any], batch: Sequence[Row], cursor: sqlite3.Curs
             cursor.executemany(prepared.sql, batch[start : start + ROWS_AT_A_TIME])
     except sqlite3.Error as error:
         raise failure(prepared, batch, cursor, error) from error
+
+
+def _refuse_a_row_of_many(
+    prepared: Prepared[Any], batch: Sequence[Row], cursor: sqlite3.Cursor
+) -> None:
+    """Raise for the first row of a long list that SQLite would refuse, without storing the rest."""
+    looked = looked_up(prepared, batch)
+    if not looked:
+        return
+    try:
+        found = {one: _there(one.target, values_of(one, batch), cursor) for one in looked}
+    except sqlite3.Error as error:
+        raise failure(prepared, batch[:1], cursor, error) from error
+    refused = first_refused(prepared, batch, found)
+    if refused is None:
+        return
+    run_sql(f"SAVEPOINT {ONE_OF_MANY}", cursor)
+    try:
+        cursor.executemany(prepared.sql, [refused.row] * refused.times)
+    except sqlite3.IntegrityError as error:
+        raise refused.error from error
+    except sqlite3.Error as error:
+        raise failure(prepared, [refused.row], cursor, error) from error
+    undo_to(ONE_OF_MANY, cursor)  # a trigger of the application's may have made what was missing
+
+
+def _there(column: Column[Any], values: Collection[str], cursor: sqlite3.Cursor) -> set[str]:
+    """Return which of the values the column of another table holds."""
+    lookup = str(select(column).where(column.in_(ALL_OF)).compile(dialect=PROBE))
+    return {value for (value,) in cursor.execute(lookup, [as_parameter(values)])}
 
 
 def failure(
@@ -326,11 +360,8 @@ def _broken_columns(
     places = [(place, name) for place, name in enumerate(prepared.names()) if name in references]
     missing: dict[str, set[str]] = {}
     for place, name in places:
-        values = {row[place] for row in batch}
-        target = references[name]
-        lookup = str(select(target).where(target.in_(ALL_OF)).compile(dialect=PROBE))
-        given = json.dumps([value for value in values if value is not None])
-        missing[name] = values - {None} - {found for (found,) in cursor.execute(lookup, [given])}
+        values = {row[place] for row in batch} - {None}
+        missing[name] = values - _there(references[name], values, cursor)
     for row in batch:
         for place, name in places:
             if row[place] in missing[name]:

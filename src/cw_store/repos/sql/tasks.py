@@ -381,7 +381,7 @@ async def _place_all(door: Door, rows: Sequence[dict[str, Any]]) -> None:
     when the rows are stored.
     """
     initiatives: dict[str, str | None] = {}
-    parents: dict[str, Place | None] = {}
+    parents: dict[str, tuple[str | None] | None] = {}  # their initiatives; None for no parent
     for row in rows:
         phase_id, parent_id = row.get("phase_id"), row.get("parent_task_id")
         if isinstance(phase_id, str):
@@ -390,12 +390,13 @@ async def _place_all(door: Door, rows: Sequence[dict[str, Any]]) -> None:
             _agree(row, initiatives[phase_id])
         if isinstance(parent_id, str):
             if parent_id not in parents:
-                parents[parent_id] = await door.first(PLACE_OF_PARENT, parent_task_id=parent_id)
-            parent = parents[parent_id]
-            if parent is not None:
-                _agree_below(row, parent)
+                place = await door.first(PLACE_OF_PARENT, parent_task_id=parent_id)
+                parents[parent_id] = None if place is None else (place.initiative_id,)
+            above = parents[parent_id]
+            if above is not None:
+                _agree_below(row, *above)
         if isinstance(row["id"], str):
-            parents[row["id"]] = Place(phase_id, row.get("initiative_id"), parent_id)
+            parents[row["id"]] = (row.get("initiative_id"),)
 
 
 def _agree(row: dict[str, Any], initiative_id: str | None) -> None:
@@ -406,11 +407,11 @@ def _agree(row: dict[str, Any], initiative_id: str | None) -> None:
         raise _misplaced(row)
 
 
-def _agree_below(row: dict[str, Any], parent: Place) -> None:
+def _agree_below(row: dict[str, Any], initiative_id: str | None) -> None:
     """Give a new row the initiative of its parent, if it has none by itself."""
     if row.get("initiative_id") is None:
-        row["initiative_id"] = parent.initiative_id
-    elif isinstance(row["initiative_id"], str) and row["initiative_id"] != parent.initiative_id:
+        row["initiative_id"] = initiative_id
+    elif isinstance(row["initiative_id"], str) and row["initiative_id"] != initiative_id:
         raise _elsewhere(row["parent_task_id"])
 
 
