@@ -78,7 +78,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     lines: list[tuple[str, str, str]] = []
     for outcome, word in (("passed", "held"), ("failed", "FAILED"), ("error", "FAILED")):
         for report in terminalreporter.stats.get(outcome, []):
-            properties: dict[str, list[str]] = dict(report.user_properties)
+            properties: dict[str, list[str]] = dict(getattr(report, "user_properties", ()))
             if "drill" in properties:
                 lines.append((word, _title(report.nodeid), "; ".join(properties["drill"])))
     if lines:

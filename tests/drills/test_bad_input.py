@@ -11,13 +11,14 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeAlias, Unpack, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, TypeAlias, Unpack, get_args, get_origin, get_type_hints
 
 import pytest
 from drill import Drill
 from sqlalchemy import func, select
+from typing_extensions import is_typeddict
 
 from cw_store import InvalidValueError, Store, StoreError, UnitOfWork
 from cw_store.repos.sql import Repositories
@@ -73,13 +74,19 @@ class Method:
     """The TypedDicts of its sequences of rows."""
     ids: tuple[str, ...]
     """Its sequences of ids."""
+    expected: type | None
+    """The TypedDict of what the row must hold."""
+    several: Mapping[str, Column]
+    """What it takes any number of, one after the other."""
     returns: Any
 
     def __str__(self) -> str:
         return f"{self.repository}.{self.name}"
 
     async def call(self, repositories: Repositories, arguments: Arguments) -> Any:
-        result = getattr(getattr(repositories, self.repository), self.name)(**arguments)
+        in_line = [value for name in self.several for value in arguments[name]]
+        named = {name: value for name, value in arguments.items() if name not in self.several}
+        result = getattr(getattr(repositories, self.repository), self.name)(*in_line, **named)
         if hasattr(result, "__aiter__"):
             return [item async for item in result]
         return await result
@@ -94,6 +101,11 @@ class Method:
                 yield Place(self, f"{name}[1].{key}", column, partial(_put_in_row, name, key))
         for name in self.ids:
             yield Place(self, f"{name}[1]", Column("id", "id", False), partial(_put_item, name))
+        for name, column in self.several.items():
+            yield Place(self, f"*{name}[1]", column, partial(_put_item, name))
+        for name, column in columns_of(self.expected, self.repository).items():
+            of_null = replace(column, nullable=True)  # any column may be expected to be NULL
+            yield Place(self, f"expected[{name}]", of_null, partial(_put_expected, name))
 
 
 def _put(name: str, arguments: Arguments, value: Any) -> Arguments:
@@ -107,6 +119,10 @@ def _put_item(name: str, arguments: Arguments, value: Any) -> Arguments:
 
 def _put_in_row(name: str, key: str, arguments: Arguments, value: Any) -> Arguments:
     return _put_item(name, arguments, {**arguments[name][1], key: value})
+
+
+def _put_expected(name: str, arguments: Arguments, value: Any) -> Arguments:
+    return {**arguments, "expected": {name: value}}
 
 
 def columns_of(typed_dict: type | None, repository: str) -> dict[str, Column]:
@@ -126,6 +142,8 @@ def taken_apart(repository: str, name: str, function: Callable[..., Any]) -> Met
     rows: dict[str, type] = {}
     ids: list[str] = []
     keywords: type | None = None
+    expected: type | None = None
+    several: dict[str, Column] = {}
     for parameter in list(inspect.signature(function).parameters.values())[1:]:
         hint = hints[parameter.name]
         if get_origin(hint) is Unpack:
@@ -137,6 +155,10 @@ def taken_apart(repository: str, name: str, function: Callable[..., Any]) -> Met
             else:
                 assert item is str
                 ids.append(parameter.name)
+        elif parameter.name == "expected":
+            expected, _ = get_args(hint)
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            several[parameter.name] = column_of(parameter.name, hint, repository)
         else:
             parameters[parameter.name] = column_of(parameter.name, hint, repository)
             if parameter.default is parameter.empty:
@@ -149,6 +171,8 @@ def taken_apart(repository: str, name: str, function: Callable[..., Any]) -> Met
         keywords,
         rows,
         tuple(ids),
+        expected,
+        several,
         hints["return"],
     )
 
@@ -171,6 +195,7 @@ class Rows:
     def __init__(self) -> None:
         self._ids: dict[str, str] = {}
         self._first: dict[str, str] = {}
+        self._second: dict[str, str] = {}
         self.creating: list[Method] = []
 
     async def add_all(self, repositories: Repositories) -> None:
@@ -182,7 +207,10 @@ class Rows:
             for method in ready:
                 record = await method.call(repositories, self.arguments(method))
                 self._ids[_snake_case(type(record).__name__)] = record.id
-                self._first.setdefault(method.repository, record.id)
+                if method.repository not in self._first:
+                    self._first[method.repository] = record.id
+                    another = await method.call(repositories, self.arguments(method))
+                    self._second[method.repository] = another.id
                 self.creating.append(method)
                 waiting.remove(method)
 
@@ -196,8 +224,13 @@ class Rows:
         if required_keys(method.keywords):  # it makes a row, and does not change one
             given |= self._row(method, method.keywords)
         given |= {name: [self._row(method, row)] * 3 for name, row in method.rows.items()}
-        given |= {name: [self._ids["project"]] * 3 for name in method.ids}
+        given |= {name: [self._of_kind(method, name.removesuffix("s"))] * 3 for name in method.ids}
+        given |= {name: [sample(column)] * 3 for name, column in method.several.items()}
         return given
+
+    def _of_kind(self, method: Method, name: str) -> str:
+        parent = self._parent(name)
+        return self._second[method.repository] if parent is None else self._ids[parent]
 
     def _row(self, method: Method, typed_dict: type | None) -> Arguments:
         return {
@@ -360,6 +393,9 @@ def test_the_ports_were_taken_apart_completely() -> None:
         "log_chunks.stream_by_agent_id(session_number)",
         "accounts.mark_exhausted(until)",
         "proposals.update_many_by_agent_id(**metadata)",
+        "tasks.set_dependencies(depends_on_ids[1])",
+        "agents.find_by_status(*statuses[1])",
+        "tasks.update(expected[parent_task_id])",
     } <= keys
     kinds = Counter(place.column.kind for place in PLACES)
     assert min(kinds.values()) >= 5, kinds

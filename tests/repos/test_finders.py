@@ -163,6 +163,11 @@ async def test_dependencies_are_set_as_a_whole_or_not_at_all(store: Store) -> No
         with pytest.raises(error):
             await store.tasks.set_dependencies("d" if wrong == ["a"] else "a", wrong)
         assert await store.tasks.get_dependencies("a") == [c, d]
+    await store.tasks.create_dependency("b", "a")
+    async with store.unit_of_work() as uow:
+        with pytest.raises(DependencyCycleError):  # which does not spend the unit
+            await uow.tasks.set_dependencies("a", ["d", "b"])
+    assert await store.tasks.get_dependencies("a") == [c, d]
     await store.tasks.set_dependencies("a", [])
     assert await store.tasks.get_dependencies("a") == []
     for others in ([], ["a"]):

@@ -11,7 +11,6 @@ from sqlalchemy import bindparam, or_, select
 # Compiles for SQLite as well, where ON CONFLICT is written the same.
 from sqlalchemy.dialects.postgresql import insert
 
-from cw_store.errors import InvalidValueError
 from cw_store.repos.agents import (
     Agent,
     AgentChanges,
@@ -59,6 +58,11 @@ NEWEST_OF_SESSION = Query(
     .order_by(*newest_first(agents))
     .limit(1),
     agents,
+)
+
+
+IN_STATUS = Query(
+    Agent, select(*ROWS.columns).where(agents.c.status == bindparam("status")), agents
 )
 
 
@@ -141,13 +145,10 @@ class Agents(AgentRepository):
         return await self._door.all(BY_INITIATIVE_ID, initiative_id=initiative_id)
 
     async def find_by_status(self, *statuses: AgentStatus) -> list[Agent]:
-        # By comparison, so that a list of statuses is told that it is no text.
-        once = [one for place, one in enumerate(statuses) if one not in statuses[:place]]
-        given = {f"status_{number}": one for number, one in enumerate(once)}
-        try:
-            return await self._door.all(_by_status(len(given)), **given) if given else []
-        except InvalidValueError as error:
-            raise InvalidValueError(error.table, "status", error.value, error.reason) from None
+        # The query for several has parameters of other names, which an error must not tell.
+        self._door.check(IN_STATUS, [{"status": status} for status in statuses])
+        given = {f"status_{number}": each for number, each in enumerate(dict.fromkeys(statuses))}
+        return await self._door.all(_by_status(len(given)), **given) if given else []
 
     async def update(
         self,

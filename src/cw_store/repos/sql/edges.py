@@ -43,6 +43,7 @@ class Edges(Generic[E, R]):
             .returning(*table.columns),
             table,
         )
+        self._insert = Query(edge, insert(table), table)
         self._edges_reached = Query(
             edge,
             select(*table.columns)
@@ -90,27 +91,28 @@ class Edges(Generic[E, R]):
                 stored = await door.first(self._insert_unless_cycle, **pair)
                 if stored is not None:
                     return stored
-                path = await self._path(door, id, depends_on_id)
-                # Without a path the edge that closed the cycle has just been deleted.
-                if path is not None:
-                    raise DependencyCycleError(self._table.name, self._dependency, path)
+                # Without a cycle the edge that closed it has just been deleted.
+                await self._refuse_cycle(door, id, depends_on_id)
 
     async def set(self, door: Door, id: str, depends_on_ids: Sequence[str]) -> None:
-        """Let a row wait for these and no others; what it waits for already stays untouched."""
+        """Let a row wait for these and no others; what it waits for already stays untouched.
+
+        Nothing is written before all is known to be right: a cycle does not spend a unit of work,
+        which would go on with a half.
+        """
         refuse_no_list("depends_on_ids", depends_on_ids)
+        door.check(self._insert, [self._pair(id, other) for other in depends_on_ids])
         wanted = dict.fromkeys(depends_on_ids)
-        refuse_none(self._table, **{self._dependent: id})
-        for depends_on_id in wanted:
-            refuse_none(self._table, **self._pair(id, depends_on_id))
         async with door.atomic() as door:
             await door.serialize(self._table.name)
-            kept = await door.all(self._waited_for, **{self._dependent: id})
-            gone = [self._pair(id, other) for other in kept if other not in wanted]
-            await door.many(self._delete, gone)
-            for depends_on_id in wanted:
-                if depends_on_id not in kept:
-                    await self.create(door, id, depends_on_id)
-            if not kept and not wanted and await self._rows.get(door, id) is None:
+            kept = dict.fromkeys(await door.all(self._waited_for, **{self._dependent: id}))
+            new = [other for other in wanted if other not in kept]
+            for other in new:
+                await self._refuse_cycle(door, id, other)
+            gone = [other for other in kept if other not in wanted]
+            await door.many(self._delete, [self._pair(id, other) for other in gone])
+            await door.many(self._insert, [self._pair(id, other) for other in new])
+            if not (wanted or kept) and await self._rows.get(door, id) is None:
                 raise BrokenReferenceError(self._table.name, [self._dependent])
 
     async def delete(self, door: Door, id: str, depends_on_id: str) -> None:
@@ -132,6 +134,11 @@ class Edges(Generic[E, R]):
 
     def _pair(self, id: str, depends_on_id: str) -> dict[str, str]:
         return {self._dependent: id, self._dependency: depends_on_id}
+
+    async def _refuse_cycle(self, door: Door, id: str, depends_on_id: str) -> None:
+        path = await self._path(door, id, depends_on_id)
+        if path is not None:
+            raise DependencyCycleError(self._table.name, self._dependency, path)
 
     async def _path(self, door: Door, id: str, depends_on_id: str) -> list[str] | None:
         if id == depends_on_id:
