@@ -360,7 +360,8 @@ def _refuse_taken(connection: Connection, indexes: Iterable[tuple[str, Columns]]
     schema = (
         "SELECT name FROM sqlite_schema"
         if connection.dialect.name == "sqlite"
-        else "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+        else "SELECT relname FROM pg_class WHERE relnamespace = "
+        "(SELECT relnamespace FROM pg_class WHERE oid = to_regclass('cw_store_version'))"
     )
     taken = sorted({*names}.intersection(connection.exec_driver_sql(schema).scalars()))
     if taken:

@@ -236,11 +236,31 @@ async def _names(url: str) -> list[str]:
         return [initiative.name for initiative in await store.initiatives.find_all()]
 
 
+async def test_a_schema_of_any_name_and_place_in_the_search_path_holds_a_store(
+    url: str, tmp_path: Path
+) -> None:
+    await run_sql(url, 'CREATE SCHEMA "My schema"', "CREATE SCHEMA first")
+    alone, behind = (
+        make_url(url)
+        .update_query_dict({"options": f"-csearch_path={path}"})
+        .render_as_string(hide_password=False)
+        for path in (r'"My\ schema"', r'first,"My\ schema"')
+    )
+    async with Store(alone) as store:
+        await store.initiatives.create(name="x")
+    await run_sql(alone, "ALTER TABLE initiatives ADD own text")
+    for place in (alone, behind):
+        async with Store(place) as store:
+            assert len(await store.initiatives.find_all()) == 1
+        report = await copy_store(place, tmp_path / f"{len(place)}.db")
+        assert "initiatives.own" in report.left_behind
+
+
 # A standby.
 
 
 async def test_a_standby_is_read_and_refuses_to_be_written(
-    url: str, postgres_server: PostgresServer
+    url: str, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     if not postgres_server.owned:
         pytest.skip("the server is not ours to be copied")
@@ -269,6 +289,10 @@ async def test_a_standby_is_read_and_refuses_to_be_written(
             with pytest.raises(ReadOnlyError):
                 await store.initiatives.create(name="x")
             assert store.connections_in_use == 0
+        shown = there.render_as_string(hide_password=False)
+        await copy_store(shown, tmp_path / "copy.db")
+        with pytest.raises(ReadOnlyError, match="standby"):
+            await copy_store(url, shown)
         empty = there.set(database=make_url(other).database)
         with pytest.raises(SchemaBehindError):
             await Store.open(empty.render_as_string(hide_password=False))

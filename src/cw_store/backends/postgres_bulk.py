@@ -13,8 +13,9 @@ from cw_store.backends.bulk import Row, in_order, strangers_among
 from cw_store.backends.cancellation import finish
 from cw_store.backends.postgres import BEGIN_READING, BEGIN_WRITING
 from cw_store.backends.postgres_connection import connect_beside_pool
-from cw_store.backends.postgres_failures import DRIVER_ERRORS, refusals
-from cw_store.errors import StoreError
+from cw_store.backends.postgres_failures import DRIVER_ERRORS, refusals, refuses_feature
+from cw_store.errors import ReadOnlyError, StoreError
+from cw_store.inspection import VERSION_TABLE
 from cw_store.postgres_url import Server
 from cw_store.schema import metadata, record_columns
 from cw_store.types import Json, PlainText, for_jsonb, read_json
@@ -24,13 +25,15 @@ _dialect = asyncpg.dialect()
 _EPOCH = 946_684_800_000_000
 """Microseconds from 1970 to 2000, where PostgreSQL counts from."""
 
-_COLUMNS = """
+_COLUMNS = f"""
 SELECT relname, attname FROM pg_class LEFT JOIN pg_attribute
     ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
 WHERE relkind IN ('r', 'p') AND NOT relispartition
-    AND relnamespace = current_schema()::regnamespace
+    AND relnamespace = (
+        SELECT relnamespace FROM pg_class WHERE oid = to_regclass('{VERSION_TABLE}')
+    )
 ORDER BY relname, attnum
-"""
+"""  # noqa: S608 -- a constant
 
 
 class PostgresBulk:
@@ -51,11 +54,19 @@ class PostgresBulk:
         with refusals():
             connection = self._connection = await connect_beside_pool(self._server, self._timeout)
             await _use_plain_values(connection)
-            await connection.execute(BEGIN_WRITING if self._writes else BEGIN_READING)
+            await self._begin()
             await connection.execute("SET LOCAL synchronize_seqscans = off")
             if self._writes:
                 names = ", ".join(_quoted(table) for table in metadata.sorted_tables)
                 await connection.execute(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
+
+    async def _begin(self) -> None:
+        try:
+            await self._connection.execute(BEGIN_WRITING if self._writes else BEGIN_READING)
+        except DRIVER_ERRORS as error:
+            if self._writes and refuses_feature(error):
+                raise ReadOnlyError("the server is a standby, which only reads") from error
+            raise
 
     async def count(self, table: Table) -> int:
         """Return how many rows the table has."""
