@@ -15,6 +15,7 @@ from cw_store.repos.conversations import (
     NewConversation,
 )
 from cw_store.repos.sql.door import Door, Query
+from cw_store.repos.sql.expressions import exactly
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.rows import Rows, refuse_none
 from cw_store.schema import agents, conversations
@@ -53,7 +54,7 @@ ANSWER_PENDING = ROWS.returning(
 PENDING = Query(
     Conversation,
     select(*ROWS.columns)
-    .where(conversations.c.status == "pending")
+    .where(conversations.c.status == exactly("pending"))
     .order_by(*oldest_first(conversations)),
     conversations,
 )
@@ -63,7 +64,7 @@ UNANSWERABLE = Query(
     select(*ROWS.columns)
     .join(agents, agents.c.id == conversations.c.to_agent_id)
     .where(
-        conversations.c.status == "pending",
+        conversations.c.status == exactly("pending"),
         (agents.c.status == "stopped") | (agents.c.status == "crashed"),
     )
     .order_by(*oldest_first(conversations)),

@@ -81,6 +81,7 @@ class Ids:
         ends = begins.where(id < bindparam("end", type_=PlainText()))
         self._from = Query(str, begins, table)
         self._between = Query(str, ends, table)
+        self.queries = (self._from, self._between)
 
     async def read(self, door: Door, prefix: str, limit: int | None) -> list[str]:
         """Return the ids in the order of their bytes, at most `limit`."""

@@ -1,0 +1,84 @@
+"""How the databases find what repositories look for: by an index, whatever else is stored."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import text
+
+from cw_store import Store
+from cw_store.repos.sql import (
+    agents,
+    chat_sessions,
+    conversations,
+    initiatives,
+    log_chunks,
+    tasks,
+)
+from cw_store.repos.sql.door import Query
+from cw_store.repos.sql.listings import Ids
+from cw_store.schema import metadata
+
+FINDERS: dict[str, tuple[Query[Any], str]] = {
+    "agents.find_by_initiative_id": (agents.BY_INITIATIVE_ID, "ix_agents_initiative_id"),
+    "agents.find_by_account_id": (agents.BY_ACCOUNT_ID, "ix_agents_account_id"),
+    "agents.find_all_by_task_id": (agents.ALL_BY_TASK_ID, "ix_agents_task_id"),
+    "chat_sessions.find_by_target": (
+        chat_sessions.ABOUT_TARGET,
+        "ix_chat_sessions_target_type_target_id_status",
+    ),
+    "conversations.find_pending": (conversations.PENDING, "ix_conversations_pending"),
+    "conversations.find_unanswerable": (conversations.UNANSWERABLE, "ix_"),
+    "initiatives.find_by_project_id": (
+        initiatives.OF_PROJECT,
+        "ix_initiative_projects_project_id",
+    ),
+    "log_chunks.find_last": (log_chunks.LAST_OF_AGENT, "ix_agent_log_chunks_agent_id"),
+    "tasks.count_by_status": (tasks.COUNTS_OF_INITIATIVE, "ix_tasks_initiative_id"),
+}
+GIVEN = {"target_type": "task", "limit": 5}
+
+
+async def plan_of(store: Store, query: Query[Any]) -> str:
+    """Return the plan for a query, on PostgreSQL as if its tables were large."""
+    dialect = store.backend.dialect
+    compiled = query.statement.compile(dialect=dialect)
+    names = cast("Sequence[str]", getattr(compiled, "positiontup"))  # noqa: B009 -- of some dialects
+    # What the statement has as a constant is a parameter for the database all the same.
+    constants = {name: value for name, value in compiled.params.items() if value is not None}
+    values = tuple((constants | GIVEN).get(name, "x") for name in names)
+    async with store.unit_of_work() as uow:
+        if dialect.name == "postgresql":
+            await uow.session.execute(text("SET LOCAL enable_seqscan = off"))
+            await uow.session.execute(text("SET LOCAL enable_bitmapscan = off"))
+        explain = "EXPLAIN QUERY PLAN " if dialect.name == "sqlite" else "EXPLAIN "
+        connection = await uow.session.connection()
+        found = await connection.exec_driver_sql(f"{explain}{compiled}", values)
+        return "\n".join(str(row[-1]) for row in found)
+
+
+@pytest.mark.parametrize("finder", FINDERS)
+async def test_rows_are_found_by_an_index(store: Store, finder: str) -> None:
+    query, index = FINDERS[finder]
+    plan = await plan_of(store, query)
+    assert index in plan, plan
+    assert "Seq Scan" not in plan, plan
+    if "ix_conversations_pending" not in plan:
+        assert "SCAN" not in plan, plan
+
+
+@pytest.mark.parametrize("finder", ["log_chunks.find_last", "conversations.find_pending"])
+async def test_what_an_index_has_in_order_is_not_sorted(store: Store, finder: str) -> None:
+    plan = (await plan_of(store, FINDERS[finder][0])).upper()
+    assert "SORT" not in plan and "TEMP B-TREE" not in plan, plan
+
+
+@pytest.mark.parametrize(
+    "table", [table for table in metadata.sorted_tables if "id" in table.columns], ids=str
+)
+async def test_a_prefix_is_a_range_of_the_index_of_ids(store: Store, table: Any) -> None:
+    ids = Ids(table)
+    for query in ids.queries:
+        plan = await plan_of(store, query)
+        assert "id>" in plan or "Index Cond: ((id" in plan or "Index Cond: (id" in plan, plan
+        assert "Sort" not in plan and "TEMP" not in plan, plan
