@@ -678,6 +678,9 @@ class Machine(RuleBasedStateMachine):
             row["updated_at"] = row["created_at"]
         self.model.put(table, row)
         assert shown(record) == with_alias(self.model, row)
+        if table == "chat_messages":
+            session = self.model.need("chat_sessions", row["chat_session_id"])
+            self.changed_together("chat_sessions", [session], {})
 
     def changed_now(self, table: str, row: Row, record: Any) -> None:
         # Later than it was, also where the store was opened anew while the clock stood still.
