@@ -325,6 +325,16 @@ def test_what_this_user_may_not_write_to_is_opened_for_reading(place: Path, what
     assert listing(place) == before
 
 
+def test_it_is_the_effective_user_whose_rights_count(place: Path) -> None:
+    path = place / "cw.db"
+    asyncio.run(_filled(path))
+    path.chmod(0o444)
+    program = UNPRIVILEGED.replace("setgid", "setegid").replace("setuid", "seteuid")
+    ran = run_program(program, path, cwd=place)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stderr
+    assert "cw.db' is not writable for this user" in ran.stdout
+
+
 def test_beside_a_living_writer_it_is_read_without_any_right(place: Path) -> None:
     path = place / "cw.db"
     asyncio.run(_filled(path))

@@ -60,7 +60,7 @@ def is_there(path: Path) -> bool:
     if kind is not None:
         raise SchemaError(f"{shown(path)} is {kind}; name a file to keep the database in")
     _refuse_file_of_another(path)
-    if not os.access(path, os.R_OK):
+    if not _may(path, os.R_OK):
         raise StoreError(f"{shown(path)} may not be read by this user")
     return True
 
@@ -355,13 +355,18 @@ def reason_not_to_write(path: Path) -> str | None:
     SQLite keeps its log beside the database, so the folder counts as well.
     """
     real = Path(os.path.realpath(path))
-    if not os.access(real, os.W_OK):
+    if not _may(real, os.W_OK):
         return f"{shown(real)} is not writable for this user"
     log, index = (f"{real}{suffix}" for suffix in ("-wal", "-shm"))
     if os.path.exists(log) and os.path.exists(index):
-        if os.access(log, os.W_OK) and os.access(index, os.W_OK):
+        if _may(log, os.W_OK) and _may(index, os.W_OK):
             return None
         return f"the log beside {shown(real)} is not writable for this user"
-    if not os.access(real.parent, os.W_OK | os.X_OK):
+    if not _may(real.parent, os.W_OK | os.X_OK):
         return f"the folder of {shown(real)} is not writable for this user"
     return None
+
+
+def _may(path: str | Path, mode: int) -> bool:
+    """Ask for the user that opens files, who is not the one that began a set-user-ID program."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
