@@ -341,6 +341,66 @@ def test_what_is_in_the_way_is_named_and_nothing_is_changed(
     assert (old.rows(), schema_of(old)) == (before, schema)
 
 
+USES_OF_PLACES = {
+    "sqlite": (
+        "CREATE VIEW app AS SELECT id, seq FROM tasks",
+        "CREATE TRIGGER app AFTER UPDATE ON tasks BEGIN DELETE FROM tasks WHERE seq = -1; END",
+    ),
+    "postgresql": (
+        "CREATE VIEW app AS SELECT * FROM tasks",
+        "CREATE INDEX app ON tasks (seq, name)",
+        "ALTER TABLE tasks ADD CONSTRAINT app CHECK (seq > 0)",
+        "CREATE TABLE app (place BIGINT REFERENCES tasks (seq))",
+        "ALTER TABLE tasks ADD COLUMN app BIGINT GENERATED ALWAYS AS (seq + 1) STORED",
+        "CREATE POLICY app ON tasks USING (seq > 0)",
+    ),
+}
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_what_uses_the_places_is_named_before_they_go(old: Database, number: int) -> None:
+    uses = USES_OF_PLACES[old.dialect]
+    if number >= len(uses):
+        pytest.skip("there are no more ways here")
+    old.upgrade()
+    old.execute(uses[number])
+    before, schema = old.rows(), schema_of(old)
+    with pytest.raises(SchemaError, match=r"what the application has made.*[Nn]othing was changed"):
+        old.downgrade()
+    assert (old.rows(), schema_of(old)) == (before, schema)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "CREATE VIEW app ({columns}) AS SELECT * FROM review_comments",
+        "CREATE TRIGGER app AFTER {verb} ON tasks BEGIN "
+        "INSERT INTO app_copies SELECT * FROM review_comments; END",
+    ],
+)
+@pytest.mark.parametrize("verb", ["INSERT", "UPDATE OF status", "DELETE"])
+def test_views_and_triggers_that_one_column_more_would_break_are_named(
+    old: Database, broken: str, verb: str
+) -> None:
+    if old.dialect == "postgresql":
+        pytest.skip("a view there has the columns that it had when it was made")
+    columns = ", ".join(
+        f"c{n}" for n, _ in enumerate(old.query("PRAGMA table_info(review_comments)"))
+    )
+    with closing(sqlite3.connect(old.url)) as raw:
+        raw.execute(f"CREATE TABLE app_copies ({columns})")
+        raw.execute("CREATE VIEW app_broken_before AS SELECT x FROM nowhere")
+        raw.execute(broken.format(columns=columns, verb=verb))
+    before, schema = old.rows(), schema_of(old)
+    with pytest.raises(SchemaError, match=r"would break what the application has made: .*columns"):
+        old.upgrade()
+    assert (old.rows(), schema_of(old)) == (before, schema)
+    kind = "VIEW" if "VIEW" in broken else "TRIGGER"
+    with closing(sqlite3.connect(old.url)) as raw:
+        raw.execute(f"DROP {kind} app")
+    old.upgrade()
+
+
 def test_a_table_that_was_changed_otherwise_is_left_alone(old: Database) -> None:
     if old.dialect == "postgresql":
         pytest.skip("PostgreSQL changes a table where it is")

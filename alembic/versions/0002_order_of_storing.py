@@ -104,6 +104,8 @@ def downgrade() -> None:
     """Go one step back, unless there is what cannot be kept there."""
     connection = op.get_bind()
     _refuse_what_was_not_possible(connection)
+    if connection.dialect.name == "postgresql":
+        _refuse_use_on_postgresql(connection)
     if connection.dialect.name == "sqlite":
         _need_room(connection)
         for table in LISTS:
@@ -369,6 +371,34 @@ def _refuse_taken(connection: Connection, indexes: Iterable[tuple[str, Columns]]
             f"the application has an index or a table called {', '.join(taken)}, which cw_store "
             "needs for one of its own; rename it first. Nothing was changed"
         )
+
+
+def _refuse_use_on_postgresql(connection: Connection) -> None:
+    """Refuse when something of the application goes by the places, and would break or go too."""
+    uses = sa.text(
+        """
+        SELECT DISTINCT pg_describe_object(classid, objid, objsubid) FROM pg_depend
+        JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
+        WHERE refclassid = 'pg_class'::regclass AND refobjid = to_regclass(:table)
+            AND attname = 'seq' AND deptype <> 'i'
+            AND NOT (classid = 'pg_class'::regclass AND EXISTS (
+                SELECT FROM pg_class WHERE pg_class.oid = objid AND relname = ANY (:indexes)))
+            AND NOT (classid = 'pg_constraint'::regclass AND EXISTS (
+                SELECT FROM pg_constraint
+                WHERE pg_constraint.oid = objid AND (conname = :unique OR contype = 'n')))
+        """
+    )
+    for table in LISTS:
+        indexes = [name for name, _ in _names_on_postgresql(table)]
+        indexes += [name for name, _, _ in SOME.get(table, ())]
+        found = connection.scalars(
+            uses, {"table": table, "indexes": indexes, "unique": f"uq_{table}_seq"}
+        )
+        if used := sorted(found):
+            raise SchemaError(
+                f"what the application has made uses {table}.seq, which the version before this "
+                f"one does not have: {', '.join(used)}; drop it first. Nothing was changed"
+            )
 
 
 def _refuse_what_was_not_possible(connection: Connection) -> None:

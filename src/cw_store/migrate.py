@@ -264,9 +264,17 @@ def sqlite_connection(
         )
         broken_before = _broken_references(connection)
         triggers = _triggers(connection)
+        unusable_before = _unusable_objects(connection)
         try:
             yield connection
             _put_back(connection, triggers)
+            unusable_now = _unusable_objects(connection)
+            for name in unusable_now.keys() - unusable_before.keys():
+                raise SchemaError(
+                    f"the migration would break what the application has made: {name} "
+                    f"({unusable_now[name]}); drop it first, and make it anew afterwards. "
+                    "Nothing was changed"
+                )
             broken = _broken_references(connection) - broken_before
             if broken:
                 raise SchemaError(
@@ -365,6 +373,45 @@ def _put_back(connection: Connection, triggers: dict[str, str]) -> None:
     for name, sql in triggers.items():
         if name not in still_there:
             connection.exec_driver_sql(sql)
+
+
+def _unusable_objects(connection: Connection) -> dict[str, str]:
+    """Return the views, and the tables for their triggers, that SQLite cannot use, and why.
+
+    Their text is not looked at when a table changes under it, but when a statement is compiled
+    that needs it. That is all that happens here.
+    """
+    found = connection.exec_driver_sql(
+        "SELECT 'view', name FROM sqlite_schema WHERE type = 'view' "
+        "UNION SELECT 'trigger', tbl_name FROM sqlite_schema WHERE type = 'trigger'"
+    )
+    quote = connection.dialect.identifier_preparer.quote
+    unusable: dict[str, str] = {}
+    for kind, name in found.all():
+        quoted = quote(name)
+        statements = {f"the view {name}": f"SELECT * FROM {quoted}"}  # noqa: S608 -- quoted
+        if kind == "trigger":
+            statements = {
+                f"a trigger on {verb} of {name}": statement
+                for verb, statement in _changes_of(connection, quoted).items()
+            }
+        for described, statement in statements.items():
+            try:
+                connection.exec_driver_sql(f"EXPLAIN {statement}").close()
+            except DBAPIError as error:
+                unusable[described] = str(error.orig)
+    return unusable
+
+
+def _changes_of(connection: Connection, table: str) -> dict[str, str]:
+    columns = connection.exec_driver_sql(f"PRAGMA table_info({table})").all()
+    quote = connection.dialect.identifier_preparer.quote
+    same = ", ".join(f"{quote(column.name)} = {quote(column.name)}" for column in columns)
+    return {
+        "INSERT": f"INSERT INTO {table} DEFAULT VALUES",
+        "UPDATE": f"UPDATE {table} SET {same}",  # noqa: S608 -- quoted
+        "DELETE": f"DELETE FROM {table}",  # noqa: S608 -- quoted
+    }
 
 
 def _broken_references(connection: Connection) -> set[tuple[Any, ...]]:
