@@ -90,6 +90,8 @@ class Pool:
         try:
             connection = await making
         except asyncio.CancelledError:
+            if making.done() and not making.cancelled() and making.exception() is None:
+                making.result().terminate()  # it came in the very moment of the cancellation
             task = asyncio.current_task()
             if self.is_closed and task is not None and not task.cancelling():
                 raise StoreClosedError("the store was closed meanwhile") from None
