@@ -94,11 +94,12 @@ class Pages(PageRepository):
     async def create(self, **values: Unpack[NewPage]) -> Page:
         row = ROWS.complete(self._door, values)
         TREE.refuse_self(row)
-        parent_id, initiative_id = row.get("parent_page_id"), row["initiative_id"]
+        parent_id = row.get("parent_page_id")
         # A page never changes its initiative.
-        if parent_id is not None and isinstance(initiative_id, str):
+        if parent_id is not None:
+            ROWS.check(self._door, [row])  # before anything is compared with rows that there are
             of_parent = await self._door.first(OF_PARENT_PAGE, parent_page_id=parent_id)
-            if of_parent not in (None, initiative_id):
+            if of_parent not in (None, row["initiative_id"]):
                 raise _elsewhere(parent_id)
         return await ROWS.store(self._door, row)
 

@@ -262,6 +262,7 @@ class Tasks(TaskRepository):
         if row.get("parent_task_id") is None:
             return await _store(self._door, row)
         TREE.refuse_self(row)
+        ROWS.check(self._door, [row])  # before anything is compared with rows that there are
         async with self._door.atomic() as door:
             await _place_all(door, [row])
             return await _store(door, row)
@@ -273,6 +274,7 @@ class Tasks(TaskRepository):
         if all(row.get("parent_task_id") is None for row in placed):
             await _place_all(self._door, placed)
             return await ROWS.store_many(self._door, placed)
+        ROWS.check(self._door, placed)
         async with self._door.atomic() as door:
             await _place_all(door, placed)
             return await ROWS.store_many(door, placed)
