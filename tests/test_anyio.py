@@ -90,10 +90,11 @@ async def within_a_stream(store: Store, cancel: Callable[[], object]) -> None:
 
 
 async def while_it_waits_for_a_turn(store: Store, cancel: Callable[[], object]) -> None:
+    held = await store.initiatives.create(name="held")
     async with store.unit_of_work() as uow:
-        task = await uow.initiatives.create(name="held")
+        await uow.initiatives.update(held.id, name="held still")
         async with anyio.create_task_group() as group:
-            group.start_soon(store.initiatives.delete, task.id)
+            group.start_soon(store.initiatives.delete, held.id)
             await anyio.wait_all_tasks_blocked()
             cancel()
 

@@ -583,7 +583,7 @@ def test_a_file_of_somebody_who_may_not_write_to_the_database_is_left_alone(
 ) -> None:
     path = shared.with_name("cw.db-turns")
     now = time.monotonic_ns()
-    path.write_bytes(struct.pack("<qq", 1, now + 10**9) * 64)
+    path.write_bytes(struct.pack("<qq", 1, now + 10**15) * 64)
     os.chown(path, BEA, BEA)
     path.chmod(0o666)
     os.chown(shared, ADA, ADA)

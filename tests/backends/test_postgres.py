@@ -421,7 +421,6 @@ async def test_a_call_by_itself_is_one_visit_to_the_server(migrated_server: str)
     async with Store(migrated_server, pool_size=1) as store:
         async with store.unit_of_work() as uow:
             pid = await uow.session.scalar(sa.text("SELECT pg_backend_pid()"))
-        assert await last_statement(migrated_server, pid) == "COMMIT"
         assert await store.accounts.find_all() == []
         statement = await last_statement(migrated_server, pid)
         assert statement is not None and statement.startswith("SELECT accounts.")
