@@ -31,6 +31,7 @@ class Proxy:
         """Set when what was marked has been met."""
         self._holds = False
         self._answers = asyncio.Event()
+        self._hides_end = False
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -50,10 +51,14 @@ class Proxy:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
+    @property
+    def behind(self) -> str:
+        """The URL of the server, past the proxy."""
+        return self._behind.render_as_string(hide_password=False)
+
     async def empty(self, table: str) -> None:
         """Delete the table's rows, past the proxy and after what is still under way."""
-        url = self._behind.render_as_string(hide_password=False)
-        connection = await cast(Any, asyncpg).connect(url)
+        connection = await cast(Any, asyncpg).connect(self.behind)
         await connection.execute(f'LOCK TABLE "{table}"; DELETE FROM "{table}"')
         await connection.close()
 
@@ -79,6 +84,10 @@ class Proxy:
         """Forward nothing any more from when the statement comes."""
         self._mark(statement, before=True)
         self._holds = True
+
+    def hide_end(self) -> None:
+        """Forward what the server says last the next time, and not that it closes then."""
+        self._hides_end = True
 
     def freeze(self) -> None:
         """Forward nothing any more, and close nothing."""
@@ -131,6 +140,13 @@ class Proxy:
             raise _Cut
         return True
 
+    async def end(self) -> None:
+        """Wait until the program may see that the server has closed the connection."""
+        if self._hides_end:
+            self._hides_end = False
+            self.reached.set()
+            await asyncio.Event().wait()
+
     async def reply(self, marked: bool) -> None:
         """Wait until an answer may be forwarded."""
         await self._flows.wait()
@@ -166,3 +182,4 @@ class _Connection:
             await self._proxy.reply(self._marked)
             self._marked = False
             self._program[1].write(data)
+        await self._proxy.end()

@@ -246,3 +246,37 @@ async def pids(url: str) -> list[int]:
     found = await connection.fetch("SELECT pid FROM pg_stat_activity")
     await connection.close()
     return [pid for (pid,) in found]
+
+
+async def end_connection(proxy: Proxy, pid: int) -> None:
+    """End a connection, so that the program has its last message and does not see its end."""
+    connection = await cast(Any, asyncpg).connect(proxy.behind)
+    proxy.reached.clear()
+    proxy.hide_end()
+    await connection.execute("SELECT pg_terminate_backend($1, 5000)", pid)
+    await connection.close()
+    await proxy.reached.wait()
+    for _ in range(10):  # the message is in the socket already
+        await asyncio.sleep(0)
+
+
+async def test_nothing_is_stored_by_a_commit_after_the_server_has_said_goodbye(
+    store: Store, proxy: Proxy
+) -> None:
+    uow = store.unit_of_work()
+    with pytest.raises(StoreBusyError):
+        async with uow:
+            await uow.initiatives.create(name="undone")
+            await end_connection(proxy, await pid_of(uow))
+    assert uow.committed is False
+    assert await names(store) == []
+
+
+async def test_a_write_after_the_server_has_said_goodbye_is_made_on_another_connection(
+    store: Store, proxy: Proxy
+) -> None:
+    async with store.unit_of_work() as uow:
+        pid = await pid_of(uow)
+    await end_connection(proxy, pid)
+    await store.initiatives.create(name="once")
+    assert await names(store) == ["once"]

@@ -42,6 +42,9 @@ _ENDS_CONNECTION = ("57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04
 _NOTHING_STORED = ("25P03", "25P04", "57P05")
 """Those of them that undo the transaction, or come when nothing was asked of the connection."""
 
+_BEFORE_SENDING = "cannot switch to state "
+"""How the driver refuses to send when the server has said goodbye and not closed the socket yet."""
+
 _OF_THE_SCHEMA = ("23502", "23514", "3F000", "P0001")
 """SQLSTATEs of rules for values, of a schema that is gone, and of what a trigger raises."""
 
@@ -82,9 +85,11 @@ def is_lost(error: BaseException) -> bool:
 def was_never_sent(error: BaseException) -> bool:
     """Whether the server cannot have done what was asked of it.
 
-    The driver knew before that the connection is closed, or the server says why it ended the
-    connection, and that it stored nothing.
+    The driver knew before that the connection is closed or is being closed, or the server says
+    why it ended the connection, and that it stored nothing.
     """
+    if isinstance(error, _driver.InternalClientError):
+        return str(error).startswith(_BEFORE_SENDING)
     return isinstance(error, _driver.InterfaceError) or _ending(error) is not None
 
 
