@@ -268,12 +268,23 @@ class Model:
 
     def link(self, name: str, one: str, other: str) -> None:
         """Add an edge, or refuse it."""
-        if name != "initiative_projects" and (one == other or self._leads(name, other, one)):
-            raise Refused("DependencyCycleError")
+        self._refuse_cycle(name, one, other)
         if (one, other) in self.links[name]:
             raise Refused("AlreadyExistsError", (column for column, _ in LINKS[name]))
         self.need_ends(name, one, other)
         self.links[name].add((one, other))
+
+    def set_links(self, name: str, one: str, others: list[str]) -> None:
+        """Let these edges be all that start here, or refuse one of them."""
+        kept = self.linked(name, one, forward=True)
+        for other in others:
+            if other not in kept:
+                self._refuse_cycle(name, one, other)
+        for other in others:
+            self.need_ends(name, one, other)
+        self.need_ends(name, one)
+        self.links[name] = {link for link in self.links[name] if link[0] != one}
+        self.links[name] |= {(one, other) for other in others}
 
     def need_ends(self, name: str, *ids: str) -> None:
         broken = {
@@ -335,6 +346,10 @@ class Model:
             line.add(at)
             at = self.tables[table][at][PARENTS[table]]
         return line
+
+    def _refuse_cycle(self, name: str, one: str, other: str) -> None:
+        if name != "initiative_projects" and (one == other or self._leads(name, other, one)):
+            raise Refused("DependencyCycleError")
 
     def _leads(self, name: str, start: str, goal: str) -> bool:
         seen: set[str] = set()

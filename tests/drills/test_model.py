@@ -235,6 +235,33 @@ def whole(table: str, *, newest_first: bool = False, **fixed: Any) -> Expected:
     return page
 
 
+def beginning(table: str) -> Expected:
+    """Expect the ids that begin so, in the order of their bytes."""
+
+    def expected(model: Model, prefix: str, *, limit: int | None = None) -> list[str]:
+        found = [id for id in model.tables[table] if id.startswith(prefix)]
+        return sorted(found, key=str.encode)[:limit]
+
+    return expected
+
+
+def a_prefix_in(table: str) -> Source:
+    return lambda draw, model: an_id(draw, model, table)[: draw(st.integers(0, 3))]
+
+
+def tasks_by_status(model: Model, initiative_id: str | None) -> Row:
+    found: dict[Any, Counter[str]] = {}
+    for row in model.rows("tasks"):
+        if initiative_id in (None, row["initiative_id"]):
+            found.setdefault(row["phase_id"], Counter())[row["status"]] += 1
+    return found
+
+
+def unanswerable(model: Model) -> list[Row]:
+    gone = {row["id"] for row in model.rows("agents") if row["status"] in ("stopped", "crashed")}
+    return model.rows("conversations", lambda row: row["to_agent_id"] in gone, status="pending")
+
+
 def neighbours(link: str, table: str, *, forward: bool) -> Expected:
     def expected(model: Model, id: str) -> list[Row]:
         near = model.linked(link, id, forward=forward)
@@ -274,6 +301,10 @@ def sessions(model: Model, agent_id: str) -> int:
     return max((chunk["session_number"] for chunk in chunks), default=0)
 
 
+def last_of_log(model: Model, agent_id: str, *, limit: int) -> list[Row]:
+    return model.rows("agent_log_chunks", agent_id=agent_id)[-limit:]
+
+
 def errands(model: Model, **page: Any) -> list[Row]:
     return whole("errands", newest_first=True)(model, **page)
 
@@ -297,7 +328,21 @@ READS: dict[str, Read] = {
         for port in PORTS
         if port.find
     },
-    "initiatives.find_all": Read((), whole("initiatives"), paged("initiatives")),
+    **{
+        f"{port.repository}.find_ids": Read(
+            [a_prefix_in(port.table)], beginning(port.table), {"limit": LIMIT}
+        )
+        for port in PORTS
+        if port.find
+    },
+    **{
+        f"{port.repository}.find_all": Read((), whole(port.table), paged(port.table))
+        for port in PORTS
+        if port.find and port.table != "agent_log_chunks"
+    },
+    "initiatives.find_by_project_id": Read(
+        [of("projects")], neighbours("initiative_projects", "initiatives", forward=False)
+    ),
     "initiatives.find_by_status": Read([one_of(InitiativeStatus)], by("initiatives", "status")),
     "phases.find_by_initiative_id": Read([of("initiatives")], by("phases", "initiative_id")),
     "phases.find_by_status": Read([one_of(PhaseStatus)], by("phases", "status")),
@@ -317,6 +362,7 @@ READS: dict[str, Read] = {
     "tasks.find_by_parent_task_id": Read(
         [of("tasks")], by("tasks", "parent_task_id", order=BY_ORDER)
     ),
+    "tasks.count_by_status": Read([some("initiatives")], tasks_by_status),
     "tasks.find_by_status": Read([one_of(TaskStatus)], by("tasks", "status")),
     "tasks.get_dependencies": Read(
         [of("tasks")], neighbours("task_dependencies", "tasks", forward=True)
@@ -327,9 +373,11 @@ READS: dict[str, Read] = {
     "tasks.find_dependencies_by_initiative_id": Read(
         [of("initiatives")], edges_of("task_dependencies", "tasks")
     ),
-    "agents.find_all": Read((), whole("agents"), paged("agents")),
     "agents.find_by_name": Read([WORD], newest("agents", "name")),
     "agents.find_by_task_id": Read([of("tasks")], newest("agents", "task_id")),
+    "agents.find_all_by_task_id": Read([of("tasks")], by("agents", "task_id")),
+    "agents.find_by_account_id": Read([of("accounts")], by("agents", "account_id")),
+    "agents.find_by_initiative_id": Read([of("initiatives")], by("agents", "initiative_id")),
     "agents.find_by_session_id": Read([WORD], newest("agents", "session_id")),
     "agents.find_by_status": Read([one_of(AgentStatus)], by("agents", "status")),
     "messages.find_by_sender": Read(
@@ -354,12 +402,10 @@ READS: dict[str, Read] = {
         [of("initiatives")],
         newest("pages", "initiative_id", parent_page_id=None),
     ),
-    "projects.find_all": Read((), whole("projects"), paged("projects")),
     "projects.find_by_name": Read([WORD], newest("projects", "name")),
     "projects.find_projects_by_initiative_id": Read(
         [of("initiatives")], neighbours("initiative_projects", "projects", forward=True)
     ),
-    "accounts.find_all": Read((), whole("accounts"), paged("accounts")),
     "accounts.find_by_email": Read([WORD], by("accounts", "email")),
     "accounts.find_by_provider": Read([drawn(PROVIDERS)], by("accounts", "provider")),
     "proposals.find_by_agent_id": Read([of("agents")], by("proposals", "agent_id")),
@@ -373,14 +419,20 @@ READS: dict[str, Read] = {
         counted,
     ),
     "log_chunks.find_by_agent_id": Read([WORD, SESSION], log, paged("agent_log_chunks")),
+    "log_chunks.find_last": Read([WORD], last_of_log, {"limit": drawn(st.integers(1, 4))}),
     "log_chunks.stream_by_agent_id": Read([WORD, SESSION], log),
     "log_chunks.get_session_count": Read([WORD], sessions),
+    "conversations.find_pending": Read((), by("conversations", status="pending")),
+    "conversations.find_unanswerable": Read((), unanswerable),
     "conversations.find_pending_for_agent": Read(
         [of("agents")],
         by("conversations", "to_agent_id", status="pending"),
     ),
     "conversations.find_by_from_agent_id": Read(
         [of("agents")], by("conversations", "from_agent_id")
+    ),
+    "chat_sessions.find_by_target": Read(
+        [one_of(ChatTargetType), WORD], by("chat_sessions", "target_type", "target_id")
     ),
     "chat_sessions.find_active_session": Read(
         [one_of(ChatTargetType), WORD],
@@ -751,7 +803,10 @@ class Machine(RuleBasedStateMachine):
             return rows
 
         records, rows = self.attempt(expected, f"{port.repository}.{name}", given)
-        for row, record in zip(rows or (), records or (), strict=True):
+        pairs = [*zip(rows or (), records or (), strict=True)]
+        if table == "agent_log_chunks":
+            pairs.sort(key=lambda pair: pair[0]["agent_id"])  # they are stored log by log
+        for row, record in pairs:
             self.stored_now(table, row, record)
 
     @rule(data=st.data(), table=st.sampled_from([p.table for p in PORTS if p.changes]))
@@ -928,6 +983,31 @@ class Machine(RuleBasedStateMachine):
         if record is not None:
             self.changed_now("conversations", row, record)
 
+    @rule(data=st.data(), content=TEXT)
+    def respond(self, data: st.DataObject, content: str) -> None:
+        id = an_id(data.draw, self.model, "messages")
+
+        def expected(model: Model) -> Row:
+            row = model.need("messages", id)
+            if row["status"] == "responded":
+                raise Refused("StaleStateError")
+            reply = {
+                "sender_type": row["recipient_type"],
+                "sender_id": row["recipient_id"],
+                "recipient_type": row["sender_type"],
+                "recipient_id": row["sender_id"],
+                "type": "response",
+                "content": content,
+                "parent_message_id": id,
+            }
+            return model.complete("messages", COLUMNS["messages"], reply)
+
+        record, row = self.attempt(expected, "messages.respond", id, content=content)
+        if record is not None:
+            self.stored_now("messages", row, record)
+            message = self.model.need("messages", id)
+            self.changed_together("messages", [message], {"status": "responded"})
+
     @rule(data=st.data())
     def revert(self, data: st.DataObject) -> None:
         id = an_id(data.draw, self.model, "change_sets")
@@ -1019,6 +1099,16 @@ class Machine(RuleBasedStateMachine):
             lambda model: model.unlink(link, one, other), f"{kind}s.delete_dependency", one, other
         )
 
+    @rule(data=st.data(), kind=st.sampled_from(("phase", "task")), number=st.integers(0, 3))
+    def set_edges(self, data: st.DataObject, kind: str, number: int) -> None:
+        id, *others = (an_id(data.draw, self.model, f"{kind}s", 15) for _ in range(number + 1))
+        self.attempt(
+            lambda model: model.set_links(f"{kind}_dependencies", id, others),
+            f"{kind}s.set_dependencies",
+            id,
+            others,
+        )
+
     @rule(data=st.data())
     def add_project(self, data: st.DataObject) -> None:
         one, other = an_id(data.draw, self.model, "initiatives"), self.a_project(data)
@@ -1044,16 +1134,12 @@ class Machine(RuleBasedStateMachine):
         id = an_id(data.draw, self.model, "initiatives")
         project_ids = [self.a_project(data) for _ in range(number)]
 
-        def expected(model: Model) -> None:
-            for project_id in project_ids:
-                model.need_ends("initiative_projects", id, project_id)
-            model.need_ends("initiative_projects", id)
-            links = model.links["initiative_projects"]
-            model.links["initiative_projects"] = {link for link in links if link[0] != id} | {
-                (id, project_id) for project_id in project_ids
-            }
-
-        self.attempt(expected, "projects.set_initiative_projects", id, project_ids)
+        self.attempt(
+            lambda model: model.set_links("initiative_projects", id, project_ids),
+            "projects.set_initiative_projects",
+            id,
+            project_ids,
+        )
 
     def a_project(self, data: st.DataObject) -> str:
         return an_id(data.draw, self.model, "projects", 15)
@@ -1295,6 +1381,7 @@ VERBS = {
     *("tasks.create_many", "proposals.create_many", "messages.create_many"),
     *("log_chunks.create_many", "phases.create_dependency", "phases.delete_dependency"),
     *("tasks.create_dependency", "tasks.delete_dependency"),
+    *("phases.set_dependencies", "tasks.set_dependencies", "messages.respond"),
     *("projects.add_initiative_project", "projects.remove_initiative_project"),
     "projects.set_initiative_projects",
 }
