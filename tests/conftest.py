@@ -19,6 +19,7 @@ from typing import Any, TypeVar, cast
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 import pytest
 
+from builders import all_given_back
 from cw_store import Store, ensure_schema
 from cw_store.schema import metadata
 from postgres_server import PostgresServer
@@ -126,7 +127,7 @@ async def store(
     settings: dict[str, Any] = marker.kwargs if marker else {}
     async with Store(database, clock=clock, **settings) as store:
         yield store
-        assert store.connections_in_use == 0
+        await all_given_back(store)
 
 
 class Uvloop:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from builders import all_given_back
 from cw_store import Store
 
 
@@ -21,4 +22,4 @@ async def store(path: Path) -> AsyncIterator[Store]:
     """An open store on it, which has to have all of its connections back when the test ends."""
     async with Store(path) as store:
         yield store
-        assert store.connections_in_use == 0
+        await all_given_back(store)
