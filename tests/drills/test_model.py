@@ -1359,10 +1359,11 @@ def an_entry(draw: Draw) -> Row:
 
 
 async def terminate_connections(url: str) -> None:
+    """Return when the server has ended all connections, so that no COMMIT meets their end."""
     connection = await driver.connect(url)
     try:
         await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
     finally:
