@@ -517,6 +517,9 @@ class PostgresTransaction:
                     "answer in time; whether the unit of work is stored is not known"
                 ) from error
             self.committed = False
+            if was_never_sent(error):
+                self._idle = asyncio.get_running_loop().time() - self._used_at
+                raise self._ended_by_server(connection) from error
             raise self._backend.failure(None, error) from error
         finally:
             pool.commit_ends()

@@ -85,8 +85,11 @@ class StandIn:
         """Prepare a statement."""
         if self.savepoints.is_nothing_to_send(sql):
             return UnsentStatement()
-        statement = await self.run(lambda connection: connection.prepare(sql, name=name), sql=sql)
-        return StandInStatement(self, statement, sql)
+
+        async def prepare(connection: Any) -> StandInStatement:
+            return StandInStatement(self, await connection.prepare(sql, name=name), sql)
+
+        return await self.run(prepare, sql=sql)
 
     async def executemany(self, sql: str, batch: Sequence[Any]) -> None:
         """Run one statement for each entry."""
@@ -134,11 +137,12 @@ class StandInStatement:
     def __init__(self, connection: StandIn, statement: Any, sql: str) -> None:
         self._connection = connection
         self._statement = statement
+        self._attributes = statement.get_attributes()  # later the connection may be closed
         self._sql = sql
 
     def get_attributes(self) -> Any:
         """Return the columns of the statement's rows."""
-        return self._statement.get_attributes()
+        return self._attributes
 
     def get_statusmsg(self) -> str:
         """Return what the server said at the end."""
