@@ -154,14 +154,12 @@ async def test_a_unit_whose_loop_is_gone_is_refused_in_the_next(database: str) -
         store = await Store.open(database)
         return store, await store.unit_of_work(read_only=True).__aenter__()
 
-    kept: list[tuple[Store, UnitOfWork]] = []
-    thread = threading.Thread(target=lambda: kept.append(asyncio.run(begin())))
-    thread.start()
-    thread.join()
-    [(store, uow)] = kept
+    loop = asyncio.new_event_loop()
+    store, uow = await asyncio.to_thread(loop.run_until_complete, begin())
     with pytest.raises(StoreClosedError, match="another event loop"):
         await uow.initiatives.find_all()
-    store.abandon()
+    await asyncio.to_thread(loop.run_until_complete, store.close())
+    loop.close()
 
 
 def test_without_asyncio_it_is_said_that_asyncio_is_missing() -> None:
