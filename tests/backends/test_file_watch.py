@@ -63,7 +63,7 @@ WHAT: dict[str, tuple[Callable[[Path], None], str]] = {
 async def test_nothing_is_stored_or_read_in_a_file_that_is_gone(
     path: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_watch, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(file_watch, "LOOK_EVERY", -1.0)  # uvloop counts in ms
     change, told = WHAT[what]
     async with Store(path) as store:
         initiative = await add_initiative(store)
@@ -95,7 +95,7 @@ async def test_nothing_is_stored_or_read_in_a_file_that_is_gone(
 async def test_a_file_that_comes_back_is_good_again(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_watch, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(file_watch, "LOOK_EVERY", -1.0)  # uvloop counts in ms
     elsewhere = path.parent.with_name("elsewhere")
     async with Store(path) as store:
         path.parent.rename(elsewhere)
@@ -107,7 +107,7 @@ async def test_a_file_that_comes_back_is_good_again(
 
 
 async def test_who_only_reads_is_told_as_well(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_watch, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(file_watch, "LOOK_EVERY", -1.0)  # uvloop counts in ms
     async with Store(path, read_only=True) as store:
         assert await store.initiatives.find_all() == []
         _replace(path)
