@@ -14,10 +14,10 @@ from sqlalchemy import Connection
 
 from cw_store.application_tables import include_name as is_applications
 from cw_store.inspection import VERSION_TABLE
-from cw_store.migrate import sqlite_connection
+from cw_store.location import locate
+from cw_store.migrations import sqlite_connection
 from cw_store.schema import metadata_on
 from cw_store.types import Encrypted, Flag, Json, PlainText, UtcDateTime, WholeNumber
-from cw_store.url import locate
 
 
 def render_type(kind: str, item: Any, _autogen_context: Any) -> str | bool:

@@ -24,7 +24,7 @@ from typing import Any, TypedDict
 from bench.contenders.by_hand import INSERT_CHUNK, PRAGMAS, Stamps, new_chunk
 from bench.work import LONG_LINE, NewChunk
 from cw_store import Store, ensure_schema
-from cw_store.backends.sqlite import SqliteBackend
+from cw_store.backends.sqlite.backend import SqliteBackend
 
 WRITERS = 64
 MILLISECONDS = (2, 10, 300)

@@ -24,7 +24,7 @@ ENOUGH = 85.0
 MOST_TESTS = 60
 """So many tests a mutant has to get past: of its own file, then of its folder, then the fastest."""
 
-FEW = "cw_store.backends.sqlite_statements.x_undo_to*"
+FEW = "cw_store.backends.sqlite.statements.x_undo_to*"
 """Mutants that few tests reach: run first, because mutmut finds out only then who reaches what."""
 
 AT_ONCE = 4

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 import cw_store
 from application.tables import budgets, reviews, tasks
 from cw_store import Store, ensure_schema
-from cw_store.migrate import revisions, upgrade
+from cw_store.migrations import revisions, upgrade
 from postgres_server import PostgresServer
 from programs import environment
 

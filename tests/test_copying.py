@@ -44,7 +44,9 @@ from cw_store import (
     copy_store,
     schema,
 )
-from cw_store.backends import bulk, postgres_bulk, sqlite_bulk
+from cw_store.backends.postgres.table_copy import PostgresBulk
+from cw_store.backends.sqlite.table_copy import SqliteBulk
+from cw_store.backends.table_copy import Row
 from postgres_server import PostgresServer
 
 CHUNKS = 5_000
@@ -430,17 +432,15 @@ async def test_a_killed_copy_leaves_nothing_and_can_be_started_again(
     assert await contents(target) == await contents(source)
 
 
-def altered(
-    monkeypatch: pytest.MonkeyPatch, change: Callable[[list[bulk.Row]], list[bulk.Row]]
-) -> None:
+def altered(monkeypatch: pytest.MonkeyPatch, change: Callable[[list[Row]], list[Row]]) -> None:
     """Let every row go through `change` on its way into the target's log."""
-    for backend in (sqlite_bulk.SqliteBulk, postgres_bulk.PostgresBulk):
+    for backend in (SqliteBulk, PostgresBulk):
         write = backend.write
 
         async def altering(
-            self: Any, table: Any, batches: AsyncIterator[list[bulk.Row]], write: Any = write
+            self: Any, table: Any, batches: AsyncIterator[list[Row]], write: Any = write
         ) -> None:
-            async def changed() -> AsyncIterator[list[bulk.Row]]:
+            async def changed() -> AsyncIterator[list[Row]]:
                 async for batch in batches:
                     yield change(batch) if table.name == "agent_log_chunks" else batch
 
@@ -449,12 +449,12 @@ def altered(
         monkeypatch.setattr(backend, "write", altering)
 
 
-def one_later(batch: list[bulk.Row]) -> list[bulk.Row]:
+def one_later(batch: list[Row]) -> list[Row]:
     first, *rest = batch
     return [(*first[:-1], first[-1] + 1), *rest]
 
 
-def one_less(batch: list[bulk.Row]) -> list[bulk.Row]:
+def one_less(batch: list[Row]) -> list[Row]:
     return batch[1:]
 
 
@@ -470,7 +470,7 @@ async def test_a_difference_of_one_row_is_noticed(
     source: str,
     new_target: Fresh,
     monkeypatch: pytest.MonkeyPatch,
-    change: Callable[[list[bulk.Row]], list[bulk.Row]],
+    change: Callable[[list[Row]], list[Row]],
     message: str,
 ) -> None:
     target = new_target()

@@ -28,7 +28,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from builders import collected
 from cw_store import SchemaError, Store, copy_store, ensure_schema
 from cw_store.inspection import VERSION_TABLE
-from cw_store.migrate import scripts, sqlite_connection
+from cw_store.migrations import scripts, sqlite_connection
 from cw_store.schema import metadata, metadata_on, record_columns
 from postgres_server import PostgresServer
 from programs import start_program
@@ -454,7 +454,7 @@ async def test_a_copy_keeps_the_order(
 UPGRADE = """
 import sys, time
 from pathlib import Path
-from cw_store.migrate import sqlite_connection, upgrade
+from cw_store.migrations import sqlite_connection, upgrade
 
 with sqlite_connection(Path(sys.argv[1]), timeout=5) as connection:
     upgrade(connection)

@@ -73,7 +73,7 @@ def test_a_forked_child_that_ends_takes_nothing_from_its_parent(folder: Path) ->
 
 AT_ONCE = """
 from concurrent.futures import ThreadPoolExecutor
-from cw_store.migrate import empty_database
+from cw_store.migrations import empty_database
 
 with ThreadPoolExecutor(4) as executor:
     made = [executor.submit(empty_database) for _ in range(4)]

@@ -14,7 +14,7 @@ import pytest
 
 from builders import add_initiative
 from cw_store import Store, StoreClosedError, StoreError, UnitOfWork, ensure_schema
-from cw_store.url import ENVIRONMENT_VARIABLE
+from cw_store.location import ENVIRONMENT_VARIABLE
 from programs import run_program
 
 

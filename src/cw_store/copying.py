@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Table
 
-from cw_store.backends.bulk import Bulk, Row
 from cw_store.backends.cancellation import finish
-from cw_store.backends.sqlite_bulk import SqliteBulk
+from cw_store.backends.sqlite.table_copy import SqliteBulk
+from cw_store.backends.table_copy import Bulk, Row
 from cw_store.errors import StoreError
-from cw_store.migrate import bring_up_to_date
+from cw_store.location import Location, locate
+from cw_store.migrations import bring_up_to_date
 from cw_store.postgres_url import Server
 from cw_store.schema import metadata, record_columns
 from cw_store.types import Json
-from cw_store.url import Location, locate
 
 BATCH_ROWS = 1_000
 BATCH_SIZE = 2 * 1024 * 1024
@@ -158,7 +158,7 @@ async def _opened(location: Location, *, writes: bool, batch_rows: int) -> Async
 
 def _postgres_bulk(server: Server, settings: dict[str, Any]) -> Bulk:
     # bring_up_to_date has imported the driver, which is an extra, or failed for the lack of it.
-    from cw_store.backends.postgres_bulk import PostgresBulk
+    from cw_store.backends.postgres.table_copy import PostgresBulk
 
     return PostgresBulk(server, **settings)
 

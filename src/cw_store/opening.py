@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cw_store.backends.port import Backend
-from cw_store.backends.sqlite import SqliteBackend
-from cw_store.backends.sqlite_file import reason_not_to_write
-from cw_store.backends.sqlite_read_only import ReadOnlySqliteBackend
-from cw_store.migrate import bring_up_to_date, failures_of_opening
+from cw_store.backends.sqlite.backend import SqliteBackend
+from cw_store.backends.sqlite.files import reason_not_to_write
+from cw_store.backends.sqlite.read_only import ReadOnlySqliteBackend
+from cw_store.location import Location
+from cw_store.migrations import bring_up_to_date, failures_of_opening
 from cw_store.types import ValueRules
-from cw_store.url import Location
 
 ASKED_FOR = "that is how it was opened"
 
@@ -83,7 +83,7 @@ def _sqlite_backend(path: Path, opening: Opening) -> Backend:
 def _postgres_backend(location: Location, opening: Opening, reads: bool) -> Backend:
     """Return the backend for a PostgreSQL server, whose driver is an extra."""
     assert location.server is not None
-    from cw_store.backends.postgres import PostgresBackend
+    from cw_store.backends.postgres.backend import PostgresBackend
 
     return PostgresBackend(
         location.server,

@@ -26,7 +26,7 @@ from cw_store.errors import (
     UnitOfWorkError,
     UnreadableError,
 )
-from cw_store.migrate import ensure_schema
+from cw_store.migrations import ensure_schema
 from cw_store.repos.accounts import (
     Account,
     AccountChanges,

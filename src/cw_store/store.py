@@ -15,21 +15,21 @@ from weakref import WeakKeyDictionary, finalize
 
 from cw_store.backends.cancellation import finish
 from cw_store.backends.port import Backend
-from cw_store.backends.sqlite_connection import create_private_file
+from cw_store.backends.sqlite.connection import create_private_file
 from cw_store.clock import Reading, StrictClock
 from cw_store.credentials import rules_for
 from cw_store.errors import StoreBusyError, StoreClosedError, UnreadableError
+from cw_store.location import Location, locate
 from cw_store.memory import MemoryFolder, sweep
-from cw_store.migrate import empty_database, failures_of_opening
+from cw_store.migrations import empty_database, failures_of_opening
 from cw_store.opening import Opening, open_backend
 from cw_store.owner import Owner, running_asyncio_loop, running_loop
 from cw_store.repos.sql import Repositories
 from cw_store.repos.sql.accounts import reseal
-from cw_store.repos.sql.door import Door, Executor, Prepared, Query, Row
 from cw_store.self_deadlock import WritingTasks
+from cw_store.statements.database import Door, Executor, Prepared, Query, Row
 from cw_store.types import MAX_TEXT_BYTES
 from cw_store.uow import UnitOfWork
-from cw_store.url import Location, locate
 
 R = TypeVar("R")
 T = TypeVar("T")

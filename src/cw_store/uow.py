@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import SessionTransaction
 
 from cw_store.backends.cancellation import finish
-from cw_store.backends.gate import enter_block, leave_block
 from cw_store.backends.port import Backend, Transaction
 from cw_store.backends.session import SAVEPOINT_NAMES, UnitSession
+from cw_store.backends.sqlite.write_queue import enter_block, leave_block
 from cw_store.errors import (
     OutcomeUnknownError,
     ReadOnlyError,
@@ -28,8 +28,8 @@ from cw_store.errors import (
 )
 from cw_store.owner import Owner, running_loop
 from cw_store.repos.sql import Repositories
-from cw_store.repos.sql.door import Door, Executor, Prepared, Query, Row
 from cw_store.self_deadlock import WritingTasks
+from cw_store.statements.database import Door, Executor, Prepared, Query, Row
 
 if TYPE_CHECKING:
     from cw_store.store import Store

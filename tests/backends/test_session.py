@@ -10,9 +10,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase
 
 from cw_store import Store, StoreBusyError, UnitOfWork, schema
-from cw_store.backends.postgres_connection import connect_beside_pool
+from cw_store.backends.postgres.connection import connect_beside_pool
 from cw_store.backends.session import Sessions
-from cw_store.url import locate
+from cw_store.location import locate
 
 
 class Base(DeclarativeBase):

@@ -11,7 +11,7 @@ from drill import Drill, add_pair, integrity, rows_by_key, torn, write_unit
 from sqlalchemy.exc import DBAPIError
 
 from cw_store import Store, StoreError, UnitOfWork, UnitOfWorkError
-from cw_store.backends.sqlite import SqliteBackend
+from cw_store.backends.sqlite.backend import SqliteBackend
 
 BIG = "x" * 40_000
 

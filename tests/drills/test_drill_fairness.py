@@ -20,7 +20,7 @@ from processes import Workers
 from workers import claim, hold_turns, lock_once
 
 from cw_store import Store
-from cw_store.backends.sqlite import SqliteBackend
+from cw_store.backends.sqlite.backend import SqliteBackend
 
 
 @pytest.mark.parametrize("writers", [8, 64])

@@ -16,7 +16,7 @@ from processes import Worker, Workers
 from workers import PREFIX, open_each
 
 import cw_store
-from cw_store import Store, migrate
+from cw_store import Store, migrations
 
 
 def test_processes_open_a_new_file_at_once(tmp_path: Path, drill: Drill, workers: Workers) -> None:
@@ -96,8 +96,8 @@ def next_version(folder: Path, seconds: float) -> Path:
     package = folder / "cw_store"
     shutil.copytree(Path(cw_store.__file__).parent, package)
     if not (package / "alembic").exists():
-        shutil.copytree(migrate.scripts(), package / "alembic")
-    step = SLOW_STEP.format(head=migrate.revisions()[-1], seconds=seconds)
+        shutil.copytree(migrations.scripts(), package / "alembic")
+    step = SLOW_STEP.format(head=migrations.revisions()[-1], seconds=seconds)
     (package / "alembic" / "versions" / "9999_slow.py").write_text(step)
     return folder
 
@@ -182,13 +182,13 @@ def test_a_migration_that_rebuilds_a_table_keeps_its_children(
 
     def apply(name: str, down: str, then: str) -> Callable[[], None]:
         folder = tmp_path / "steps" / name
-        shutil.copytree(migrate.scripts(), folder)
+        shutil.copytree(migrations.scripts(), folder)
         step = REBUILD.format(revision="9990", down=down, then=then)
         (folder / "versions" / "9990_rebuild.py").write_text(step)
 
         def run() -> None:
-            with migrate.sqlite_connection(Path(file), timeout=5) as connection:
-                migrate.upgrade(connection, folder=folder)
+            with migrations.sqlite_connection(Path(file), timeout=5) as connection:
+                migrations.upgrade(connection, folder=folder)
 
         return run
 
@@ -203,7 +203,7 @@ def test_a_migration_that_rebuilds_a_table_keeps_its_children(
         return schema, rows
 
     asyncio.run(prepare())
-    head = migrate.revisions()[-1]
+    head = migrations.revisions()[-1]
     before = look()
     for name, then in FAILURES.items():
         with pytest.raises(Exception):  # noqa: B017 -- each fails in its own way

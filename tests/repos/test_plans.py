@@ -15,9 +15,9 @@ from cw_store.repos.sql import (
     log_chunks,
     tasks,
 )
-from cw_store.repos.sql.door import Query
 from cw_store.repos.sql.listings import Ids
 from cw_store.schema import metadata
+from cw_store.statements.database import Query
 
 FINDERS: dict[str, tuple[Query[Any], str]] = {
     "agents.find_by_initiative_id": (agents.BY_INITIATIVE_ID, "ix_agents_initiative_id"),

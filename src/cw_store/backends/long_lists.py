@@ -15,7 +15,7 @@ from sqlalchemy import Column
 from sqlalchemy.sql import Insert
 
 from cw_store.errors import AlreadyExistsError, BrokenReferenceError, StoreError
-from cw_store.repos.sql.door import Prepared, Row
+from cw_store.statements.database import Prepared, Row
 
 LONG = 200
 """So many rows are looked at first; storing fewer takes hardly longer than the look."""

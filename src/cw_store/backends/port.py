@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Dialect
 
 from cw_store.backends.session import SessionOwner, UnitSession
-from cw_store.repos.sql.door import Executor, Prepared, Query, Row
+from cw_store.statements.database import Executor, Prepared, Query, Row
 
 R = TypeVar("R")
 

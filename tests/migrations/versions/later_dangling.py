@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from cw_store.migrate import revisions
+from cw_store.migrations import revisions
 
 revision = "later_dangling"
 down_revision = revisions()[-1]

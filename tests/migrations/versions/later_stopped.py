@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from cw_store.migrate import revisions
+from cw_store.migrations import revisions
 
 revision = "later_stopped"
 down_revision = revisions()[-1]

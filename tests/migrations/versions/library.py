@@ -1,6 +1,6 @@
 """Stands for the library's newest revision, at which the tests begin."""
 
-from cw_store.migrate import revisions
+from cw_store.migrations import revisions
 
 revision = revisions()[-1]
 down_revision = None

@@ -23,7 +23,6 @@ from cw_store.repos.sql.agents import Agents
 from cw_store.repos.sql.change_sets import ChangeSets
 from cw_store.repos.sql.chat_sessions import ChatSessions
 from cw_store.repos.sql.conversations import Conversations
-from cw_store.repos.sql.door import Door
 from cw_store.repos.sql.errands import Errands
 from cw_store.repos.sql.initiatives import Initiatives
 from cw_store.repos.sql.log_chunks import LogChunks
@@ -35,6 +34,7 @@ from cw_store.repos.sql.proposals import Proposals
 from cw_store.repos.sql.review_comments import ReviewComments
 from cw_store.repos.sql.tasks import Tasks
 from cw_store.repos.tasks import TaskRepository
+from cw_store.statements.database import Door
 
 
 class Repositories:

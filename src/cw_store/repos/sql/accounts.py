@@ -31,8 +31,11 @@ from cw_store.repos.accounts import (
     AccountRepository,
     NewAccount,
 )
-from cw_store.repos.sql.door import NEW_VALUE, Door, Query
-from cw_store.repos.sql.expressions import (
+from cw_store.repos.sql.listings import Ids, Listing, oldest_first
+from cw_store.repos.sql.table import Rows
+from cw_store.schema import accounts
+from cw_store.statements.database import NEW_VALUE, Door, Query
+from cw_store.statements.expressions import (
     NOW,
     PRESENT,
     STAMP,
@@ -41,9 +44,6 @@ from cw_store.repos.sql.expressions import (
     MicrosecondAfter,
     later_than,
 )
-from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.rows import Rows
-from cw_store.schema import accounts
 from cw_store.types import Encrypted, PlainText, WholeNumber
 
 _log = logging.getLogger("cw_store")

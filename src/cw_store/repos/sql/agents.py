@@ -20,10 +20,10 @@ from cw_store.repos.agents import (
     NewAgent,
 )
 from cw_store.repos.sql.agent_names import names
-from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import Ids, Listing, newest_first, oldest_first
-from cw_store.repos.sql.rows import Rows
+from cw_store.repos.sql.table import Rows
 from cw_store.schema import agents
+from cw_store.statements.database import Door, Query
 
 ROWS = Rows(agents, Agent, NewAgent, AgentChanges, AgentExpected)
 

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Column, Select, Table, bindparam, select
 
 from cw_store.errors import InvalidValueError
-from cw_store.repos.sql.door import Door, Query
-from cw_store.repos.sql.expressions import PRESENT
+from cw_store.statements.database import Door, Query
+from cw_store.statements.expressions import PRESENT
 
 REASON = "would make the row its own ancestor"
 

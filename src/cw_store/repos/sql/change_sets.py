@@ -17,11 +17,11 @@ from cw_store.repos.change_sets import (
     NewChangeSet,
     NewChangeSetEntry,
 )
-from cw_store.repos.sql.door import Door, Query
-from cw_store.repos.sql.expressions import STAMP
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.rows import Rows
+from cw_store.repos.sql.table import Rows
 from cw_store.schema import change_set_entries, change_sets
+from cw_store.statements.database import Door, Query
+from cw_store.statements.expressions import STAMP
 
 ROWS = Rows(change_sets, ChangeSet, NewChangeSet, ChangeSetChanges, ChangeSetExpected)
 

@@ -16,10 +16,10 @@ from cw_store.repos.chat_sessions import (
     NewChatMessage,
     NewChatSession,
 )
-from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import Ids, Listing, newest_first, oldest_first
-from cw_store.repos.sql.rows import Rows
+from cw_store.repos.sql.table import Rows
 from cw_store.schema import chat_messages, chat_sessions
+from cw_store.statements.database import Door, Query
 
 SESSIONS = Rows(chat_sessions, ChatSession, NewChatSession, ChatSessionChanges, ChatSessionExpected)
 

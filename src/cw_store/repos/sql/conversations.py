@@ -14,11 +14,11 @@ from cw_store.repos.conversations import (
     ConversationRepository,
     NewConversation,
 )
-from cw_store.repos.sql.door import Door, Query
-from cw_store.repos.sql.expressions import exactly
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.rows import Rows, refuse_none
+from cw_store.repos.sql.table import Rows, refuse_none
 from cw_store.schema import agents, conversations
+from cw_store.statements.database import Door, Query
+from cw_store.statements.expressions import exactly
 
 ROWS = Rows(conversations, Conversation, NewConversation, ConversationChanges, ConversationExpected)
 

@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import CTE, Column, Table, bindparam, delete, exists, insert, select
 
 from cw_store.errors import BrokenReferenceError, DependencyCycleError, NotFoundError
-from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import oldest_first
-from cw_store.repos.sql.rows import Rows, refuse_no_list, refuse_none
+from cw_store.repos.sql.table import Rows, refuse_no_list, refuse_none
+from cw_store.statements.database import Door, Query
 
 E = TypeVar("E")
 R = TypeVar("R")

@@ -14,10 +14,10 @@ from cw_store.repos.errands import (
     ErrandStatus,
     NewErrand,
 )
-from cw_store.repos.sql.door import Door
 from cw_store.repos.sql.listings import Ids, Listing
-from cw_store.repos.sql.rows import Rows
+from cw_store.repos.sql.table import Rows
 from cw_store.schema import agents, errands, record_columns
+from cw_store.statements.database import Door
 
 # A subquery and not a join, because RETURNING takes it too; written out, because there
 # SQLAlchemy would not refer it to the row that is returned.

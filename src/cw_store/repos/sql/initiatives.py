@@ -14,10 +14,10 @@ from cw_store.repos.initiatives import (
     InitiativeStatus,
     NewInitiative,
 )
-from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.rows import Rows
+from cw_store.repos.sql.table import Rows
 from cw_store.schema import initiative_projects, initiatives
+from cw_store.statements.database import Door, Query
 
 ROWS = Rows(initiatives, Initiative, NewInitiative, InitiativeChanges, InitiativeExpected)
 

@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, Table, bindparam, select
 from sqlalchemy.sql import Select
 
 from cw_store.errors import InvalidValueError, NotFoundError
-from cw_store.repos.sql.door import Door, Query
-from cw_store.repos.sql.expressions import PRESENT
+from cw_store.statements.database import Door, Query
+from cw_store.statements.expressions import PRESENT
 from cw_store.types import PlainText, WholeNumber
 
 R = TypeVar("R")

@@ -22,7 +22,6 @@ from sqlalchemy.sql import Select
 
 from cw_store.owner import Owner
 from cw_store.repos.log_chunks import LogChunk, LogChunkRepository, NewLogChunk
-from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import (
     Ids,
     Listing,
@@ -31,8 +30,9 @@ from cw_store.repos.sql.listings import (
     newest_first,
     oldest_first,
 )
-from cw_store.repos.sql.rows import Rows
+from cw_store.repos.sql.table import Rows
 from cw_store.schema import agent_log_chunks
+from cw_store.statements.database import Door, Query
 
 CHUNKS_AT_A_TIME = 250
 """So many chunks of a stream are in memory at once."""

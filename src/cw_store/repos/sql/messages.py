@@ -16,11 +16,11 @@ from cw_store.repos.messages import (
     NewMessage,
     ParticipantType,
 )
-from cw_store.repos.sql.door import Door, Query
-from cw_store.repos.sql.expressions import exactly
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.rows import Rows, refuse_none
+from cw_store.repos.sql.table import Rows, refuse_none
 from cw_store.schema import messages
+from cw_store.statements.database import Door, Query
+from cw_store.statements.expressions import exactly
 
 ROWS = Rows(messages, Message, NewMessage, MessageChanges, MessageExpected)
 

@@ -12,12 +12,12 @@ from sqlalchemy.dialects.postgresql import insert
 from cw_store.errors import InvalidValueError, NotFoundError
 from cw_store.repos.pages import NewPage, Page, PageChanges, PageExpected, PageRepository
 from cw_store.repos.sql.ancestry import Ancestry
-from cw_store.repos.sql.door import Door, Query
-from cw_store.repos.sql.expressions import STAMP
 from cw_store.repos.sql.ids import new_id
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.rows import Rows
+from cw_store.repos.sql.table import Rows
 from cw_store.schema import initiatives, pages
+from cw_store.statements.database import Door, Query
+from cw_store.statements.expressions import STAMP
 
 ROWS = Rows(pages, Page, NewPage, PageChanges, PageExpected)
 

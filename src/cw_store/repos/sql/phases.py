@@ -16,11 +16,11 @@ from cw_store.repos.phases import (
     PhaseRepository,
     PhaseStatus,
 )
-from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.edges import Edges
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.rows import Rows
+from cw_store.repos.sql.table import Rows
 from cw_store.schema import phase_dependencies, phases
+from cw_store.statements.database import Door, Query
 
 ROWS = Rows(phases, Phase, NewPhase, PhaseChanges, PhaseExpected)
 

@@ -18,10 +18,10 @@ from cw_store.repos.projects import (
     ProjectExpected,
     ProjectRepository,
 )
-from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.rows import Rows, refuse_no_list, refuse_none
+from cw_store.repos.sql.table import Rows, refuse_no_list, refuse_none
 from cw_store.schema import initiative_projects, initiatives, projects
+from cw_store.statements.database import Door, Query
 
 ROWS = Rows(projects, Project, NewProject, ProjectChanges, ProjectExpected)
 

@@ -16,10 +16,10 @@ from cw_store.repos.proposals import (
     ProposalRepository,
     ProposalStatus,
 )
-from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.rows import Expectation, Rows
+from cw_store.repos.sql.table import Expectation, Rows
 from cw_store.schema import proposals
+from cw_store.statements.database import Door, Query
 
 ROWS = Rows(proposals, Proposal, NewProposal, ProposalChanges, ProposalExpected)
 

@@ -13,10 +13,10 @@ from cw_store.repos.review_comments import (
     ReviewCommentExpected,
     ReviewCommentRepository,
 )
-from cw_store.repos.sql.door import Door, Query
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.rows import Rows
+from cw_store.repos.sql.table import Rows
 from cw_store.schema import review_comments
+from cw_store.statements.database import Door, Query
 
 ROWS = Rows(
     review_comments, ReviewComment, NewReviewComment, ReviewCommentChanges, ReviewCommentExpected

@@ -22,11 +22,9 @@ from sqlalchemy import (
 
 from cw_store.errors import InvalidValueError, NotFoundError
 from cw_store.repos.sql.ancestry import Ancestry
-from cw_store.repos.sql.door import NEW_VALUE, Door, Query
 from cw_store.repos.sql.edges import Edges
-from cw_store.repos.sql.expressions import PRESENT, later_than
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.rows import Expectation, Rows
+from cw_store.repos.sql.table import Expectation, Rows
 from cw_store.repos.tasks import (
     NewTask,
     Task,
@@ -37,6 +35,8 @@ from cw_store.repos.tasks import (
     TaskStatus,
 )
 from cw_store.schema import phases, task_dependencies, tasks
+from cw_store.statements.database import NEW_VALUE, Door, Query
+from cw_store.statements.expressions import PRESENT, later_than
 
 ROWS = Rows(tasks, Task, NewTask, TaskChanges, TaskExpected)
 

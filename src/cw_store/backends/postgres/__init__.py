@@ -1,0 +1,1 @@
+"""PostgreSQL: a pool of connections, and what a hosted server wants."""

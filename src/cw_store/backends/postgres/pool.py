@@ -1,0 +1,283 @@
+"""The connections to a PostgreSQL server: at most so many, first come, first served.
+
+Guarantees: a place is given back before anything that can fail or wait; whoever waits is
+answered when the pool closes; a connection that is given out is open, as far as this side can
+know, in no transaction, and nothing is under way on it. asyncpg's own pool takes each connection
+back in a task, lets a running task overtake those who wait, and waits for a server that does not
+answer as long as for a statement.
+
+Runs on: the event loop. `release` and `terminate` do not wait.
+
+Order: a connection is fit again (see `recover`) before it is released, and released before the
+place is handed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from cw_store.backends.cancellation import finish
+from cw_store.backends.postgres.errors import DRIVER_ERRORS, is_interrupted, is_lost
+from cw_store.errors import StoreBusyError, StoreClosedError
+
+T = TypeVar("T")
+
+_log = logging.getLogger("cw_store")
+
+IDLE_SECONDS = 60.0
+"""How long an idle connection is kept; what lies on the way may drop an older one silently."""
+
+CANCEL_SECONDS = 0.1
+"""How long a server may take to end what nobody wants any more, before it loses the connection."""
+
+COMMIT_SECONDS = 5.0
+"""How long a COMMIT that is under way keeps `close` waiting."""
+
+
+class Pool:
+    """Connections made by `connect`, of which at most `size` are in use at a time."""
+
+    def __init__(
+        self, connect: Callable[[float], Awaitable[Any]], *, size: int, timeout: float
+    ) -> None:
+        self._connect = connect
+        self._size = size
+        self._timeout = timeout
+        self._idle: list[Any] = []
+        self._given_out: set[Any] = set()
+        self._being_made: set[asyncio.Future[Any]] = set()
+        self._places = size
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._commits = 0
+        self._no_commits: asyncio.Future[None] | None = None
+        self.is_closed = False
+
+    @property
+    def in_use(self) -> int:
+        """How many connections are given out or being made."""
+        return self._size - self._places
+
+    async def acquire(self) -> Any:
+        """Return a connection; raises StoreBusyError when none is free in time.
+
+        Raises the driver's errors when a new one cannot be made, and StoreClosedError.
+        """
+        if self._places and not self._waiters:
+            self._places -= 1
+            left = self._timeout
+        else:
+            left = await self._wait_for_place()
+        try:
+            if self.is_closed:
+                raise StoreClosedError("the store is closed")
+            connection = self._reuse() or await self._make(max(left, 0.0) or 1.0)
+        except BaseException:
+            self._hand_place_on()
+            raise
+        self._given_out.add(connection)
+        return connection
+
+    async def _make(self, seconds: float) -> Any:
+        """Connect, in a task that `close` can cancel."""
+        making = asyncio.ensure_future(self._connect(seconds))
+        self._being_made.add(making)
+        try:
+            connection = await making
+        except asyncio.CancelledError:
+            if making.done() and not making.cancelled() and making.exception() is None:
+                making.result().terminate()  # it came in the very moment of the cancellation
+            task = asyncio.current_task()
+            if self.is_closed and task is not None and not task.cancelling():
+                raise StoreClosedError("the store was closed meanwhile") from None
+            raise
+        finally:
+            self._being_made.discard(making)
+        if self.is_closed:
+            connection.terminate()
+            raise StoreClosedError("the store was closed meanwhile")
+        return connection
+
+    def release(self, connection: Any) -> None:
+        """Take a connection back, and keep it if it is good for another."""
+        self._given_out.discard(connection)
+        if not connection.is_closed():
+            if self.is_closed or connection.is_in_transaction():
+                connection.terminate()
+            else:
+                self._keep(connection)
+        self._hand_place_on()
+
+    async def recover(self, connection: Any, error: BaseException) -> None:
+        """Take a connection back on which something failed that is no transaction.
+
+        When a statement was given up, the server is waited for until it has ended it, or not
+        for long; done even when the caller is cancelled.
+        """
+        try:
+            if isinstance(error, asyncio.CancelledError) or is_interrupted(error):
+                with suppress(*DRIVER_ERRORS):
+                    # The driver sends what comes next when the server has ended the statement.
+                    await self.within(CANCEL_SECONDS, connection, connection.execute("SELECT 1"))
+            elif is_lost(error) or not isinstance(error, Exception):
+                connection.terminate()
+        finally:
+            self.release(connection)
+
+    async def within(
+        self, seconds: float, connection: Any, work: Coroutine[Any, Any, T], *, hurry: bool = False
+    ) -> T:
+        """Run `work` to its end, which a connection that is terminated after `seconds` brings.
+
+        With `hurry` it is terminated soon after a cancellation of the caller. The cancellation
+        is raised when the work has ended.
+        """
+        loop = asyncio.get_running_loop()
+        timers = [loop.call_later(seconds, self._give_up, connection)]
+
+        def hurry_up() -> None:
+            timers.append(loop.call_later(CANCEL_SECONDS, self._give_up, connection))
+
+        try:
+            return await finish(work, on_cancellation=hurry_up if hurry else None)
+        finally:
+            for timer in timers:
+                timer.cancel()
+
+    def commit_begins(self) -> None:
+        """Let `close` wait for a COMMIT."""
+        self._commits += 1
+
+    def commit_ends(self) -> None:
+        """Let `close` go on when no other COMMIT is under way."""
+        self._commits -= 1
+        if not self._commits and self._no_commits is not None and not self._no_commits.done():
+            self._no_commits.set_result(None)
+
+    async def close(self) -> None:
+        """Close every connection, and answer everybody who waits for one.
+
+        A COMMIT that is under way is waited for; other statements are cancelled on the server.
+        """
+        self.is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(StoreClosedError("the store was closed meanwhile"))
+        for making in self._being_made:
+            making.cancel()
+        if self._commits:
+            self._no_commits = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._no_commits], timeout=min(self._timeout, COMMIT_SECONDS))
+        connections = [*self._idle, *self._given_out]
+        self._idle.clear()
+        closing = [asyncio.ensure_future(_close(connection)) for connection in connections]
+        if closing:
+            await asyncio.wait(closing)
+
+    def terminate(self) -> None:
+        """Let go of everything without an event loop."""
+        self.is_closed = True
+
+    def none_free(self) -> StoreBusyError:
+        """Return what to tell who waited too long."""
+        return StoreBusyError(
+            f"none of the {self._size} connections was free within {self._timeout:g} s, "
+            "or the server did not answer"
+        )
+
+    def _give_up(self, connection: Any) -> None:
+        if not connection.is_closed():
+            _log.warning(
+                "the server did not answer in time to end what was under way; "
+                "its connection is terminated"
+            )
+            connection.terminate()
+
+    # Places: a place is a connection that may be in use.
+
+    async def _wait_for_place(self) -> float:
+        """Wait in the queue; return how much of the time is left."""
+        loop = asyncio.get_running_loop()
+        if self.is_closed:
+            raise StoreClosedError("the store is closed")
+        if not self._timeout:
+            raise self.none_free()
+        deadline = loop.time() + self._timeout
+        waiter = loop.create_future()
+        self._waiters.append(waiter)
+        timer = loop.call_at(deadline, self._refuse, waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._hand_place_on()
+            raise
+        finally:
+            timer.cancel()
+            with suppress(ValueError):
+                self._waiters.remove(waiter)
+        return deadline - loop.time()
+
+    def _refuse(self, waiter: asyncio.Future[None]) -> None:
+        if not waiter.done():
+            waiter.set_exception(self.none_free())
+
+    def _hand_place_on(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._places += 1
+
+    # Idle connections: the one used last is given out first, so that the others grow old.
+
+    def _reuse(self) -> Any | None:
+        oldest = asyncio.get_running_loop().time() - IDLE_SECONDS
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_closed():
+                continue
+            if connection.released_at >= oldest:
+                return connection
+            connection.terminate()
+        return None
+
+    def _keep(self, connection: Any) -> None:
+        loop = asyncio.get_running_loop()
+        connection.released_at = loop.time()
+        self._idle.append(connection)
+        if self._timer is None:
+            self._timer = loop.call_later(IDLE_SECONDS, self._expire)
+
+    def _expire(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        oldest = loop.time() - IDLE_SECONDS
+        kept: list[Any] = []
+        for connection in self._idle:
+            if connection.is_closed():
+                continue
+            if connection.released_at <= oldest:
+                connection.terminate()
+            else:
+                kept.append(connection)
+        self._idle = kept
+        if kept:
+            self._timer = loop.call_at(kept[0].released_at + IDLE_SECONDS, self._expire)
+
+
+async def _close(connection: Any) -> None:
+    """Cancel what is under way, and say goodbye; a server that does not answer is left."""
+    try:
+        await connection.close(timeout=CANCEL_SECONDS)
+    except (*DRIVER_ERRORS, AssertionError):
+        connection.terminate()

@@ -1,0 +1,235 @@
+"""SQLite: one writing connection whose turns are handed out in order, and a few that read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Dialect
+
+from cw_store.backends.session import Sessions
+from cw_store.backends.sqlite.checkpoints import Maintenance
+from cw_store.backends.sqlite.connection import Connection, open_connection
+from cw_store.backends.sqlite.erasure import erase_deleted
+from cw_store.backends.sqlite.group_commit import Call
+from cw_store.backends.sqlite.lock_wait import note_closed, note_opened
+from cw_store.backends.sqlite.process_queue import Neighbours
+from cw_store.backends.sqlite.readers import ReaderPool
+from cw_store.backends.sqlite.statements import (
+    count_changes,
+    fetch_rows,
+    run_many,
+)
+from cw_store.backends.sqlite.transactions import ReadTransaction, WriteTransaction
+from cw_store.backends.sqlite.write_queue import Turn, WriteGate
+from cw_store.backends.thread.worker import Returns
+from cw_store.errors import StoreError
+from cw_store.statements.database import Executor, Prepared, Query, Row
+from cw_store.types import ValueRules, use_rules
+
+R = TypeVar("R")
+
+logger = logging.getLogger("cw_store")
+
+
+def _as_before_the_opening() -> bool:
+    return True
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    try:
+        there = os.stat(path)
+    except OSError as error:
+        raise StoreError(f"{path.name} is gone: {error.strerror}") from error
+    return there.st_dev, there.st_ino
+
+
+class SqliteBackend:
+    """One SQLite file, open in one process on one event loop."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        synchronous: str,
+        readers: int,
+        busy_timeout: float,
+        rules: ValueRules,
+        pin_threads: bool = True,
+    ) -> None:
+        # SQLite follows a link too, and keeps its log beside the file itself.
+        self.path = path = path.resolve()
+        self.loop = asyncio.get_running_loop()
+        self.timeout = busy_timeout
+        self.compiled: dict[Query[Any], Prepared[Any]] = {}
+        self.sessions = Sessions("sqlite+aiosqlite")
+        self.dialect: Dialect = self.sessions.dialect
+        use_rules(self.dialect, rules)
+        self.returns = Returns(self.loop)
+        self._closing = threading.Event()
+        self._open = partial(
+            open_connection,
+            path,
+            returns=self.returns,
+            synchronous=synchronous,
+            timeout=busy_timeout,
+            pin_threads=pin_threads,
+            closing=self._closing,
+        )
+        self.gate = WriteGate(self.loop, busy_timeout)
+        self.readers = ReaderPool(
+            partial(self._open, read_only=True), self.returns, readers, busy_timeout
+        )
+        self.maintenance = Maintenance(
+            path, self.gate, partial(self._open, read_only=False), busy_timeout
+        )
+        self.neighbours: Neighbours | None = None
+        self.nobody_waits: Callable[[], bool] = _as_before_the_opening
+        """Whether no other process waits for its turn to write; from any thread."""
+        self.file: tuple[int, int]
+        """What the operating system knows the file by, whatever path leads there."""
+        self.writer: Connection
+        """The one connection that writes."""
+        self._writer: Connection | None = None
+        self._eraser: Connection | None = None
+
+    async def open(self) -> None:
+        """Open the writing connection."""
+        self.writer = self._writer = await self._open(read_only=False)
+        await self.maintenance.start(self.writer)
+        self.neighbours = Neighbours(self.path.with_name(self.path.name + "-turns"), self.path)
+        self.nobody_waits = self.neighbours.nobody_waits
+        self.file = _identity(self.path)
+        note_opened(self)
+        self.gate.watch.begin(self.path, self.loop.time())
+        self.readers.watch = self.gate.watch
+
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether the writing connection has begun one; from any thread."""
+        try:
+            return self.writer.raw.in_transaction
+        except sqlite3.Error:
+            return False  # it was closed
+
+    async def close(self) -> None:
+        """Close every connection; what has not committed is rolled back.
+
+        What runs may come to its end in a moment, and is then interrupted; a COMMIT is waited for.
+        """
+        note_closed(self)
+        self._closing.set()
+        self.maintenance.stop()
+        self.gate.close()
+        if self._writer is not None:
+            self._writer.give_up_soon()
+        if self._eraser is not None:
+            self._eraser.give_up_soon()
+        async with AsyncExitStack() as closing:  # the last first
+            closing.callback(self._leave_neighbours)
+            if self._writer is not None:
+                closing.push_async_callback(self._writer.closed)
+            closing.push_async_callback(self.maintenance.close)
+            await self.readers.close()
+
+    def _leave_neighbours(self) -> None:
+        if self.neighbours is not None:
+            self.neighbours.close()
+            self.neighbours = None
+
+    def abandon(self) -> None:
+        """Let go of everything without an event loop, because the store's own is gone."""
+        note_closed(self)
+        self.readers.abandon()
+        self.maintenance.abandon()
+        if self._writer is not None:
+            if self.neighbours is not None:
+                # In the thread, which may be looking into the file right now.
+                self._writer.visit(self.neighbours.close)
+            self._writer.abandon()
+
+    def prepare(self, query: Query[R]) -> Prepared[R]:
+        """Return the query compiled for this database."""
+        prepared = self.compiled.get(query)
+        if prepared is None:
+            prepared = self.compiled[query] = query.prepare(self.dialect)
+        return prepared
+
+    def transaction(
+        self, *, read_only: bool, label: str | None, block: object = None
+    ) -> ReadTransaction | WriteTransaction:
+        """Return a transaction that has not begun."""
+        if read_only:
+            return ReadTransaction(self)
+        return WriteTransaction(self, label, block)
+
+    async def erase_deleted(self) -> None:
+        """Leave nothing in the file and its log of what was deleted or changed."""
+        self._eraser = await self._open(read_only=False)
+        try:
+            await erase_deleted(self, self._eraser)
+        finally:
+            self._eraser = None
+
+    def pass_turn_on(self, turn: Turn) -> None:
+        """Give the turn to the one who has waited longest."""
+        self.gate.release(turn)
+        try:
+            self.maintenance.note_write()
+        except Exception:
+            logger.exception("the write-ahead log of %s is not looked at", self.path.name)
+
+    @property
+    def connections_in_use(self) -> int:
+        """How many connections somebody holds or is visiting."""
+        is_written = not self.gate.is_free and not self.maintenance.has_the_turn
+        return self.readers.in_use + is_written
+
+    # One call, one transaction: the executor of the store's own repositories.
+
+    def rows(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[Sequence[Row]]:
+        """Run one statement by itself and return its rows."""
+        if not prepared.query.writes:
+            return self.readers.read(fetch_rows, prepared, parameters)
+        call = Call(self, fetch_rows, (prepared, parameters), False)
+        self.gate.ask(call)
+        return call
+
+    def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
+        """Run one statement by itself and return how many rows it changed."""
+        call = Call(self, count_changes, (prepared, parameters), False)
+        self.gate.ask(call)
+        return call
+
+    def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
+        """Run one statement for each entry, in a transaction of its own."""
+        call = Call(self, run_many, (prepared, batch), True)
+        self.gate.ask(call)
+        return call
+
+    takes_turns = False
+
+    async def serialize(self, name: str) -> None:
+        """Do nothing: a call by itself holds no turn."""
+
+    def atomic(self) -> AbstractAsyncContextManager[Executor]:
+        """Give a transaction of its own."""
+        return self._atomic()
+
+    @asynccontextmanager
+    async def _atomic(self) -> AsyncGenerator[Executor]:
+        transaction = WriteTransaction(self, None)
+        try:
+            yield transaction
+        except BaseException:
+            await transaction.rollback()
+            raise
+        await transaction.commit()

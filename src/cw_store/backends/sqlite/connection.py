@@ -1,0 +1,643 @@
+"""One SQLite connection and its thread, visited with a whole piece of work at a time.
+
+aiosqlite makes a hop to its thread for every call on a cursor. A `Visit` makes one for
+all that belongs together (BEGIN, the statement, its rows), and it tells its end to the
+event loop even when the one who waited for it was cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Protocol, TypeVar, cast
+
+import aiosqlite
+
+from cw_store.backends.thread.future import Waiting
+from cw_store.backends.thread.worker import Completions, Jobs, Returns
+from cw_store.errors import SchemaError, StoreBusyError, StoreClosedError, StoreError
+
+T = TypeVar("T")
+
+logger = logging.getLogger("cw_store")
+
+PATIENCE = 0.005
+"""Seconds that SQLite itself waits for the write lock.
+
+It waits inside the connection's thread, where no timeout or cancellation reaches it and
+others stand behind, so longer waiting is done on the event loop.
+"""
+
+INTERRUPT_AGAIN = 0.005
+"""Seconds after which work that goes on although it was interrupted is interrupted again."""
+
+LAST_MOMENT = 0.05
+"""Seconds in which what runs may come to its end by itself when a store is closed."""
+
+BUSY_PAUSE = 0.002
+"""Seconds between two looks at a lock that another process holds."""
+
+WAL_LIMIT = 16 * 1024 * 1024
+"""Bytes to which SQLite cuts the -wal file back when it begins it anew.
+
+What is left is written over, which costs a commit a few microseconds less than a longer file.
+"""
+
+CACHE_KIBIBYTES = 4096
+"""Most that each connection keeps of the database's pages; twice what SQLite does by itself.
+
+A call that finds rows by id reads two pages for each that the others do not share, so in a table
+of a million a few hundred rows, asked for again and again, would push each other out.
+"""
+
+
+class Visit(Waiting[T]):
+    """A piece of work on its way to a connection's thread and back.
+
+    Whoever waits for it and is cancelled gives it up: if it has not begun it is not done, and if
+    it runs it is interrupted. One whose end is waited for with `finished` is done, come what may.
+    """
+
+    __slots__ = ("_arguments", "_connection", "_then", "_work", "given_up", "is_kept")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connection: Connection,
+        then: Callable[[], None] | None,
+        work: Callable[..., T],
+        arguments: tuple[Any, ...],
+    ) -> None:
+        # Everything at once: the way through the base class would take as long again.
+        self._asyncio_future_blocking = False
+        self._cancelled = False
+        self._loop = loop
+        self._wake = self._context = self.error = None
+        self.is_done = self.given_up = self.is_kept = False
+        self._connection = connection
+        self._then = then
+        self._work = work
+        self._arguments = arguments
+
+    def __call__(self) -> None:
+        """Do the work; runs in the connection's thread."""
+        connection = self._connection
+        connection.running = self
+        if not self.given_up:
+            try:
+                self.value = self._work(*self._arguments)
+            except BaseException as error:
+                connection.note_failure(self, error, self._work, self._arguments)
+        else:
+            self.error = closed_meanwhile()
+        connection.running = None
+        if connection.is_aimed_at:
+            connection.let_aim()
+        connection.completions.add(self._return)
+
+    def _return(self) -> None:
+        if self._then is not None:
+            try:
+                self._then()
+            except Exception:
+                logger.exception("what follows on %r failed", self)
+        self.settle_now()
+
+    async def finished(self) -> T:
+        """Wait for the end however often the caller is cancelled, and only then say so."""
+        self.is_kept = True
+        return await super().finished()
+
+    def give_up(self) -> None:
+        """Let the work not be done, or no further; on the loop."""
+        if not self.is_kept:
+            self.given_up = True
+            self._connection.interrupt_job(self)
+
+    def __repr__(self) -> str:
+        """Say what is to be done, where, and behind how much."""
+        return f"<{self._work_name()} {self._connection.place_of(self)}>"
+
+    def _work_name(self) -> str:
+        return getattr(self._work, "__qualname__", repr(self._work))
+
+
+class RawConnection(sqlite3.Connection):
+    """The driver's connection, which tells what runs in several steps that nobody wants it."""
+
+    is_unwanted = False
+
+
+class Connection(aiosqlite.Connection):
+    """An aiosqlite connection that takes visits, and nothing else: they have its thread.
+
+    A job that is put among `jobs` directly tells its end to `completions`.
+
+    A job that nobody wants any more is interrupted, alone. The thread says what may be interrupted
+    in `running`: nothing between jobs, and nothing while it commits or rolls back. The event loop
+    says in `is_aimed_at` that it is about to interrupt, then looks at `running`; the thread clears
+    `running`, then looks at `is_aimed_at`. One of the two sees the other, so the thread never goes
+    on to something else while an interruption of the former is on its way, and neither pays for a
+    lock.
+
+    The uses of what aiosqlite keeps to itself are all in this class: `_tx`, `_thread`,
+    `_connection` and `_connector`, checked against aiosqlite 0.22.1.
+    """
+
+    raw: RawConnection
+    cursor_of_visits: sqlite3.Cursor
+
+    def __init__(
+        self,
+        path: Path,
+        connector: Callable[[], sqlite3.Connection],
+        returns: Returns,
+        *,
+        name: str,
+        patience: float,
+        pin_threads: bool,
+    ) -> None:
+        super().__init__(connector, iter_chunk_size=64)
+        self._file = str(path.resolve())
+        self._owner = returns.loop
+        self._name = f"{name} of {path.name}"
+        self._thread.name = f"cw_store connection_worker, {self._name}"
+        # A store that nobody closed must not keep the interpreter from ending.
+        self._thread.daemon = True
+        self.patience = patience
+        """Seconds that work which finds the database locked is tried again, in the thread."""
+        self.running: Waiting[Any] | None = None
+        """What may be interrupted at this moment; set in the thread."""
+        self.is_aimed_at = False
+        self._aim = threading.Lock()
+        self.looks_at_rest = 0
+        """How often its pool has found it idle since it was used."""
+        self.is_given_up = False
+        """Whether all that runs is interrupted, since the store is being closed."""
+        self._stopped = False
+        self._queue: SimpleQueue[tuple[None, Callable[[], Any]]] = cast(Any, self)._tx
+        self.jobs = Jobs(pin_threads=pin_threads)
+        try:
+            self.completions = Completions(returns)
+        except BaseException:
+            self.jobs.abandon()
+            raise
+        self._queue.put_nowait((None, self.jobs.serve))
+
+    async def opened(self) -> Connection:
+        """Start the thread and connect; raises StoreError when no thread is to be had."""
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._forget_thread()
+            raise StoreError(f"no thread for a connection to the database: {error}") from error
+        try:
+            await self.visit(self._connect_here)
+        except BaseException:
+            self.abandon()
+            raise
+        return self
+
+    def _forget_thread(self) -> None:
+        """Close what leads to a thread that never ran, and so cannot close its own ends."""
+        self._stopped = True
+        self.jobs.abandon()
+        self.completions.stop()
+        self.completions.end()
+
+    def _connect_here(self) -> None:
+        """Connect, in the thread: whoever waits may be gone, but `_let_go` finds what to close."""
+        self.raw = self._connection = cast(RawConnection, self._connector())
+        _opened.add((self._file, id(self)))
+        # One cursor for all visits: a statement is always run to its end within one, so
+        # none is left open to hold a lock or a snapshot.
+        self.cursor_of_visits = self.raw.cursor()
+
+    def stop(self) -> None:
+        """Close and end the thread once it has done what is queued.
+
+        The thread is told by itself: aiosqlite would have it answer to the event loop of
+        whoever calls, which may be closed before the answer comes.
+        """
+        self.jobs.end()
+        self._queue.put_nowait((None, self.completions.end))
+        self._queue.put_nowait((None, cast(Any, super()).stop))
+
+    def visit(
+        self,
+        work: Callable[..., T],
+        *arguments: Any,
+        then: Callable[[], None] | None = None,
+    ) -> Visit[T]:
+        """Queue `work` for the thread; `then` runs on the loop after it, come what may."""
+        visit = Visit(self._owner, self, then, work, arguments)
+        if self._stopped:
+            visit.error = StoreClosedError("the store was closed meanwhile")
+            visit.is_done = True
+            if then is not None:
+                self._owner.call_soon(then)
+        else:
+            self.jobs.add(visit)
+        return visit
+
+    def note_failure(
+        self,
+        job: Waiting[Any],
+        error: BaseException,
+        work: Callable[..., Any],
+        arguments: tuple[Any, ...],
+    ) -> None:
+        """Have the job bring back its error, or try again while the database is locked.
+
+        In the thread. Only a program that recovers or closes the file can keep a reader waiting,
+        and those behind it as well.
+        """
+        deadline = time.monotonic() + self.patience
+        while is_busy(error) and not self.is_aimed_at and time.monotonic() < deadline:
+            time.sleep(BUSY_PAUSE)  # in a thread: the lock is another process's, and tells nobody
+            try:
+                job.value = work(*arguments)
+                return
+            except BaseException as again:
+                error = again
+        job.error = self.told(error)
+
+    def told(self, error: BaseException) -> BaseException:
+        """Return what a caller is told of an error: of an interruption, why there was one."""
+        if self.is_given_up and is_interrupted(error):
+            return closed_meanwhile()
+        return out_of_memory(error) if isinstance(error, MemoryError) else error
+
+    def interrupt_job(self, job: Waiting[Any]) -> None:
+        """Interrupt the job if it runs, until it does so no more, and nothing else; on the loop.
+
+        Once is not enough: SQLite forgets an interruption that comes between two statements.
+        """
+        if self.running is not job or self._owner.is_closed():
+            return
+        with self._aim:
+            self._aim_at(True)
+            if self.running is job:
+                if self._connection is not None:
+                    self.raw.interrupt()
+            else:
+                self._aim_at(False)
+        self._owner.call_later(INTERRUPT_AGAIN, self.interrupt_job, job)
+
+    def let_aim(self) -> None:
+        """Wait until the loop has interrupted what ran; in the thread, which runs nothing now."""
+        with self._aim:
+            self._aim_at(False)
+
+    def _aim_at(self, is_aimed_at: bool) -> None:
+        self.is_aimed_at = is_aimed_at
+        if self._connection is not None:
+            self.raw.is_unwanted = is_aimed_at
+
+    def end_interruptible(self) -> None:
+        """Let nothing be interrupted from here on; in the thread."""
+        self.running = None
+        if self.is_aimed_at:
+            self.let_aim()
+
+    def give_up_soon(self) -> None:
+        """Interrupt what still runs in a moment, and let what has not begun be; on the loop."""
+        if not self._stopped:
+            self._owner.call_later(LAST_MOMENT, self.give_up)
+
+    def give_up(self) -> None:
+        """Interrupt what runs, and let what has not begun be, unless its end is waited for."""
+        self.is_given_up = True
+        for job in (*tuple(self.jobs.waiting), self.running):
+            if isinstance(job, Waiting):
+                job.give_up()
+
+    def place_of(self, job: object) -> str:
+        """Say for people how far a job has come."""
+        if self.running is job:
+            return f"runs on the {self._name}"
+        waiting = tuple(self.jobs.waiting)
+        if job in waiting:
+            return f"waits for the {self._name}, behind {waiting.index(job)} and {self.running!r}"
+        return f"is done or on its way back from the {self._name}"
+
+    async def closed(self) -> None:
+        """Roll back what is open, close and end the thread, even when cancelled."""
+        if not self._stopped:
+            self.give_up_soon()
+            await self.leave().finished()
+
+    def abandon(self) -> None:
+        """Close without an event loop; returns before the thread has ended."""
+        if not self._stopped:
+            self.leave()
+
+    def leave(self) -> Visit[None]:
+        """Close once what is queued is done, and end the thread; returns what tells when."""
+        end = self.visit(self._let_go, then=self.completions.stop)
+        end.is_kept = True
+        self._stopped = True
+        self.stop()
+        return end
+
+    def _let_go(self) -> None:
+        if self._connection is None:
+            return  # it could not be opened
+        self.end_interruptible()
+        try:
+            self.cursor_of_visits.close()
+            if self.raw.in_transaction:
+                self.raw.execute("ROLLBACK")
+        finally:
+            self.raw.close()
+            _opened.discard((self._file, id(self)))
+
+
+class GivenUp(Protocol):
+    """What tells a thread that nobody waits for it any more: a `threading.Event`, say."""
+
+    def is_set(self) -> bool:
+        """Whether nobody does."""
+        ...
+
+
+class _AnyOf:
+    """Set when one of these is."""
+
+    def __init__(self, *events: GivenUp) -> None:
+        self._events = events
+
+    def is_set(self) -> bool:
+        return any(event.is_set() for event in self._events)
+
+
+def closed_meanwhile() -> StoreClosedError:
+    """Return the error for one who waited when the store was closed."""
+    return StoreClosedError("the store was closed while this waited")
+
+
+def out_of_memory(error: MemoryError) -> StoreError:
+    """Return the error for work that found no memory."""
+    told = StoreError("there was not enough memory; nothing of this call is stored")
+    told.__cause__ = error
+    return told
+
+
+def is_interrupted(error: BaseException | None) -> bool:
+    """Whether SQLite was interrupted at a statement."""
+    while error is not None:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+            return True
+        error = error.__cause__
+    return False
+
+
+def is_busy(error: BaseException | None) -> bool:
+    """Tell whether another connection's lock is what stood in the way."""
+    while error is not None:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return True
+        error = error.__cause__
+    return False
+
+
+def create_private_file(path: Path) -> None:
+    """Create the file so that only its owner can read it, unless it exists.
+
+    SQLite gives -wal and -shm the permissions of the database file (its documentation,
+    "Temporary Files", and the source comment on findCreateFileMode). An existing file is
+    not opened here: closing it would drop the locks that SQLite holds on it in this
+    process ("How To Corrupt An SQLite Database File", on POSIX advisory locks).
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        pass
+    except (OSError, ValueError) as error:
+        raise StoreError(f"cannot create the database file: {reason_of(error)}") from error
+
+
+def reason_of(error: BaseException) -> str:
+    """Say what the operating system refused, without the path, which may be long."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def shown(path: Path) -> str:
+    """Return the file's name as it can be printed, whatever it holds."""
+    return repr(path.name or str(path))
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether somebody has the file open to write, or was killed: then its log is beside it."""
+    return any(os.path.exists(f"{path}{suffix}") for suffix in ("-wal", "-journal"))
+
+
+def uri_of(path: Path, mode: str) -> str:
+    """Return what SQLite opens the file by, in this mode, and never creates it."""
+    return f"{path.as_uri()}?mode={mode}"
+
+
+def no_database(path: Path) -> SchemaError:
+    """Say that the file is something else."""
+    return SchemaError(
+        f"{shown(path)} is no SQLite database, or an encrypted one; nothing was changed; "
+        "name another file"
+    )
+
+
+def unusable(path: Path, error: sqlite3.Error) -> StoreError:
+    """Say why SQLite cannot use the file at all."""
+    match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
+        case sqlite3.SQLITE_NOTADB:
+            return no_database(path)
+        case sqlite3.SQLITE_CORRUPT:
+            return StoreError(f"{shown(path)} is damaged; restore it from a backup ({error})")
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY if is_in_use(path):
+            return StoreError(
+                f"{shown(path)} has a log beside it that was not brought into it, and this "
+                "process cannot do that; open the store once as a user who may write there"
+            )
+        case _:
+            return StoreError(f"SQLite cannot open {shown(path)}: {error}")
+
+
+def connect(path: Path, *, read_only: bool, synchronous: str) -> sqlite3.Connection:
+    """Open one connection with the settings that every connection of a store has."""
+    refuse_inherited(path)
+    raw = sqlite3.connect(
+        uri_of(path, "rw"),  # whoever may create it has done so, for its owner alone
+        uri=True,
+        timeout=PATIENCE,
+        factory=RawConnection,
+        isolation_level=None,  # BEGIN is ours: sqlite3's own way loses DDL and savepoints
+        check_same_thread=False,
+        cached_statements=512,
+    )
+    try:
+        apply_settings(raw)
+        raw.execute(f"PRAGMA synchronous = {'FULL' if synchronous == 'FULL' else 'NORMAL'}")
+        raw.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+        if read_only:
+            raw.execute("PRAGMA query_only = ON")
+        else:
+            # What is deleted shall be gone. Some builds of SQLite do so by themselves; in others
+            # it costs a seventh of the time that it takes to delete many rows, and little else.
+            raw.execute("PRAGMA secure_delete = ON")
+            use_wal(raw)
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+def apply_settings(raw: sqlite3.Connection) -> None:
+    """Set what every connection has, be it for writing or not."""
+    raw.execute("PRAGMA foreign_keys = ON")
+    raw.execute("PRAGMA temp_store = MEMORY")
+    raw.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
+
+
+def connect_patiently(
+    path: Path,
+    *,
+    read_only: bool,
+    synchronous: str,
+    timeout: float,
+    given_up: GivenUp | None = None,
+) -> sqlite3.Connection:
+    """Connect, wait out another process that is just opening or closing the same file.
+
+    Blocks; for a thread. Raises StoreBusyError after `timeout` seconds, or once `given_up`.
+    """
+    try:
+        return try_patiently(
+            partial(connect, path, read_only=read_only, synchronous=synchronous),
+            timeout=timeout,
+            given_up=given_up,
+            too_late=f"another program kept {path.name} locked for {timeout:g} s",
+        )
+    except sqlite3.Error as error:
+        raise unusable(path, error) from error
+
+
+def try_patiently(
+    attempt: Callable[[], T], *, timeout: float, given_up: GivenUp | None, too_late: str
+) -> T:
+    """Repeat an attempt while another process has the lock, and return what it gives.
+
+    Blocks; for a thread. Raises StoreBusyError, which says `too_late`, after `timeout` seconds
+    or once `given_up`; what else SQLite refuses is raised as it is.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return attempt()
+        except (sqlite3.Error, StoreBusyError) as error:
+            if isinstance(error, sqlite3.Error) and not is_busy(error):
+                raise
+            if time.monotonic() > deadline or (given_up is not None and given_up.is_set()):
+                raise StoreBusyError(too_late) from error
+        time.sleep(BUSY_PAUSE)  # in a thread: the lock is another process's, and tells nobody
+
+
+def use_wal(raw: sqlite3.Connection) -> None:
+    """Switch the file to write-ahead logging unless it is; changing it needs a lock of its own."""
+    (mode,) = raw.execute("PRAGMA journal_mode").fetchone()
+    if mode != "wal":
+        (mode,) = raw.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise StoreError(f"the database cannot use write-ahead logging, only {mode!r}")
+
+
+_opened: set[tuple[str, int]] = set()  # file and connection
+_inherited: frozenset[str] = frozenset()
+
+
+def _after_fork() -> None:
+    global _inherited
+    _inherited = _inherited.union(file for file, _ in _opened)
+    _opened.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def refuse_inherited(path: Path) -> None:
+    """Raise StoreClosedError for a file that was open when this process was forked off.
+
+    A child inherits what SQLite remembers of its locks on the file, but not the locks ("How To
+    Corrupt An SQLite Database File", on carrying an open database across a fork): what it
+    writes can be lost.
+    """
+    if str(path.resolve()) in _inherited:
+        raise StoreClosedError(
+            f"{path.name} was open when this process was forked, so it cannot be opened here; "
+            "start the process with spawn, or fork before the store is opened"
+        )
+
+
+async def open_connection(
+    path: Path,
+    *,
+    returns: Returns,
+    read_only: bool,
+    synchronous: str,
+    timeout: float,
+    pin_threads: bool = True,
+    closing: threading.Event | None = None,
+) -> Connection:
+    """Open a connection with a thread of its own, unless `closing` is set meanwhile.
+
+    Raises StoreError when there is no descriptor, no thread or no memory for it.
+    """
+    connect = partial(
+        connect_patiently, path, read_only=read_only, synchronous=synchronous, timeout=timeout
+    )
+    return await open_with(
+        connect,
+        path,
+        returns=returns,
+        name="reader" if read_only else "writer",
+        patience=timeout if read_only else 0.0,
+        pin_threads=pin_threads,
+        closing=closing,
+    )
+
+
+async def open_with(
+    connect: Callable[..., sqlite3.Connection],
+    path: Path,
+    *,
+    returns: Returns,
+    name: str,
+    patience: float,
+    pin_threads: bool = True,
+    closing: threading.Event | None = None,
+) -> Connection:
+    """Open what `connect(given_up=…)` connects to, with a thread of its own."""
+    given_up = threading.Event()
+    connector = partial(
+        connect, given_up=given_up if closing is None else _AnyOf(given_up, closing)
+    )
+    try:
+        connection = Connection(
+            path, connector, returns, name=name, patience=patience, pin_threads=pin_threads
+        )
+    except OSError as error:
+        raise StoreError(
+            f"no descriptors for a connection to the database: {error.strerror}"
+        ) from error
+    try:
+        return await connection.opened()
+    except BaseException:
+        given_up.set()
+        raise

@@ -1,0 +1,104 @@
+"""Leaving nothing in a SQLite file of what was deleted or changed.
+
+Every connection that writes has secure_delete on, so what it frees it writes over. But the file may
+have been written to without that, and then what was deleted is in pages that are free, and in the
+unused parts of others. Nothing but VACUUM, which writes every page anew, is sure to find it all.
+What the pages held before is in the log too until that has been brought into the file and cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from typing import TYPE_CHECKING
+
+from cw_store.backends.cancellation import finish
+from cw_store.backends.sqlite.connection import Connection, is_busy
+from cw_store.backends.sqlite.lock_wait import lock_line
+from cw_store.backends.sqlite.readers import closed_meanwhile
+from cw_store.backends.sqlite.statements import plain_failure
+from cw_store.errors import StoreBusyError, StoreClosedError, StoreError
+
+if TYPE_CHECKING:
+    from cw_store.backends.sqlite.backend import SqliteBackend
+
+LABEL = "rekey"
+PAUSE = 0.05
+"""Seconds between two attempts to cut the log, and that each waits for readers of it."""
+
+
+async def erase_deleted(backend: SqliteBackend, connection: Connection) -> None:
+    """Write the file anew and cut its log, on a connection of its own, which is closed.
+
+    Raises StoreBusyError when that was not to be had within the backend's timeout, as somebody
+    reads an old snapshot or keeps the lock, and StoreError when it fails. A cancellation ends it.
+    """
+    try:
+        await _write_anew(backend, connection)
+        await _cut_log(backend, connection)
+    except StoreClosedError:
+        raise
+    except StoreError as error:
+        if backend.gate.is_closed:
+            raise closed_meanwhile() from error
+        kind = StoreBusyError if isinstance(error, StoreBusyError) else StoreError
+        raise kind(
+            "all credentials that can be read are encrypted anew, but what they were before may "
+            f"still be in {backend.path.name} or its log: {error}; call this again"
+        ) from error
+    finally:
+        await finish(connection.closed())
+
+
+async def _write_anew(backend: SqliteBackend, connection: Connection) -> None:
+    turn = await backend.gate.turn(LABEL)
+    try:
+        deadline = backend.loop.time() + backend.timeout
+        async with lock_line(backend, deadline, is_wanted=lambda: True) as line:
+            while True:
+                await line.next()
+                if await connection.visit(_vacuum, connection.raw):
+                    return
+    finally:
+        backend.pass_turn_on(turn)
+
+
+async def _cut_log(backend: SqliteBackend, connection: Connection) -> None:
+    deadline = backend.loop.time() + backend.timeout
+    while True:
+        turn = await backend.gate.turn(LABEL)
+        try:
+            if await connection.visit(_checkpoint, connection.raw):
+                return
+        finally:
+            backend.gate.release(turn)
+        if backend.loop.time() > deadline:
+            raise StoreBusyError(f"others have used the log for {backend.timeout:g} s")
+        await asyncio.sleep(PAUSE)  # outside of the turn: a reader is in the way, and not a writer
+
+
+# In the connection's thread.
+
+
+def _vacuum(raw: sqlite3.Connection) -> bool:
+    """Write the file anew; False when another has the lock."""
+    try:
+        raw.execute("PRAGMA temp_store = FILE")  # the new file is put together in a temporary one
+        raw.execute("VACUUM")
+    except sqlite3.Error as error:
+        if is_busy(error):
+            return False
+        raise plain_failure(error) from error
+    return True
+
+
+def _checkpoint(raw: sqlite3.Connection) -> bool:
+    """Bring the log into the file and cut it; False when somebody still uses it."""
+    try:
+        raw.execute(f"PRAGMA busy_timeout = {int(PAUSE * 1000)}").fetchall()
+        (busy, _, _) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.Error as error:
+        if is_busy(error):
+            return False
+        raise plain_failure(error) from error
+    return not busy

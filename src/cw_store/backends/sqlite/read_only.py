@@ -1,0 +1,162 @@
+"""A SQLite file that is only read: no writing connection, no maintenance, and no file of ours.
+
+While nobody else uses the file it is read without locks (`sqlite_file`), and as soon as somebody
+does, connections are opened anew that see what is committed, as those of any reader do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from sqlalchemy import Dialect
+
+from cw_store.backends.session import Sessions
+from cw_store.backends.sqlite.connection import Connection, open_with, shown
+from cw_store.backends.sqlite.files import connect_to_read_patiently, unused
+from cw_store.backends.sqlite.readers import ReaderPool
+from cw_store.backends.sqlite.statements import fetch_rows
+from cw_store.backends.sqlite.transactions import ReadTransaction
+from cw_store.backends.thread.worker import Returns
+from cw_store.errors import ReadOnlyError, StoreBusyError
+from cw_store.statements.database import Executor, Prepared, Query, Row
+from cw_store.types import ValueRules, use_rules
+
+R = TypeVar("R")
+
+ATTEMPTS = 5
+"""How often a call reads anew because somebody began to write to the file meanwhile."""
+
+
+class ReadOnlySqliteBackend:
+    """One SQLite file, open to be read in one process on one event loop."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        readers: int,
+        busy_timeout: float,
+        rules: ValueRules,
+        pin_threads: bool,
+        reason: str,
+    ) -> None:
+        self.path = path = path.resolve()
+        self.timeout = busy_timeout
+        self.compiled: dict[Query[Any], Prepared[Any]] = {}
+        self.sessions = Sessions("sqlite+aiosqlite")
+        self.dialect: Dialect = self.sessions.dialect
+        use_rules(self.dialect, rules)
+        self._reason = reason
+        self._returns = Returns(asyncio.get_running_loop())
+        self._pin_threads = pin_threads
+        self._closing = threading.Event()
+        self._readers = ReaderPool(self._open, self._returns, readers, busy_timeout)
+        self._unused = unused(path)
+
+    async def _open(self) -> Connection:
+        connect = partial(connect_to_read_patiently, self.path, self.timeout)
+        return await open_with(
+            connect,
+            self.path,
+            returns=self._returns,
+            name="reader",
+            patience=self.timeout,
+            pin_threads=self._pin_threads,
+            closing=self._closing,
+        )
+
+    async def open(self) -> None:
+        """Open the first connection."""
+        self._readers.give(await self._readers.take())
+        # Its log comes and goes with those who write.
+        self._readers.watch.begin(self.path, self._returns.loop.time(), ("",))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        self._closing.set()
+        await self._readers.close()
+
+    def abandon(self) -> None:
+        """Let go of everything without an event loop, because the store's own is gone."""
+        self._readers.abandon()
+
+    @property
+    def readers(self) -> ReaderPool:
+        """The connections, which are new ones once the file is used in another way than before."""
+        if self._unused is not None and not self._unused.is_current():
+            self._unused = unused(self.path)
+            self._readers.renew()
+        return self._readers
+
+    def prepare(self, query: Query[R]) -> Prepared[R]:
+        """Return the query compiled for this database; raises ReadOnlyError if it writes."""
+        prepared = self.compiled.get(query)
+        if prepared is None:
+            if query.writes:
+                self._refuse(query.table.name)
+            prepared = self.compiled[query] = query.prepare(self.dialect)
+        return prepared
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise ReadOnlyError(
+            f"{what} cannot be written: the store on {shown(self.path)} is open for reading only, "
+            f"as {self._reason}"
+        )
+
+    async def erase_deleted(self) -> None:
+        """Refuse."""
+        self._refuse("what was deleted")
+
+    def transaction(
+        self, *, read_only: bool, label: str | None, block: object = None
+    ) -> ReadTransaction:
+        """Return a transaction that has not begun, and only reads in any case."""
+        return ReadTransaction(self)
+
+    @property
+    def connections_in_use(self) -> int:
+        """How many connections somebody holds or is visiting."""
+        return self._readers.in_use
+
+    # One call, one transaction: the executor of the store's own repositories.
+
+    async def rows(self, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
+        """Run one statement by itself and return its rows."""
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await self.readers.read(fetch_rows, prepared, parameters)
+            except StoreBusyError:
+                if self._unused is None or self._unused.is_current():
+                    raise
+        return await self.readers.read(fetch_rows, prepared, parameters)
+
+    def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
+        """Refuse."""
+        self._refuse(prepared.query.table.name)
+
+    def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
+        """Refuse."""
+        self._refuse(prepared.query.table.name)
+
+    takes_turns = False
+
+    async def serialize(self, name: str) -> None:
+        """Do nothing: nobody can write here."""
+
+    def atomic(self) -> AbstractAsyncContextManager[Executor]:
+        """Give a transaction of its own."""
+        return self._atomic()
+
+    @asynccontextmanager
+    async def _atomic(self) -> AsyncGenerator[Executor]:
+        transaction = ReadTransaction(self)
+        try:
+            yield transaction
+        finally:
+            await transaction.rollback()

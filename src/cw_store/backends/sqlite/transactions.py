@@ -1,0 +1,384 @@
+"""The transactions of units of work on SQLite: one that writes, any number that read."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from weakref import WeakSet
+
+from cw_store.backends.cancellation import finish
+from cw_store.backends.session import SessionOwner, Sessions, UnitSession, WeakOwner
+from cw_store.backends.sqlite.connection import Connection, Visit, is_interrupted
+from cw_store.backends.sqlite.lock_wait import lock_line
+from cw_store.backends.sqlite.readers import ReaderPool
+from cw_store.backends.sqlite.session import AdaptedConnection, SessionConnection
+from cw_store.backends.sqlite.statements import (
+    begin_immediate,
+    commit,
+    count_changes,
+    drop_temporary,
+    fetch_rows,
+    inside,
+    roll_back,
+    run_many,
+    run_sql,
+    undo_to,
+)
+from cw_store.backends.sqlite.write_queue import Turn
+from cw_store.errors import OutcomeUnknownError, StoreClosedError, StoreError, UnitOfWorkError
+from cw_store.statements.database import Executor, Prepared, Query, Row
+
+if TYPE_CHECKING:
+    from cw_store.backends.sqlite.backend import SqliteBackend
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class _Busy:
+    """What a visit brings back when another process holds the lock."""
+
+
+_BUSY = _Busy()
+
+
+class Host(Protocol):
+    """What a transaction needs of the backend that it is on."""
+
+    @property
+    def sessions(self) -> Sessions:
+        """Where sessions come from."""
+        ...
+
+    def prepare(self, query: Query[R]) -> Prepared[R]:
+        """Return the query compiled for this database."""
+        ...
+
+
+class ReadingHost(Host, Protocol):
+    """What a reading transaction needs of it."""
+
+    @property
+    def readers(self) -> ReaderPool:
+        """The connections that read."""
+        ...
+
+
+B = TypeVar("B", bound=Host)
+
+
+class SqliteTransaction(Generic[B]):
+    """What reading and writing transactions share: how statements and sessions use a connection.
+
+    Cursors of a session outlive a visit. They are closed when the transaction ends, because
+    a statement that was not run to its end keeps the lock or the snapshot, and nothing else
+    closes it while an exception's traceback holds its frame.
+    """
+
+    def __init__(self, backend: B) -> None:
+        self._backend = backend
+        self._cursors: WeakSet[sqlite3.Cursor] | None = None
+        self.committed: bool | None = None
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection while the transaction is active; its end closes all cursors."""
+        raise NotImplementedError
+
+    def visit(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+        """Do the work in the transaction, which begins with it when it has not begun."""
+        raise NotImplementedError
+
+    def prepare(self, query: Query[R]) -> Prepared[R]:
+        """Return the query compiled for this database."""
+        return self._backend.prepare(query)
+
+    def rows(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[Sequence[Row]]:
+        """Run a statement and return its rows."""
+        return self.visit(fetch_rows, prepared, parameters)
+
+    def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
+        """Run a statement and return how many rows it changed."""
+        return self.visit(count_changes, prepared, parameters)
+
+    def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
+        """Run a statement once for each entry of the batch, all or nothing."""
+        return self.visit(run_many, prepared, batch)
+
+    takes_turns = False
+
+    async def serialize(self, name: str) -> None:
+        """Do nothing: a writer has the whole database to itself."""
+
+    def atomic(self) -> AbstractAsyncContextManager[Executor]:
+        """Give this transaction."""
+        return nullcontext(self)
+
+    def session(self, owner: SessionOwner) -> UnitSession:
+        """Return a session in this transaction."""
+        self._cursors = WeakSet()
+        weak = WeakOwner(owner)
+        connection = SessionConnection(self, weak, self._cursors)
+        return self._backend.sessions.session_on(
+            lambda driver: AdaptedConnection(driver, connection, weak),
+            weak,
+            connection.savepoints,
+        )
+
+    async def savepoint(self, name: str) -> None:
+        """Set a savepoint."""
+        await self.visit(run_sql, f"SAVEPOINT {name}")
+
+    async def release(self, name: str) -> None:
+        """Keep what was done since the savepoint."""
+        await self.visit(run_sql, f"RELEASE {name}")
+
+    async def undo(self, name: str) -> None:
+        """Undo what was done since the savepoint."""
+        await finish(self._undo(name))
+
+    async def _undo(self, name: str) -> None:
+        await self.visit(self._undo_here, name)
+
+    def _undo_here(self, name: str, cursor: sqlite3.Cursor) -> None:
+        try:
+            undo_to(name, cursor)
+        except StoreError as error:
+            if not is_interrupted(error):
+                raise
+            # What was interrupted is still on its way while any statement is, one whose rows a
+            # session has not read to the end.
+            self.close_cursors()
+            undo_to(name, cursor)
+
+    def close_cursors(self) -> None:
+        """Close what a session left open; for the connection's thread."""
+        if self._cursors:
+            for cursor in list(self._cursors):
+                cursor.close()
+
+
+class WriteTransaction(SqliteTransaction["SqliteBackend"]):
+    """A transaction that holds the writer's turn from its first statement to its end."""
+
+    def __init__(self, backend: SqliteBackend, label: str | None, block: object = None) -> None:
+        super().__init__(backend)
+        self._label = label
+        self._block = block
+        self._turn: Turn | None = None
+        # Transactions of this unit are numbered, since a cancelled BEGIN may still be on its
+        # way when the next one starts.
+        self._number = 0
+        self._begun = -1
+        self._visited = False
+
+    @property
+    def connection(self) -> Connection | None:
+        """The writing connection while the transaction is active."""
+        return self._backend.writer if self._visited else None
+
+    @property
+    def active(self) -> bool:
+        """Whether anything may have reached the database since the last commit or rollback."""
+        return self._visited
+
+    def visit(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+        """Do the work in the transaction, which begins with it when it has not begun."""
+        if self._begun == self._number:
+            return self._backend.writer.visit(inside, self._backend.writer, work, arguments)
+        return self._begin_with(work, arguments)
+
+    async def _begin_with(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        number = self._number
+        if self._turn is None:
+            turn = self._backend.gate.free_turn(self._label)
+            if turn is None:
+                turn = await self._backend.gate.turn(self._label)
+                if number != self._number:
+                    self._backend.gate.release(turn)
+                    raise _ended_meanwhile()
+            turn.block = self._block
+            self._turn = turn
+        self._visited = True
+        outcome = await self._backend.writer.visit(
+            self._begin_if_nobody_waits, number, work, arguments
+        )
+        if isinstance(outcome, _Busy):
+            return await self._begin_in_line(number, work, arguments)
+        return outcome
+
+    async def _begin_in_line(
+        self, number: int, work: Callable[..., T], arguments: tuple[Any, ...]
+    ) -> T:
+        if number == self._number:
+            self._visited = False
+        async with lock_line(
+            self._backend, self._deadline(), is_wanted=lambda: number == self._number
+        ) as line:
+            while number == self._number:
+                await line.next()
+                if number != self._number:
+                    break
+                self._visited = True
+                outcome = await self._backend.writer.visit(self._begin, number, work, arguments)
+                if not isinstance(outcome, _Busy):
+                    return outcome
+                if number == self._number:
+                    self._visited = False
+        raise _ended_meanwhile()
+
+    def _deadline(self) -> float:
+        return 0.0 if self._turn is None else self._turn.deadline
+
+    def _begin_if_nobody_waits(
+        self, number: int, work: Callable[..., T], arguments: tuple[Any, ...]
+    ) -> T | _Busy:
+        """Let other processes go first that wait for their turn; in the writer's thread."""
+        return self._begin(number, work, arguments) if self._backend.nobody_waits() else _BUSY
+
+    def _begin(self, number: int, work: Callable[..., T], arguments: tuple[Any, ...]) -> T | _Busy:
+        """Begin and do the first work in one visit; runs in the writer's thread."""
+        cursor = self._backend.writer.cursor_of_visits
+        if not begin_immediate(cursor):
+            return _BUSY
+        self._begun = number
+        return work(*arguments, cursor)
+
+    def commit(self) -> Coroutine[Any, Any, None]:
+        """Commit and pass the turn on; done even when the caller is cancelled."""
+        return self._commit_or_refuse(self._begun == self._number)
+
+    async def _commit_or_refuse(self, begun: bool) -> None:
+        try:
+            self._backend.gate.refuse_if_gone()
+        except StoreError:
+            await self._end(self._rollback)
+            raise
+        await self._end(self._commit, begun)
+
+    def rollback(self) -> Coroutine[Any, Any, None]:
+        """Roll back and pass the turn on; done even when the caller is cancelled."""
+        return self._end(self._rollback)
+
+    def abandon(self) -> None:
+        """Roll back and pass the turn on, without waiting for it."""
+        self._queue_end(self._rollback)
+
+    async def _end(self, work: Callable[..., None], *arguments: Any) -> None:
+        end = self._queue_end(work, *arguments)
+        if end is not None:
+            try:
+                await end.finished()
+            except StoreClosedError:
+                self.committed = False  # the connection is closed, which has rolled back
+                raise
+
+    def _queue_end(self, work: Callable[..., None], *arguments: Any) -> Visit[None] | None:
+        """Queue the end and pass the turn on at once: who has it next stands behind this visit."""
+        end = None
+        if self._visited:
+            self.committed = None if work == self._commit else False
+            end = self._backend.writer.visit(work, *arguments)
+        self._number += 1
+        self._visited = False
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            self._backend.pass_turn_on(turn)
+        return end
+
+    def _commit(self, begun: bool) -> None:
+        writer = self._backend.writer
+        if self._cursors:
+            self.close_cursors()
+        try:
+            if begun:
+                if self._cursors is not None:
+                    inside(writer, drop_temporary, ())
+                inside(writer, commit, ())
+            self.committed = begun
+        except OutcomeUnknownError:
+            raise
+        except BaseException:
+            self.committed = False
+            raise
+        finally:
+            if writer.raw.in_transaction:
+                roll_back(writer)
+
+    def _rollback(self) -> None:
+        self.close_cursors()
+        roll_back(self._backend.writer)
+
+
+def _ended_meanwhile() -> UnitOfWorkError:
+    """Return the error for a task that a unit left behind while it waited to write."""
+    return UnitOfWorkError("the unit of work ended while this waited for its turn")
+
+
+class ReadTransaction(SqliteTransaction[ReadingHost]):
+    """A snapshot on a connection that only reads; it never waits for a writer."""
+
+    def __init__(self, backend: ReadingHost) -> None:
+        super().__init__(backend)
+        self._reader: Connection | None = None
+        self._number = 0
+
+    @property
+    def connection(self) -> Connection | None:
+        """The reading connection while a snapshot is held."""
+        return self._reader
+
+    @property
+    def active(self) -> bool:
+        """Whether a snapshot is held."""
+        return self._reader is not None
+
+    def visit(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+        """Do the work on the snapshot, which is taken with it when it has not been."""
+        if self._reader is not None:
+            return self._reader.visit(inside, self._reader, work, arguments)
+        return self._begin_with(work, arguments)
+
+    async def _begin_with(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        reader = self._backend.readers.idle()
+        if reader is None:
+            number = self._number
+            reader = await self._backend.readers.take()
+            if number != self._number:
+                self._backend.readers.give(reader)
+                raise UnitOfWorkError("the unit of work ended while this waited")
+        self._reader = reader
+        return await reader.visit(self._begin, reader, work, arguments)
+
+    def _begin(self, reader: Connection, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        if not reader.raw.in_transaction:  # this is tried again where the database was locked
+            run_sql("BEGIN", reader.cursor_of_visits)
+        return work(*arguments, reader.cursor_of_visits)
+
+    async def commit(self) -> None:
+        """Let the snapshot go."""
+        self._end()
+        self.committed = True
+
+    async def rollback(self) -> None:
+        """Let the snapshot go."""
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let the snapshot go."""
+        self._end()
+        self.committed = False
+
+    def _end(self) -> None:
+        """Queue the end and do not wait: whoever is next on the connection stands behind it."""
+        self._number += 1
+        if self._reader is not None:
+            reader, self._reader = self._reader, None
+            reader.visit(self._let_go, reader).is_kept = True
+            self._backend.readers.give(reader)
+
+    def _let_go(self, reader: Connection) -> None:
+        self.close_cursors()
+        roll_back(reader)

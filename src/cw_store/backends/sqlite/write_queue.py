@@ -1,0 +1,211 @@
+"""The write gate: one writer at a time, first come first served.
+
+SQLite has one writer. Its own way to wait for it is unfair, and so is a connection
+pool's, whose queue lets a running task overtake those who wait. Here a turn is handed
+directly to the one who has waited longest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections import deque
+from contextvars import ContextVar
+from typing import TypeVar
+
+from cw_store.backends.sqlite.deadlines import Patience, Patient
+from cw_store.backends.sqlite.file_watch import FileWatch
+from cw_store.errors import StoreBusyError, StoreClosedError, TurnHolder
+
+_blocks_around: ContextVar[tuple[object, ...]] = ContextVar("cw_store_blocks_around", default=())
+"""The blocks of units of work that the running code is inside of; tasks it starts inherit them."""
+
+
+def enter_block() -> object:
+    """Begin the block of a unit of work, and return what stands for it."""
+    block = object()
+    _blocks_around.set((*_blocks_around.get(), block))
+    return block
+
+
+def leave_block(block: object) -> None:
+    """End the block; it may have begun in another task's context, as a test's fixture does."""
+    around = _blocks_around.get()
+    if block in around:
+        _blocks_around.set(tuple(each for each in around if each is not block))
+
+
+class Turn(Patient):
+    """A place in the queue, later the right to write; what waits for it is told what then."""
+
+    __slots__ = ("block", "gate", "label", "since", "task_name", "within")
+
+    gate: WriteGate
+    """Where this waits, once it does."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, label: str | None, timeout: float) -> None:
+        # Everything at once: the way through the base classes would take as long again.
+        self._asyncio_future_blocking = False
+        self._cancelled = False
+        self._loop = loop
+        self._wake = self._context = self.error = None
+        self.is_done = self.given_up = False
+        self.since = now = loop.time()
+        self.deadline = now + timeout
+        self.label = label
+        self.block: object = None
+        self.within: tuple[object, ...] = ()
+        task = asyncio.current_task(loop)
+        self.task_name = task.get_name() if task else None
+
+    def granted(self) -> None:
+        """Wake the task that waits: the turn is its own until the gate is released."""
+        self.value = None
+        self.settle()
+
+    def __repr__(self) -> str:
+        """Say what this waits for, and behind whom."""
+        gate = getattr(self, "gate", None)
+        name = f"{type(self).__name__} {self.label!r}"
+        if gate is None or self.is_done or self not in gate.queue:
+            return f"<{name}>"
+        before = sum(not turn.given_up for turn in itertools.takewhile(self.is_not, gate.queue))
+        return f"<{name} waits for the writer's turn, behind {before} others and {gate.holder()}>"
+
+    def is_not(self, turn: Turn) -> bool:
+        """Whether this is another."""
+        return self is not turn
+
+
+T = TypeVar("T", bound=Turn)
+
+logger = logging.getLogger("cw_store")
+
+
+class WriteGate:
+    """Hands the turn from one writer to the next."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
+        self._loop = loop
+        self._timeout = timeout
+        self.queue: deque[Turn] = deque()
+        """Those who wait, and some who have given up."""
+        self._patience = Patience(loop, self.queue, self._too_late)
+        self._holder: Turn | None = None
+        self._closed = False
+        self.watch = FileWatch()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody gets a turn any more."""
+        return self._closed
+
+    @property
+    def is_free(self) -> bool:
+        """Whether a turn asked for now would be granted at once."""
+        return self._holder is None
+
+    def holder(self) -> TurnHolder | None:
+        """Describe who holds the turn, or None; from any thread."""
+        holder = self._holder
+        if holder is None:
+            return None
+        task = holder.task
+        name = holder.task_name if task is None else task.get_name()
+        return TurnHolder(holder.label, name, self._loop.time() - holder.since)
+
+    def ask(self, turn: Turn) -> None:
+        """Queue up; `turn.granted()` or `turn.refused()` is called now or later, once."""
+        if self._closed:
+            turn.refused(StoreClosedError("the store is closed"))
+        elif self._holder is None:
+            if turn.since > self.watch.due and (gone := self.watch.refusal(turn.since)):
+                turn.refused(gone)
+                return
+            self._holder = turn
+            turn.granted()
+        else:
+            turn.gate = self
+            turn.within = _blocks_around.get()
+            self._patience.queue_up(turn)
+
+    def free_turn(self, label: str | None) -> Turn | None:
+        """Return the turn if nobody has it."""
+        if self._holder is not None or self._closed:
+            return None
+        turn = Turn(self._loop, label, self._timeout)
+        if turn.since > self.watch.due:
+            self.refuse_if_gone()
+        self._holder = turn
+        return turn
+
+    def refuse_if_gone(self) -> None:
+        """Raise StoreError when the file is no longer the one that was opened."""
+        gone = self.watch.refusal(self._loop.time())
+        if gone is not None:
+            raise gone
+
+    async def turn(self, label: str | None) -> Turn:
+        """Wait for the turn; raises StoreBusyError when it does not come in time."""
+        turn = Turn(self._loop, label, self._timeout)
+        self.ask(turn)
+        try:
+            await turn
+        except BaseException:
+            if self._holder is turn:
+                self.release(turn)  # granted in the very moment of the cancellation
+            else:
+                turn.given_up = True
+            raise
+        return turn
+
+    def release(self, turn: Turn) -> None:
+        """Pass the turn on to the one who has waited longest."""
+        if self._holder is not turn:
+            return
+        self._holder = None
+        while self.queue and self._holder is None:
+            following = self.queue.popleft()
+            if not following.given_up:
+                following.since = now = self._loop.time()
+                if now > self.watch.due and (gone := self.watch.refusal(now)):
+                    following.refused(gone)
+                    continue
+                self._holder = following
+                try:
+                    following.granted()
+                except Exception as error:
+                    logger.exception("%r could not use its turn", following)
+                    self._holder = None
+                    following.refused(error)
+
+    def take_while(self, kind: type[T], limit: int) -> list[T]:
+        """Remove and return the turns at the head of the queue that are of this kind."""
+        taken: list[T] = []
+        while self.queue and len(taken) < limit:
+            turn = self.queue[0]
+            if turn.given_up:
+                self.queue.popleft()
+            elif isinstance(turn, kind):
+                self.queue.popleft()
+                taken.append(turn)
+            else:
+                break
+        return taken
+
+    def close(self) -> None:
+        """Refuse everybody who waits, and whoever comes later."""
+        self._closed = True
+        self._patience.refuse_all(
+            lambda: StoreClosedError("the store was closed while this waited")
+        )
+
+    def _too_late(self, turn: Turn) -> StoreBusyError:
+        late = f"the writer's turn did not come within {self._timeout:g} s"
+        if self._holder is not None and self._holder.block in turn.within:
+            late += (
+                ", because the block that this was begun in holds it: the block must not wait for "
+                "this, or this has to use the block's own unit of work"
+            )
+        return StoreBusyError(late, self.holder())

@@ -1,0 +1,1 @@
+"""What a repository calls: statements written once, compiled for a database, run, and read."""

@@ -1,0 +1,181 @@
+"""How rows become records, and what becomes of a value that cannot be read.
+
+A row that holds one raises `UnreadableError` for whoever asks for it. Only a secret that cannot be
+decrypted does not: the record has all the rest, and raises when the secret is looked at, so that
+an account under a lost key can still be listed, passed by and taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+from dataclasses import fields, is_dataclass
+from functools import cache, partial
+from itertools import starmap
+from operator import attrgetter
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import ColumnElement, Dialect
+
+from cw_store.errors import UnreadableError
+from cw_store.statements.codegen import Processor, write_blank
+from cw_store.types import Encrypted, Unreadable, kind_on
+
+R = TypeVar("R")
+
+Row = Sequence[Any]
+Make = Callable[[Row], R]
+MakeAll = Callable[[Sequence[Row]], list[R]]
+
+
+def makers(
+    record: type[R], columns: Sequence[ColumnElement[Any]], dialect: Dialect, table: str
+) -> tuple[Make[R], MakeAll[R]]:
+    """Return what builds a record from a row by position, or takes its only column; one, and many.
+
+    The constructor of a frozen dataclass costs five times a plain one, because it goes through
+    object.__setattr__ for every field. So a plain object with the same slots is filled and then
+    becomes the record; it has no other reference at that moment.
+    """
+    if not is_dataclass(record):
+        return _of_only_column(_Reader((columns[0].key or "?",), columns, dialect, table))
+    reader = _Reader([field.name for field in fields(record)], columns, dialect, table)
+    blank = write_blank(reader.names, reader.processors, reader.kinds, reader.secrets, reader.fill)
+    if reader.secrets:
+        return _with_secrets(record, blank, reader.secrets)
+
+    def make(row: Row) -> R:
+        filled = blank(*row)
+        filled.__class__ = record
+        return filled
+
+    def make_all(rows: Sequence[Row]) -> list[R]:
+        filled: list[Any] = list(starmap(blank, rows))
+        for each in filled:
+            each.__class__ = record
+        return filled
+
+    return make, make_all
+
+
+class _Reader:
+    """What is known of the columns of a row: how each is converted, and of what kind it is."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        columns: Sequence[ColumnElement[Any]],
+        dialect: Dialect,
+        table: str,
+    ) -> None:
+        owners = [getattr(getattr(column, "table", None), "name", None) for column in columns]
+        # A query may go by one table and give rows of another.
+        self._table = str(owners[0] or table)
+        self.names = names
+        self._columns = [str(column.key) for column in columns]
+        self.processors = [_processor(column, dialect, self._table) for column in columns]
+        # A reference is what the id is that it refers to.
+        self.kinds = [
+            None if column.foreign_keys else kind_on(column.type, dialect) for column in columns
+        ]
+        self.secrets = tuple(
+            name
+            for name, column in zip(names, columns, strict=False)
+            if isinstance(column.type, Encrypted)
+        )
+
+    def fill(self, blank: Any, row: Row) -> None:
+        """Fill in what can be read, and the error in place of a secret that cannot.
+
+        Raises UnreadableError for any other value that cannot be read.
+        """
+        for name, value in self._values(row):
+            if type(value) is UnreadableError and name not in self.secrets:
+                raise value
+            setattr(blank, name, value)
+
+    def only(self, row: Row) -> Any:
+        """Read the first column; raises UnreadableError."""
+        _name, value = next(self._values(row[:1]))
+        if type(value) is UnreadableError:
+            raise value
+        return value
+
+    def _values(self, row: Row) -> Iterator[tuple[str, Any]]:
+        id = row[self.names.index("id")] if "id" in self.names else None
+        for place, (name, value) in enumerate(zip(self.names, row, strict=False)):
+            convert = self.processors[place]
+            if convert is not None and name in self.secrets:
+                convert = partial(convert, id=id)
+            try:
+                yield name, _read(value, convert, self.kinds[place])
+            except UnreadableError as error:
+                yield name, error
+            except Exception as error:
+                told = isinstance(error, Unreadable)
+                reason = str(error) if told else f"it holds a {type(value).__name__} of no use here"
+                column = self._columns[place]
+                unreadable = UnreadableError(
+                    self._table, id if type(id) is str else None, column, reason
+                )
+                unreadable.__cause__ = error
+                yield name, unreadable
+
+
+def _processor(column: ColumnElement[Any], dialect: Dialect, table: str) -> Processor | None:
+    if isinstance(column.type, Encrypted):
+        return column.type.cell_result_processor(dialect, table, str(column.key))
+    return column.type.dialect_impl(dialect).result_processor(dialect, None)
+
+
+def _read(value: Any, convert: Callable[[Any], Any] | None, kind: type | None) -> Any:
+    if value is None:
+        return None
+    if kind is not None and type(value) is not kind:
+        raise Unreadable(f"it holds a {type(value).__name__} and no {kind.__name__}")
+    return value if convert is None else convert(value)
+
+
+def _of_only_column(reader: _Reader) -> tuple[Make[Any], MakeAll[Any]]:
+    convert = reader.processors[0]
+
+    def make(row: Row) -> Any:
+        if convert is None:
+            return row[0]
+        try:
+            return convert(row[0])
+        except Exception:
+            return reader.only(row)
+
+    return make, lambda rows: [make(row) for row in rows]
+
+
+def _with_secrets(
+    record: type[R], blank: Any, secrets: Sequence[str]
+) -> tuple[Make[R], MakeAll[R]]:
+    secrets_of = attrgetter(secrets[0], *secrets)  # of one, it would give no tuple
+
+    def make(row: Row) -> R:
+        filled = blank(*row)
+        is_readable = UnreadableError not in map(type, secrets_of(filled))
+        filled.__class__ = record if is_readable else _unreadable_in_part(record, tuple(secrets))
+        return filled
+
+    return make, lambda rows: [make(row) for row in rows]
+
+
+@cache
+def _unreadable_in_part(record: type[R], secrets: tuple[str, ...]) -> type[R]:
+    """Return the record's like, which raises when a secret is asked for that is an error."""
+    slots = {name: _raising(getattr(record, name)) for name in secrets}
+    return cast(Any, type(record.__name__, (record,), {"__slots__": (), **slots}))
+
+
+def _raising(slot: Any) -> property:
+    def secret(self: object) -> object:
+        value = slot.__get__(self)
+        if type(value) is UnreadableError:
+            raise copy(value) from value.__cause__
+        return value
+
+    return property(secret)

@@ -1,0 +1,626 @@
+"""What only PostgreSQL has: schemas, SQLSTATEs, and connections that others can end."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, cast
+
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
+import pytest
+import sqlalchemy as sa
+
+from cw_store import (
+    AlreadyExistsError,
+    BrokenReferenceError,
+    InvalidValueError,
+    NewLogChunk,
+    OutcomeUnknownError,
+    ReadOnlyError,
+    SchemaError,
+    Store,
+    StoreBusyError,
+    StoreClosedError,
+    StoreError,
+    UnitOfWork,
+    UnitOfWorkError,
+    ensure_schema,
+)
+from cw_store.backends.postgres import pool
+from cw_store.backends.postgres.backend import PostgresBackend, PostgresTransaction
+from cw_store.backends.postgres.connection import connect_beside_pool
+from cw_store.backends.postgres.errors import refusals
+from cw_store.location import locate
+from cw_store.postgres_url import Server
+from cw_store.repos.sql.initiatives import BY_STATUS
+from cw_store.types import ValueRules
+from postgres_server import PostgresServer
+
+OTHER_SCHEMA = "&options=-csearch_path%3Dother"
+
+
+async def test_a_schema_other_than_public_holds_the_whole_store(
+    postgres_server: PostgresServer,
+) -> None:
+    url = postgres_server.create_database()
+    driver = cast(Any, asyncpg)
+    connection = await driver.connect(url)
+    await connection.execute("CREATE SCHEMA other")
+    for _ in range(2):
+        async with Store(url + OTHER_SCHEMA) as store:
+            await store.initiatives.create(name="there")
+            async with store.unit_of_work() as uow:
+                assert await uow.session.scalar(sa.text("SELECT current_schema()")) == "other"
+    count = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"
+    assert await connection.fetchval(count) == 0
+    assert await connection.fetchval("SELECT count(*) FROM other.initiatives") == 2
+    await connection.close()
+    postgres_server.drop_database(url)
+
+
+async def test_without_a_busy_timeout_nobody_waits_for_a_connection(migrated_server: str) -> None:
+    async with Store(migrated_server, pool_size=1, busy_timeout=0) as store:
+        async with store.unit_of_work(read_only=True) as uow:
+            assert await uow.initiatives.find_all() == []
+            async with asyncio.timeout(10):
+                with pytest.raises(StoreBusyError, match="none of the 1 connections"):
+                    await store.initiatives.find_all()
+        assert await store.initiatives.find_all() == []
+
+
+async def test_a_statement_that_takes_too_long_is_one_of_our_errors(migrated_server: str) -> None:
+    async with Store(migrated_server, busy_timeout=0) as store:
+        with pytest.raises(StoreBusyError, match="did not answer in time"):
+            async with store.unit_of_work() as uow:
+                await uow.session.execute(sa.text("SELECT pg_sleep(60)"))
+        assert store.connections_in_use == 0
+
+
+async def test_a_schema_that_does_not_exist_is_a_clear_error(
+    postgres_server: PostgresServer,
+) -> None:
+    url = postgres_server.create_database()
+    with pytest.raises(SchemaError, match="no schema"):
+        await ensure_schema(url + OTHER_SCHEMA)
+    postgres_server.drop_database(url)
+
+
+async def test_a_server_that_is_not_there_is_a_clear_error() -> None:
+    with pytest.raises(StoreBusyError, match="not there"):
+        await Store.open("postgresql://nobody@/nowhere?host=%2Fnonexistent&port=1")
+
+
+async def test_connections_can_be_told_apart_on_the_server(migrated_server: str) -> None:
+    async with Store(migrated_server) as store, store.unit_of_work() as uow:
+        name = await uow.session.scalar(sa.text("SHOW application_name"))
+    assert name == "cw_store"
+
+
+# What the server refuses, told apart by its SQLSTATE.
+
+REFUSE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    RAISE EXCEPTION 'refused' USING ERRCODE = NEW.name, CONSTRAINT = coalesce(NEW.branch, '');
+END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON initiatives FOR EACH ROW EXECUTE FUNCTION refuse();
+"""
+
+REFUSALS: dict[str, type[StoreError]] = {
+    "23505": AlreadyExistsError,
+    "23503": BrokenReferenceError,
+    "23514": InvalidValueError,
+    "23502": InvalidValueError,
+    "40001": StoreBusyError,
+    "40P01": StoreBusyError,
+    "55P03": StoreBusyError,
+    "57014": StoreBusyError,
+    "53300": StoreBusyError,
+    "57000": StoreBusyError,
+    "25006": ReadOnlyError,
+    "25P02": UnitOfWorkError,
+    "42P01": SchemaError,
+    "42703": SchemaError,
+    "3F000": SchemaError,
+    "28000": StoreError,
+    "28P01": StoreError,
+    "3D000": StoreError,
+    "22012": StoreError,
+}
+LOST = ("08000", "08006", "57P01", "57P02", "57P03")
+
+
+@pytest.fixture
+async def refusing(migrated_server: str) -> AsyncIterator[Store]:
+    """A store whose server refuses each initiative with the SQLSTATE that is its name."""
+    driver = cast(Any, asyncpg)
+    connection = await driver.connect(migrated_server)
+    await connection.execute(REFUSE)
+    async with Store(migrated_server) as store:
+        yield store
+        assert store.connections_in_use == 0
+    await connection.execute("DROP FUNCTION refuse CASCADE")
+    await connection.close()
+
+
+async def refusal_in_a_unit(store: Store, **values: Any) -> StoreError:
+    with pytest.raises(StoreError) as raised:
+        async with store.unit_of_work() as uow:
+            await uow.initiatives.create(**values)
+    return raised.value
+
+
+async def refusal_of_a_call(store: Store, **values: Any) -> StoreError:
+    with pytest.raises(StoreError) as raised:
+        await store.initiatives.create(**values)
+    return raised.value
+
+
+async def test_what_the_server_refuses_is_told_apart(refusing: Store) -> None:
+    for state, kind in REFUSALS.items():
+        for refusal in (refusal_in_a_unit, refusal_of_a_call):
+            error = await refusal(refusing, name=state)
+            assert type(error) is kind, state
+            assert getattr(error.__cause__, "sqlstate", None) == state
+
+
+async def test_the_columns_are_those_of_the_constraint(refusing: Store) -> None:
+    for state in ("23505", "23503"):
+        error = await refusal_of_a_call(refusing, name=state, branch="fk_phases_initiative_id")
+        assert isinstance(error, AlreadyExistsError | BrokenReferenceError)
+        assert (error.table, list(error.columns)) == ("initiatives", ["initiative_id"])
+    for state in ("23514", "23502"):
+        error = await refusal_of_a_call(refusing, name=state, branch="ck_tasks_status")
+        assert isinstance(error, InvalidValueError)
+        assert (error.table, error.value) == ("initiatives", None)
+    error = await refusal_of_a_call(refusing, name="23503")
+    assert isinstance(error, BrokenReferenceError) and list(error.columns) == []
+    error = await refusal_of_a_call(refusing, name="23514")
+    assert isinstance(error, InvalidValueError) and error.column == "?"
+
+
+async def test_a_write_whose_connection_is_lost_may_be_stored(refusing: Store) -> None:
+    for state in LOST:
+        assert type(await refusal_in_a_unit(refusing, name=state)) is StoreBusyError
+        error = await refusal_of_a_call(refusing, name=state)
+        assert type(error) is OutcomeUnknownError and "not known" in str(error)
+
+
+async def test_a_lock_that_does_not_come_in_time_is_store_busy(migrated_server: str) -> None:
+    async with Store(migrated_server, busy_timeout=0.05) as store:
+        one = await store.initiatives.create(name="one")
+        async with store.unit_of_work() as holder:
+            await holder.initiatives.update(one.id, name="held")
+            with pytest.raises(StoreBusyError, match="lock"):
+                # In a task of its own: this one would wait for itself.
+                await asyncio.create_task(store.initiatives.update(one.id, name="refused"))
+        found = await store.initiatives.find_by_id(one.id)
+        assert found is not None and found.name == "held"
+        await store.initiatives.delete(one.id)
+
+
+async def test_units_wait_for_a_connection_in_turn_and_not_for_ever(migrated_server: str) -> None:
+    async with Store(migrated_server, pool_size=1, busy_timeout=0.2) as store:
+        async with store.unit_of_work() as holder:
+            await holder.initiatives.find_all()
+            assert store.connections_in_use == 1
+            with pytest.raises(StoreBusyError, match="none of the 1 connections"):
+                await store.initiatives.find_all()
+        assert store.connections_in_use == 0
+        assert await store.initiatives.find_all() == []
+
+
+async def test_closing_ends_the_units_that_are_open(migrated_server: str) -> None:
+    store = await Store.open(migrated_server)
+    uow = store.unit_of_work()
+    await uow.__aenter__()
+    await uow.initiatives.create(name="lost")
+    await store.close()
+    with pytest.raises(StoreClosedError):
+        await uow.initiatives.find_all()
+    await uow.__aexit__(StoreClosedError, None, None)
+    assert uow.committed is False
+    async with Store(migrated_server) as other:
+        assert await other.initiatives.find_all() == []
+
+
+async def test_a_connection_that_the_server_ended_is_replaced(migrated_server: str) -> None:
+    own = sa.text("SELECT pg_backend_pid()")
+    driver = cast(Any, asyncpg)
+    connection = await driver.connect(migrated_server)
+    async with Store(migrated_server, pool_size=1) as store:
+        async with store.unit_of_work() as uow:
+            pid = await uow.session.scalar(own)
+        await connection.execute("SELECT pg_terminate_backend($1, 5000)", pid)
+        async with store.unit_of_work() as uow:
+            assert await uow.session.scalar(own) != pid
+        assert store.connections_in_use == 0
+    await connection.close()
+
+
+async def test_a_unit_whose_connection_is_lost_before_its_commit_is_not_stored(
+    migrated_server: str,
+) -> None:
+    driver = cast(Any, asyncpg)
+    connection = await driver.connect(migrated_server)
+    async with Store(migrated_server) as store:
+        uow = store.unit_of_work()
+        with pytest.raises(StoreBusyError, match="nothing of it is stored"):
+            async with uow:
+                pid = await uow.session.scalar(sa.text("SELECT pg_backend_pid()"))
+                await uow.initiatives.create(name="lost")
+                await connection.execute("SELECT pg_terminate_backend($1, 5000)", pid)
+        assert uow.committed is False
+        assert store.connections_in_use == 0
+        assert await store.initiatives.find_all() == []
+    await connection.close()
+
+
+async def test_what_the_server_refuses_at_commit_is_told_apart_too(refusing: Store) -> None:
+    async with refusing.unit_of_work() as uow:
+        await uow.session.execute(sa.text("DROP TRIGGER refuse ON initiatives"))
+        await uow.session.execute(
+            sa.text(
+                "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON initiatives DEFERRABLE"
+                " INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()"
+            )
+        )
+    for state, kind in REFUSALS.items():
+        uow = refusing.unit_of_work()
+        with pytest.raises(StoreError) as raised:
+            async with uow:
+                await uow.initiatives.create(name=state)
+        assert type(raised.value) is kind, state
+        assert uow.committed is False
+
+
+async def test_an_error_in_a_unit_names_the_table(refusing: Store) -> None:
+    error = await refusal_in_a_unit(refusing, name="23505")
+    assert isinstance(error, AlreadyExistsError) and error.table == "initiatives"
+
+
+# Connecting.
+
+
+async def test_a_connection_waits_for_a_lock_for_the_busy_timeout_and_never_for_ever(
+    migrated_server: str,
+) -> None:
+    for seconds, expected in ((2.5, "2500ms"), (0, "1ms")):
+        async with Store(migrated_server, busy_timeout=seconds) as store:
+            async with store.unit_of_work() as uow:
+                assert await uow.session.scalar(sa.text("SHOW lock_timeout")) == expected
+
+
+async def test_a_connection_beside_the_pool_has_the_same_settings(migrated_server: str) -> None:
+    connection = await connect_beside_pool(server_of(migrated_server), 2.5)
+    assert await connection.fetchval("SHOW application_name") == "cw_store"
+    assert await connection.fetchval("SHOW lock_timeout") == "2500ms"
+    await connection.close()
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """The URL of a server that lets everybody in and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        yield f"postgresql://nobody:@127.0.0.1:{port}/nothing?ssl=disable"
+
+
+async def test_nobody_waits_for_ever_for_a_server_that_says_nothing(silent_server: str) -> None:
+    async with asyncio.timeout(5):
+        with pytest.raises(StoreBusyError, match="did not answer"), refusals():
+            await connect_beside_pool(server_of(silent_server), 0.02)
+        with pytest.raises(StoreBusyError, match="did not answer"):
+            await new_backend(silent_server, busy_timeout=0.02).open()
+
+
+# The pool and its connections.
+
+
+def server_of(url: str) -> Server:
+    server = locate(url).server
+    assert server is not None
+    return server
+
+
+def new_backend(url: str, pool_size: int = 1, busy_timeout: float = 5.0) -> Any:
+    return PostgresBackend(
+        server_of(url), pool_size=pool_size, busy_timeout=busy_timeout, rules=ValueRules()
+    )
+
+
+@pytest.fixture
+async def backend(migrated_server: str) -> AsyncIterator[PostgresBackend]:
+    """A backend with one connection, which has to be there for the next when a test ends."""
+    backend = new_backend(migrated_server)
+    await backend.open()
+    yield backend
+    assert backend.connections_in_use == 0
+    async with asyncio.timeout(5):
+        await pid_of_the_next_connection(backend)
+    await backend.close()
+
+
+async def pid_of_the_next_connection(backend: PostgresBackend) -> int:
+    connection = await backend.acquire()
+    pid = await connection.fetchval("SELECT pg_backend_pid()")
+    backend.pool.release(connection)
+    return pid
+
+
+async def last_statement(server: str, pid: int) -> str | None:
+    """Return what a connection ran last, as others see it."""
+    connection = await cast(Any, asyncpg).connect(server)
+    query = "SELECT query FROM pg_stat_activity WHERE pid = $1"
+    statement = await connection.fetchval(query, pid)
+    await connection.close()
+    return statement
+
+
+async def test_a_backend_that_was_never_opened_can_be_closed() -> None:
+    backend = new_backend("postgresql://nobody@/nowhere")
+    assert backend.is_closed is False
+    await backend.close()
+    assert backend.is_closed is True
+
+
+async def test_an_abandoned_backend_gives_no_connections(migrated_server: str) -> None:
+    backend = new_backend(migrated_server)
+    backend.abandon()
+    assert backend.is_closed is True
+    with pytest.raises(StoreClosedError):
+        await backend.acquire()
+
+
+async def test_a_query_is_compiled_once(backend: PostgresBackend) -> None:
+    assert backend.prepare(BY_STATUS) is backend.prepare(BY_STATUS)
+
+
+async def test_a_pool_is_as_large_as_was_asked_for(migrated_server: str) -> None:
+    backend = new_backend(migrated_server, pool_size=11, busy_timeout=2)
+    await backend.open()
+    held = [await backend.acquire() for _ in range(11)]
+    assert backend.connections_in_use == 11
+    for connection in held:
+        backend.pool.release(connection)
+    assert backend.connections_in_use == 0
+    await backend.close()
+
+
+async def test_a_connection_that_the_server_refuses_says_why(
+    postgres_server: PostgresServer,
+) -> None:
+    url = postgres_server.create_database()
+    await ensure_schema(url)
+    backend = new_backend(url, pool_size=2)
+    await backend.open()
+    held = await backend.acquire()
+    postgres_server.drop_database(url)
+    with pytest.raises(StoreError, match="refused the connection") as raised:
+        await backend.acquire()
+    assert getattr(raised.value.__cause__, "sqlstate", None) == "3D000"
+    backend.pool.release(held)
+    await backend.close()
+
+
+async def test_a_connection_is_closed_when_nobody_needed_it_for_long(
+    migrated_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "IDLE_SECONDS", 0.01)
+    backend = new_backend(migrated_server, pool_size=2)
+    await backend.open()
+    held = [await backend.acquire() for _ in range(2)]
+    pids = [await connection.fetchval("SELECT pg_backend_pid()") for connection in held]
+    for connection in held:
+        backend.pool.release(connection)
+    async with asyncio.timeout(5):
+        while [await last_statement(migrated_server, pid) for pid in pids] != [None, None]:
+            pass
+    await backend.close()
+
+
+async def test_a_call_by_itself_is_one_visit_to_the_server(migrated_server: str) -> None:
+    async with Store(migrated_server, pool_size=1) as store:
+        async with store.unit_of_work() as uow:
+            pid = await uow.session.scalar(sa.text("SELECT pg_backend_pid()"))
+        assert await store.accounts.find_all() == []
+        statement = await last_statement(migrated_server, pid)
+        assert statement is not None and statement.startswith("SELECT accounts.")
+
+
+async def test_json_is_read_as_its_value(migrated_server: str) -> None:
+    async with Store(migrated_server) as store:
+        initiative = await store.initiatives.create(name="a")
+        phase = await store.phases.create(
+            initiative_id=initiative.id, name="p", content={"large": 1e300}
+        )
+        assert await store.phases.find_by_id(phase.id) == phase
+        await store.initiatives.delete(initiative.id)
+
+
+async def test_a_call_that_loses_its_connection_does_not_leave_it_to_the_next(
+    refusing: Store,
+) -> None:
+    async def pid() -> int:
+        async with refusing.unit_of_work() as uow:
+            return await uow.session.scalar(sa.text("SELECT pg_backend_pid()"))
+
+    before = await pid()
+    await refusal_of_a_call(refusing, name="22012")
+    assert await pid() == before
+    await refusal_of_a_call(refusing, name="08006")
+    assert await pid() != before
+
+
+# A transaction.
+
+
+async def test_a_unit_that_reads_has_one_snapshot_and_a_writer_sees_what_others_commit(
+    migrated_server: str,
+) -> None:
+    show = sa.text(
+        "SELECT current_setting('transaction_isolation'), current_setting('transaction_read_only')"
+    )
+    async with Store(migrated_server) as store:
+        for read_only, expected in (
+            (True, ("repeatable read", "on")),
+            (False, ("read committed", "off")),
+        ):
+            async with store.unit_of_work(read_only=read_only) as uow:
+                assert (await uow.session.execute(show)).one() == expected
+
+
+async def test_a_connection_that_is_lost_at_the_beginning_is_replaced(
+    backend: PostgresBackend,
+) -> None:
+    lost = await pid_of_the_next_connection(backend)
+    transaction = PostgresTransaction(
+        backend,
+        f"DO $$ BEGIN IF pg_backend_pid() = {lost} THEN"
+        " RAISE EXCEPTION 'lost' USING ERRCODE = '08006'; END IF; END $$; BEGIN",
+    )
+    async with asyncio.timeout(5):
+        connection = await transaction.begun()
+    assert await connection.fetchval("SELECT pg_backend_pid()") != lost
+    await transaction.rollback()
+
+
+async def test_a_beginning_that_the_server_refuses_is_not_tried_again(
+    backend: PostgresBackend,
+) -> None:
+    transaction = PostgresTransaction(backend, "SELECT 1 / 0")
+    async with asyncio.timeout(5):
+        with pytest.raises(StoreError, match="22012: division by zero"):
+            await transaction.begun()
+    assert not transaction.active
+
+
+End = Callable[[PostgresTransaction], Coroutine[Any, Any, None]]
+COMMIT, ROLLBACK = PostgresTransaction.commit, PostgresTransaction.rollback
+
+
+@pytest.mark.parametrize(
+    ("before", "meanwhile"),
+    [((COMMIT,), (COMMIT,)), ((ROLLBACK,), (ROLLBACK,)), ((), (COMMIT, ROLLBACK))],
+)
+async def test_a_unit_that_ended_takes_no_connection_any_more(
+    backend: PostgresBackend, before: tuple[End, ...], meanwhile: tuple[End, ...]
+) -> None:
+    held = await backend.acquire()
+    transaction = backend.transaction(read_only=False, label=None)
+    for end in before:
+        await end(transaction)
+    waiting = asyncio.ensure_future(transaction.begun())
+    await asyncio.sleep(0)
+    for end in meanwhile:
+        await end(transaction)
+    backend.pool.release(held)
+    async with asyncio.timeout(5):
+        with pytest.raises(UnitOfWorkError, match="ended while this waited"):
+            await waiting
+
+
+async def test_a_rollback_keeps_the_connection(backend: PostgresBackend) -> None:
+    transaction = backend.transaction(read_only=False, label=None)
+    connection = await transaction.begun()
+    pid = await connection.fetchval("SELECT pg_backend_pid()")
+    await transaction.rollback()
+    assert await pid_of_the_next_connection(backend) == pid
+
+
+async def test_what_the_server_refuses_of_a_savepoint_is_told(backend: PostgresBackend) -> None:
+    transaction = backend.transaction(read_only=False, label=None)
+    with pytest.raises(StoreError, match="3B001"):
+        await transaction.release("nowhere")
+    await transaction.rollback()
+
+
+async def test_a_commit_that_the_server_turns_into_a_rollback_is_an_error(
+    backend: PostgresBackend,
+) -> None:
+    transaction = backend.transaction(read_only=False, label=None)
+    connection = await transaction.begun()
+    with pytest.raises(cast(Any, asyncpg).PostgresError):
+        await connection.execute("SELECT 1 / 0")
+    with pytest.raises(UnitOfWorkError, match="rolled this unit of work back"):
+        await transaction.commit()
+    assert transaction.committed is False
+
+
+@pytest.mark.parametrize("end", [COMMIT, ROLLBACK])
+async def test_a_transaction_whose_end_is_lost_has_not_committed(
+    backend: PostgresBackend, end: End
+) -> None:
+    transaction = backend.transaction(read_only=False, label=None)
+    (await transaction.begun()).terminate()
+    if end is COMMIT:
+        with pytest.raises(StoreBusyError, match="nothing of it is stored"):
+            await end(transaction)
+    else:
+        await end(transaction)
+    assert transaction.committed is False
+
+
+async def test_a_transaction_is_its_own_atomic_executor(backend: PostgresBackend) -> None:
+    transaction = backend.transaction(read_only=False, label=None)
+    async with transaction.atomic() as executor:
+        assert executor is transaction
+
+
+# Two units that append to two logs in opposite orders wait for each other.
+
+
+async def _wait_until_so_many_wait(store: Store, how_many: int) -> None:
+    """Return when so many wait for the end of a log on the server."""
+    waiting = sa.text(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    async with asyncio.timeout(10), store.unit_of_work(read_only=True) as uow:
+        while await uow.session.scalar(waiting) != how_many:
+            pass
+
+
+@pytest.mark.parametrize("beside", [0, 1, 3])
+async def test_logs_written_in_opposite_orders_are_repeated_by_run_and_by_calls_beside_them(
+    postgres_server: PostgresServer, beside: int
+) -> None:
+    url = postgres_server.create_database()
+    gave_way: list[StoreBusyError] = []
+
+    async def append(store: Store, own: str, other: str, waiting: int) -> None:
+        async def work(uow: UnitOfWork) -> None:
+            await uow.log_chunks.insert_chunk(own, "otter", 1, f"{own} first")
+            if not gave_way:
+                have_own[own].set()
+                await _wait_until_so_many_wait(store, waiting)
+            try:
+                await uow.log_chunks.insert_chunk(other, "otter", 1, f"{own} second")
+            except StoreBusyError as error:
+                gave_way.append(error)
+                raise
+
+        await store.run(work)
+
+    async def call(store: Store) -> None:
+        chunk: NewLogChunk = {
+            "agent_id": "b",
+            "agent_name": "otter",
+            "session_number": 1,
+            "content": "by itself",
+        }
+        assert await store.log_chunks.insert_chunks([chunk]) != []
+
+    have_own = {"a": asyncio.Event(), "b": asyncio.Event()}
+    async with Store(url, pool_size=10) as store:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            group.create_task(append(store, "b", "a", beside + 1))
+            await have_own["b"].wait()
+            for _ in range(beside):  # they look first, in the middle of what will be a circle
+                group.create_task(call(store))
+            await _wait_until_so_many_wait(store, beside)
+            group.create_task(append(store, "a", "b", beside))
+        logs = {log: await store.log_chunks.find_by_agent_id(log) for log in "ab"}
+        contents = {log: [chunk.content for chunk in logs[log]] for log in logs}
+        assert sorted(contents["a"]) == ["a first", "b second"]
+        assert sorted(contents["b"]) == ["a second", "b first"] + ["by itself"] * beside
+    assert beside or len(gave_way) == 1, "each waited for the other"
+    postgres_server.drop_database(url)

@@ -1,0 +1,87 @@
+"""A SQLite file as a backend: what it opens, closes and keeps."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from cw_store import StoreBusyError, schema
+from cw_store.backends.sqlite.backend import SqliteBackend
+from cw_store.backends.sqlite.connection import Connection
+from cw_store.backends.sqlite.process_queue import Neighbours
+from cw_store.statements.database import Query
+from cw_store.types import ValueRules
+
+NAMES = Query(str, sa.select(schema.initiatives.c.name), schema.initiatives)
+
+
+async def closed_backend(path: Path) -> SqliteBackend:
+    return SqliteBackend(path, synchronous="FULL", readers=1, busy_timeout=0.02, rules=ValueRules())
+
+
+@pytest.fixture
+async def backend(path: Path) -> AsyncIterator[SqliteBackend]:
+    backend = await closed_backend(path)
+    await backend.open()
+    yield backend
+    await backend.close()
+
+
+async def setting(connection: Connection, name: str) -> int:
+    def read() -> int:
+        (value,) = connection.raw.execute(f"PRAGMA {name}").fetchone()
+        return value
+
+    return await connection.visit(read)
+
+
+async def test_a_backend_may_be_closed_before_it_was_opened_and_more_than_once(path: Path) -> None:
+    for opened in (False, True):
+        for abandoned in (False, True):
+            backend = await closed_backend(path)
+            assert backend.nobody_waits()
+            if opened:
+                await backend.open()
+            for _ in range(2):
+                if abandoned:
+                    backend.abandon()
+                else:
+                    await backend.close()
+                assert backend.nobody_waits()
+
+
+async def test_the_connections_are_what_they_are_for(backend: SqliteBackend) -> None:
+    reader = await backend.readers.take()
+    assert [await setting(one, "query_only") for one in (backend.writer, reader)] == [0, 1]
+    assert [await setting(one, "busy_timeout") for one in (backend.writer, reader)] == [5, 5]
+    assert [one.patience for one in (backend.writer, reader)] == [0, 0.02]
+    assert [await setting(one, "synchronous") for one in (backend.writer, reader)] == [2, 2]
+    assert [await setting(one, "cache_size") for one in (backend.writer, reader)] == [-4096, -4096]
+    with pytest.raises(StoreBusyError, match=r"within 0\.02 s"):
+        await backend.readers.take()
+    backend.readers.give(reader)
+
+
+async def test_a_query_is_compiled_once(backend: SqliteBackend) -> None:
+    assert backend.prepare(NAMES) is backend.prepare(NAMES)
+
+
+async def test_a_neighbour_that_waits_is_seen(backend: SqliteBackend, path: Path) -> None:
+    neighbours = Neighbours(path.with_name("cw.db-turns"))
+    assert backend.nobody_waits()
+    ticket = neighbours.join()
+    assert ticket is not None
+    assert not backend.nobody_waits()
+    ticket.leave()
+    assert backend.nobody_waits()
+    neighbours.close()
+
+
+async def test_the_transaction_of_a_compound_call_has_no_other_inside(
+    backend: SqliteBackend,
+) -> None:
+    async with backend.atomic() as outer:
+        async with outer.atomic() as inner:
+            assert inner is outer
+            assert await inner.rows(inner.prepare(NAMES), []) == []

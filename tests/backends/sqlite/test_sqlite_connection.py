@@ -1,0 +1,456 @@
+"""One connection and its thread."""
+
+import asyncio
+import gc
+import inspect
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import aiosqlite
+import pytest
+
+from cw_store import SchemaError, StoreBusyError, StoreClosedError, StoreError
+from cw_store.backends.sqlite.connection import (
+    Connection,
+    connect_patiently,
+    create_private_file,
+    open_connection,
+)
+from cw_store.backends.thread.worker import Returns
+from programs import run_program
+
+
+async def opened(path: Path, *, read_only: bool = False, synchronous: str = "NORMAL") -> Connection:
+    create_private_file(path)
+    return await open_connection(
+        path,
+        returns=Returns(asyncio.get_running_loop()),
+        read_only=read_only,
+        synchronous=synchronous,
+        timeout=5,
+    )
+
+
+@pytest.fixture
+async def connection(tmp_path: Path) -> AsyncIterator[Connection]:
+    connection = await opened(tmp_path / "cw.db")
+    yield connection
+    await connection.closed()
+
+
+def value(raw: sqlite3.Connection, sql: str) -> object:
+    (found,) = raw.execute(sql).fetchone()
+    return found
+
+
+async def test_what_is_used_of_aiosqlites_private_parts_is_there(connection: Connection) -> None:
+    private: Any = connection
+    assert isinstance(connection, aiosqlite.Connection)
+    assert isinstance(private._thread, threading.Thread)
+    assert private._thread.daemon
+    assert private._conn is connection.raw
+    assert isinstance(connection.raw, sqlite3.Connection)
+    # An entry without a future is one that nobody is told of: so the visits came to the thread.
+    assert isinstance(private._tx, SimpleQueue)
+    assert private._thread is await connection.visit(threading.current_thread)
+    assert list(inspect.signature(aiosqlite.Connection).parameters)[:2] == [
+        "connector",
+        "iter_chunk_size",
+    ]
+
+
+async def test_a_visit_runs_in_the_connections_thread(connection: Connection) -> None:
+    thread = await connection.visit(threading.current_thread)
+    assert thread is not threading.current_thread()
+    assert await connection.visit(threading.current_thread) is thread
+
+
+async def test_a_visit_brings_back_its_error(connection: Connection) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        await connection.visit(lambda: connection.raw.execute("SELECT * FROM nowhere"))
+    assert await connection.visit(lambda: value(connection.raw, "SELECT 1")) == 1
+
+
+async def test_visits_run_in_the_order_in_which_they_were_asked_for(
+    connection: Connection,
+) -> None:
+    order: list[int] = []
+    visits = [connection.visit(partial(order.append, number)) for number in range(10)]
+    for visit in reversed(visits):
+        await visit
+    assert order == list(range(10))
+
+
+async def test_a_cancelled_visit_is_done_and_reports_its_end(connection: Connection) -> None:
+    go, ended = threading.Event(), asyncio.Event()
+    visit = connection.visit(go.wait, then=ended.set)
+
+    async def wait() -> object:
+        return await visit
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not ended.is_set()
+    go.set()
+    async with asyncio.timeout(5):
+        await ended.wait()
+    assert visit.is_done
+
+
+async def test_finished_waits_for_the_end_however_often_it_is_cancelled(
+    connection: Connection,
+) -> None:
+    go = threading.Event()
+    visit = connection.visit(go.wait)
+    task = asyncio.create_task(visit.finished())
+    for _ in range(3):
+        await asyncio.sleep(0)
+        task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert visit.is_done
+
+
+async def test_a_visits_error_keeps_nothing_alive(connection: Connection) -> None:
+    class Held:
+        pass
+
+    async def fail() -> "weakref.ref[Held]":
+        held = Held()
+        with pytest.raises(sqlite3.OperationalError):
+            await connection.visit(lambda: connection.raw.execute(f"nonsense {id(held)}"))
+        return weakref.ref(held)
+
+    gc.disable()
+    try:
+        held = await fail()
+        await connection.visit(lambda: None)
+        assert held() is None
+    finally:
+        gc.enable()
+
+
+async def test_every_connection_has_its_settings(tmp_path: Path) -> None:
+    for read_only in (False, True):
+        connection = await opened(tmp_path / "cw.db", read_only=read_only)
+        settings = {
+            name: await connection.visit(partial(value, connection.raw, f"PRAGMA {name}"))
+            for name in (
+                "journal_mode",
+                "foreign_keys",
+                "synchronous",
+                "query_only",
+                "temp_store",
+                "busy_timeout",
+            )
+        }
+        assert settings == {
+            "journal_mode": "wal",
+            "foreign_keys": 1,
+            "synchronous": 1,
+            "query_only": int(read_only),
+            "temp_store": 2,
+            "busy_timeout": 5,
+        }
+        assert connection.raw.isolation_level is None
+        await connection.closed()
+    full = await opened(tmp_path / "cw.db", synchronous="FULL")
+    assert await full.visit(partial(value, full.raw, "PRAGMA synchronous")) == 2
+    await full.closed()
+
+
+async def test_closing_rolls_back_and_ends_the_thread(tmp_path: Path) -> None:
+    connection = await opened(tmp_path / "cw.db")
+    thread = await connection.visit(threading.current_thread)
+    await connection.visit(lambda: connection.raw.execute("CREATE TABLE kept (x)").close())
+    await connection.visit(lambda: connection.raw.execute("BEGIN IMMEDIATE").close())
+    await connection.visit(lambda: connection.raw.execute("INSERT INTO kept VALUES (1)").close())
+    await connection.closed()
+    await connection.closed()
+    thread.join(5)
+    assert not thread.is_alive()
+    with sqlite3.connect(tmp_path / "cw.db") as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert value(other, "SELECT count(*) FROM kept") == 0
+    other.close()
+
+
+@pytest.mark.parametrize("how", ["closed", "abandoned"])
+async def test_a_visit_that_comes_too_late_is_refused_and_reports_its_end(
+    tmp_path: Path, how: str
+) -> None:
+    connection = await opened(tmp_path / "cw.db")
+    if how == "closed":
+        await connection.closed()
+    else:
+        connection.abandon()
+    ended = asyncio.Event()
+    async with asyncio.timeout(5):
+        with pytest.raises(StoreClosedError, match=r"^the store was closed meanwhile$"):
+            await connection.visit(threading.current_thread, then=ended.set)
+        await ended.wait()
+        with pytest.raises(StoreClosedError):
+            await connection.visit(threading.current_thread)
+
+
+async def test_closing_is_finished_even_when_it_is_cancelled(tmp_path: Path) -> None:
+    connection = await opened(tmp_path / "cw.db")
+    thread = await connection.visit(threading.current_thread)
+    task = asyncio.create_task(connection.closed())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+async def test_opening_can_be_cancelled_and_leaves_no_thread(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    for steps in range(6):
+        task = asyncio.create_task(opened(tmp_path / "cw.db"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        (outcome,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(outcome, Connection):
+            await outcome.closed()
+    for thread in set(threading.enumerate()) - before:
+        await asyncio.to_thread(thread.join, 5)
+        assert not thread.is_alive() or thread.name.startswith("asyncio")
+
+
+def test_an_abandoned_connection_ends_its_thread_and_gives_up_the_lock(tmp_path: Path) -> None:
+    async def begin() -> tuple[Connection, threading.Thread]:
+        connection = await opened(tmp_path / "cw.db")
+        await connection.visit(lambda: connection.raw.execute("BEGIN IMMEDIATE").close())
+        return connection, await connection.visit(threading.current_thread)
+
+    connection, thread = asyncio.run(begin())
+    connection.abandon()
+    connection.abandon()
+    thread.join(5)
+    assert not thread.is_alive()
+    other = sqlite3.connect(tmp_path / "cw.db", timeout=0)
+    other.execute("BEGIN IMMEDIATE")
+    other.close()
+
+
+def test_an_abandoned_connection_may_end_after_the_running_loop(tmp_path: Path) -> None:
+    """An error in the thread would be a warning here, and warnings are errors."""
+    held = threading.Event()
+
+    async def begin() -> tuple[Connection, threading.Thread]:
+        connection = await opened(tmp_path / "cw.db")
+        thread = await connection.visit(threading.current_thread)
+        connection.visit(held.wait)
+        connection.abandon()
+        return connection, thread
+
+    _, thread = asyncio.run(begin())
+    held.set()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_a_connection_whose_loop_was_closed_while_it_opened_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "cw.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("CREATE TABLE t (x)")
+    other.execute("BEGIN EXCLUSIVE")
+    before = set(threading.enumerate())
+
+    async def cancelled() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await opened(path)
+
+    asyncio.run(cancelled())
+    other.execute("COMMIT")
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        assert not thread.is_alive()
+    other.execute("PRAGMA journal_mode = DELETE")  # refused while anybody else is connected
+    assert value(other, "PRAGMA journal_mode") == "delete"
+    other.close()
+
+
+def test_a_file_that_is_just_being_converted_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cw.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("CREATE TABLE t (x)")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreBusyError):
+        connect_patiently(path, read_only=False, synchronous="NORMAL", timeout=0.05)
+
+    def pause(_: float) -> None:  # the other is done when this one pauses for the first time
+        other.execute("COMMIT")
+
+    monkeypatch.setattr(time, "sleep", pause)
+    connect_patiently(path, read_only=False, synchronous="NORMAL", timeout=10).close()
+    other.close()
+
+
+def test_a_file_that_is_no_database_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cw.db"
+    path.write_text("a letter, and longer than the header of a database would be" * 20)
+
+    def sleep(_: float) -> None:
+        pytest.fail("waits for what no time will mend")
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    with pytest.raises(StoreError, match=r"'cw.db' is no SQLite database") as raised:
+        connect_patiently(path, read_only=False, synchronous="NORMAL", timeout=10)
+    assert type(raised.value) is SchemaError
+    assert isinstance(raised.value.__cause__, sqlite3.DatabaseError)
+
+
+def test_a_private_file_is_created_once_and_never_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "cw.db"
+    create_private_file(path)
+    path.write_text("kept")
+    create_private_file(path)
+    assert path.read_text() == "kept"
+    assert path.stat().st_mode & 0o777 == 0o600
+    link = tmp_path / "link.db"
+    link.symlink_to(tmp_path / "elsewhere.db")
+    create_private_file(link)
+    assert not link.exists()  # it was not followed
+    with pytest.raises(StoreError, match="cannot create"):
+        create_private_file(tmp_path / "nowhere" / "cw.db")
+
+
+FORKED = """
+import asyncio, os, sys
+from pathlib import Path
+from cw_store import StoreClosedError
+from cw_store.backends.thread.worker import Returns
+from cw_store.backends.sqlite.connection import connect_patiently, open_connection
+
+SETTINGS = {"read_only": False, "synchronous": "NORMAL", "timeout": 1}
+folder = Path(sys.argv[1])
+for name in ("closed.db", "open.db"):
+    (folder / name).touch()
+
+async def connect():
+    returns = Returns(asyncio.get_running_loop())
+    closed = await open_connection(folder / "closed.db", returns=returns, **SETTINGS)
+    open_twice = [
+        await open_connection(folder / "open.db", returns=returns, **SETTINGS) for _ in range(2)
+    ]
+    await closed.closed()
+    await open_twice[0].closed()
+    return open_twice[1]
+
+kept = asyncio.new_event_loop().run_until_complete(connect())
+child = os.fork()
+if child:
+    os.waitpid(child, 0)
+    sys.exit()
+for name in ("closed.db", "open.db"):
+    try:
+        connect_patiently(folder / name, **SETTINGS).close()
+        print(name, "opened", flush=True)
+    except StoreClosedError as error:
+        print(error, flush=True)
+os._exit(0)
+"""
+
+
+def test_a_forked_child_may_open_what_was_closed_before(tmp_path: Path) -> None:
+    done = run_program(FORKED, tmp_path, cwd=tmp_path, timeout=10)
+    told = done.stdout.splitlines()
+    assert told[0] == "closed.db opened", done.stderr
+    assert told[1].startswith("open.db was open when this process was forked"), done.stderr
+
+
+# Running out.
+
+OUT_OF = """
+import asyncio, os, resource, sys, threading
+from pathlib import Path
+from cw_store import StoreError
+from cw_store.backends.thread.worker import Returns
+from cw_store.backends.sqlite.connection import open_connection
+
+Path(sys.argv[1]).touch()
+
+async def attempt():
+    returns = Returns(asyncio.get_running_loop())
+    connection = await open_connection(
+        Path(sys.argv[1]), returns=returns, read_only=False, synchronous="NORMAL", timeout=1
+    )
+    await connection.closed()
+
+def taken():
+    held = []
+    try:
+        while True:
+            held.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return held
+
+async def without_descriptors():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    for left in range(12):
+        held = taken()
+        for _ in range(left):
+            os.close(held.pop())
+        try:
+            await attempt()
+            print("opened", end=" ")
+        except StoreError as error:
+            print("refused", end=" ")
+        for descriptor in held:
+            os.close(descriptor)
+
+async def without_threads():
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+    start, threading.Thread.start = threading.Thread.start, refuse
+    for _ in range(3):
+        try:
+            await attempt()
+        except StoreError:
+            print("refused", end=" ")
+    threading.Thread.start = start
+
+async def main():
+    await attempt()
+    await asyncio.sleep(0.1)
+    before = len(os.listdir("/proc/self/fd"))
+    await {"descriptors": without_descriptors, "threads": without_threads}[sys.argv[2]]()
+    await asyncio.sleep(0.1)
+    print(len(os.listdir("/proc/self/fd")) - before, "lost")
+    await attempt()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="nobody counts descriptors here")
+@pytest.mark.parametrize("what", ["descriptors", "threads"])
+def test_what_cannot_be_opened_for_want_of_something_leaves_nothing(
+    tmp_path: Path, what: str
+) -> None:
+    ran = run_program(OUT_OF, tmp_path / "cw.db", what, cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "refused" in ran.stdout
+    assert ran.stdout.endswith(" 0 lost\n")
