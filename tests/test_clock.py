@@ -11,7 +11,7 @@ import pytest
 from builders import add_account, add_task
 from cw_store import InvalidValueError, Store, StoreError, UnitOfWork
 from cw_store.clock import StrictClock
-from cw_store.types import EARLIEST, moment_of
+from cw_store.types import EARLIEST, timestamp_of
 from steppable_clock import START, SteppableClock
 
 MICROSECOND = timedelta(microseconds=1)
@@ -22,10 +22,10 @@ def test_a_stamp_is_the_clocks_reading() -> None:
     reading = SteppableClock()
     clock = StrictClock(reading)
     first = clock.stamp()
-    assert moment_of(first) == reading.now == moment_of(clock.now())
+    assert timestamp_of(first) == reading.now == timestamp_of(clock.now())
     assert clock.stamp() == first + 1
     reading.advance(5)
-    assert moment_of(clock.stamp()) == reading.now
+    assert timestamp_of(clock.stamp()) == reading.now
 
 
 def test_stamps_move_on_while_the_clock_stands_still() -> None:
@@ -40,9 +40,9 @@ def test_stamps_move_on_while_the_clock_steps_back() -> None:
     first = clock.stamp()
     reading.advance(-3600)
     assert clock.stamp() == first + 1
-    assert moment_of(clock.now()) == reading.now
+    assert timestamp_of(clock.now()) == reading.now
     reading.advance(3601)
-    assert moment_of(clock.stamp()) == reading.now
+    assert timestamp_of(clock.stamp()) == reading.now
 
 
 def test_a_reading_and_its_stamp_may_be_had_together() -> None:
@@ -55,7 +55,7 @@ def test_a_reading_and_its_stamp_may_be_had_together() -> None:
 
 def test_the_first_stamps_may_be_the_earliest_times_there_are() -> None:
     clock = StrictClock(lambda: EARLIEST)
-    assert moment_of(clock.stamp()) == EARLIEST + MICROSECOND
+    assert timestamp_of(clock.stamp()) == EARLIEST + MICROSECOND
 
 
 def test_stamps_of_several_threads_are_all_different() -> None:
@@ -77,7 +77,7 @@ def test_the_systems_clock_is_read_where_none_is_given() -> None:
     clock = StrictClock()
     before = datetime.now(UTC) - timedelta(milliseconds=1)
     for microseconds in (clock.now(), clock.stamp(), *clock.now_and_stamp()):
-        assert before <= moment_of(microseconds) <= datetime.now(UTC) + timedelta(milliseconds=1)
+        assert before <= timestamp_of(microseconds) <= datetime.now(UTC) + timedelta(milliseconds=1)
 
 
 async def test_rows_are_stamped_in_utc_whatever_the_clocks_zone() -> None:

@@ -244,12 +244,12 @@ async def test_a_store_comes_back_from_the_other_database_as_it_was(
     original = await contents(first, encryption_keys=[KEY])
     assert await contents(server, encryption_keys=[KEY]) == original
     assert await contents(last, encryption_keys=[KEY]) == original
-    # Sealed text travels sealed: byte for byte, so that nothing was decrypted on the way.
+    # Encrypted text travels encrypted: byte for byte, so that nothing was decrypted on the way.
     query = "SELECT id, credentials, config_json FROM accounts ORDER BY id"
     with closing(sqlite3.connect(first)) as old, closing(sqlite3.connect(last)) as new:
-        sealed = old.execute(query).fetchall()
-        assert new.execute(query).fetchall() == sealed
-        assert sum(str(row[1]).startswith("cw-store:bound:") for row in sealed) == len(HOSTILE)
+        encrypted = old.execute(query).fetchall()
+        assert new.execute(query).fetchall() == encrypted
+        assert sum(str(row[1]).startswith("cw-store:bound:") for row in encrypted) == len(HOSTILE)
 
 
 async def test_a_copy_within_one_kind_of_database_is_equal(

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import sqlite
 from cw_store.types import (
     EPOCH,
     MICROSECOND,
-    MOMENTS_KEPT,
+    TIMESTAMPS_KEPT,
     Refused,
     UtcDateTime,
     check_json,
@@ -66,7 +66,7 @@ def test_a_moment_is_read_right_whether_it_is_remembered_or_forgotten() -> None:
     read = UtcDateTime().result_processor(sqlite.dialect(), None)
     first = read(1_700_000_000_000_001)
     assert read(1_700_000_000_000_001) is first
-    for number in range(MOMENTS_KEPT):
+    for number in range(TIMESTAMPS_KEPT):
         assert read(number) == EPOCH + number * MICROSECOND
         assert read(-number) == EPOCH - number * MICROSECOND
     again = read(1_700_000_000_000_001)

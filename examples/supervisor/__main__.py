@@ -93,7 +93,7 @@ async def run(arguments: Arguments, lock: int) -> int:
             )
             if arguments.retry_blocked:
                 await supervisor.retry_blocked()
-            finished = await finish_or_interrupt(supervisor)
+            finished = await shielded_or_interrupted(supervisor)
 
         seconds = time.monotonic() - begun
         for name, lines in await last_lines_of_blocked(store, plan.id):
@@ -108,7 +108,7 @@ async def run(arguments: Arguments, lock: int) -> int:
     return 0 if initiative is not None and initiative.status == "completed" else 1
 
 
-async def finish_or_interrupt(supervisor: Supervisor) -> bool:
+async def shielded_or_interrupted(supervisor: Supervisor) -> bool:
     """Run the supervisor to its end, or until SIGINT or SIGTERM; return whether it finished."""
     work = asyncio.create_task(supervisor.run(), name="supervisor")
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, S
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-LOCK_PATIENCE_SECONDS = 5.0
+LOCK_TIMEOUT_SECONDS = 5.0
 READ_BYTES = 64 * 1024
 BATCH_BYTES = 1024 * 1024
 CHUNK_CHARACTERS = 64 * 1024
@@ -35,7 +35,7 @@ def only_supervisor(store_url: str) -> Generator[int]:
     """
     path = _lock_path(store_url)
     with path.open("a+") as file:
-        deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+        deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
         while not _try_lock(file.fileno()):
             if time.monotonic() > deadline:
                 file.seek(0)

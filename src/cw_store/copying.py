@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Table
 
-from cw_store.backends.cancellation import finish
+from cw_store.backends.cancellation import shielded
 from cw_store.backends.sqlite.table_copy import SqliteBulk
 from cw_store.backends.table_copy import Bulk, Row
 from cw_store.errors import StoreError
@@ -153,7 +153,7 @@ async def _opened(location: Location, *, writes: bool, batch_rows: int) -> Async
         await bulk.begin()
         yield bulk
     finally:
-        await finish(bulk.close())
+        await shielded(bulk.close())
 
 
 def _postgres_bulk(server: Server, settings: dict[str, Any]) -> Bulk:

@@ -1,9 +1,9 @@
-"""Credentials at rest: sealed with Fernet keys when the store has any.
+"""Credentials at rest: encrypted with Fernet keys when the store has any.
 
-Sealed text begins with a marker, and so does plain text that happens to look like it, so
+Encrypted text begins with a marker, and so does plain text that happens to look like it, so
 both come back byte for byte whatever they hold.
 
-What is sealed is bound to its cell, so that whoever can write to the database but has no key
+What is encrypted is bound to its cell, so that whoever can write to the database but has no key
 cannot give one account another's credentials. Fernet authenticates what it encrypts and knows no
 associated data, so table, column and id are encrypted together with the text, in front of it, and
 compared when it is read. That leaves the keys and their rotation as they are, where an AEAD would
@@ -19,20 +19,20 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from cw_store.errors import StoreError, UnreadableError
-from cw_store.types import SEAL_MARK, Cell, ValueRules
+from cw_store.types import ENCRYPTION_MARK, Cell, ValueRules
 
 KEYS_VARIABLE = "CW_STORE_KEYS"
 _log = logging.getLogger("cw_store")
-BOUND = SEAL_MARK + "bound:"
+BOUND = ENCRYPTION_MARK + "bound:"
 """Begins every text that is encrypted for its cell."""
-UNBOUND = SEAL_MARK + "fernet:"
+UNBOUND = ENCRYPTION_MARK + "fernet:"
 """Begins a text that is encrypted and bound to nothing: of an older version, or written with an
 application's own statement; `rekey` binds it."""
-_PLAIN = SEAL_MARK + "plain:"
+_PLAIN = ENCRYPTION_MARK + "plain:"
 
 
 def rules_for(keys: Sequence[str | bytes], max_text_bytes: int) -> ValueRules:
-    """Return how values are checked and sealed under `keys`; without any, those of $CW_STORE_KEYS.
+    """Return how values are checked and encrypted under `keys`; else under those of $CW_STORE_KEYS.
 
     Raises ValueError for something that is no Fernet key, StoreError when there are keys and
     the extra `cw-store[crypto]` is not installed.
@@ -40,7 +40,7 @@ def rules_for(keys: Sequence[str | bytes], max_text_bytes: int) -> ValueRules:
     if not keys:
         keys = [key.strip() for key in os.environ.get(KEYS_VARIABLE, "").split(",") if key.strip()]
     if not keys:
-        return ValueRules(max_text_bytes, seal=_PlainSeal().seal, unseal=_unseal_plain)
+        return ValueRules(max_text_bytes, encrypt=_PlainCipher().encrypt, decrypt=_decrypt_plain)
     try:
         from cryptography.fernet import Fernet, InvalidToken, MultiFernet
     except ImportError as error:
@@ -51,8 +51,10 @@ def rules_for(keys: Sequence[str | bytes], max_text_bytes: int) -> ValueRules:
         fernet = MultiFernet([Fernet(key) for key in keys])
     except ValueError as error:
         raise ValueError("encryption_keys are Fernet keys: 32 bytes in url-safe base64") from error
-    seal = _FernetSeal(fernet, InvalidToken)
-    return ValueRules(max_text_bytes, seals=True, seal=seal.seal, unseal=seal.unseal)
+    encrypt = _FernetCipher(fernet, InvalidToken)
+    return ValueRules(
+        max_text_bytes, encrypts=True, encrypt=encrypt.encrypt, decrypt=encrypt.decrypt
+    )
 
 
 class _Fernet(Protocol):
@@ -61,19 +63,19 @@ class _Fernet(Protocol):
     def decrypt(self, msg: bytes | str) -> bytes: ...
 
 
-class _FernetSeal:
+class _FernetCipher:
     """Encrypts under the first key, decrypts under any."""
 
     def __init__(self, fernet: _Fernet, invalid: type[Exception]) -> None:
         self._fernet = fernet
         self._invalid = invalid
 
-    def seal(self, text: str, cell: Cell | None) -> str:
+    def encrypt(self, text: str, cell: Cell | None) -> str:
         mark, whole = (UNBOUND, text) if cell is None else (BOUND, _binding(cell) + text)
         # An id with a lone surrogate is refused after this, by its own column.
         return mark + self._fernet.encrypt(whole.encode(errors="surrogatepass")).decode()
 
-    def unseal(self, text: str, cell: Cell | None) -> str:
+    def decrypt(self, text: str, cell: Cell | None) -> str:
         if text.startswith(BOUND):
             if cell is None:
                 return text  # it is for the accounts repository, which knows whose it is
@@ -87,7 +89,7 @@ class _FernetSeal:
             if "\0" in whole:
                 raise unreadable(cell, "it was encrypted for some row and column, and says no more")
             return whole
-        return _unseal_plain(text, cell)
+        return _decrypt_plain(text, cell)
 
     def _decrypted(self, token: str, cell: Cell | None) -> str:
         try:
@@ -98,23 +100,23 @@ class _FernetSeal:
             ) from error
 
 
-class _PlainSeal:
+class _PlainCipher:
     """Keeps text as it is, and says so once for each store."""
 
     def __init__(self) -> None:
         self._warned = False
 
-    def seal(self, text: str, _cell: Cell | None) -> str:
+    def encrypt(self, text: str, _cell: Cell | None) -> str:
         if not self._warned:
             self._warned = True
             _log.warning(
                 "credentials are stored unencrypted; pass encryption_keys or set $%s",
                 KEYS_VARIABLE,
             )
-        return _PLAIN + text if text.startswith(SEAL_MARK) else text
+        return _PLAIN + text if text.startswith(ENCRYPTION_MARK) else text
 
 
-def _unseal_plain(text: str, cell: Cell | None) -> str:
+def _decrypt_plain(text: str, cell: Cell | None) -> str:
     if text.startswith((BOUND, UNBOUND)):
         raise unreadable(
             cell,

@@ -20,14 +20,14 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from cw_store.backends.cancellation import finish
+from cw_store.backends.cancellation import shielded
 from cw_store.backends.sqlite.connection import (
     BUSY_PAUSE,
-    connect_patiently,
+    connect_with_retry,
     create_private_file,
     reason_of,
+    retry_while_busy,
     shown,
-    try_patiently,
 )
 from cw_store.backends.sqlite.files import contents_of, look, reason_not_to_write
 from cw_store.backends.sqlite.statements import plain_failure
@@ -162,7 +162,7 @@ async def _bring_file_up_to_date_in_thread(path: Path, migrate: bool, busy_timeo
         await asyncio.shield(task)
     except asyncio.CancelledError:
         given_up.set()
-        await finish(_settled(task))
+        await shielded(_settled(task))
         raise
 
 
@@ -245,7 +245,7 @@ def sqlite_connection(
     path = path.resolve()
     engine = create_engine(
         "sqlite://",
-        creator=lambda: connect_patiently(
+        creator=lambda: connect_with_retry(
             path, read_only=False, synchronous="FULL", timeout=timeout, given_up=given_up
         ),
         poolclass=NullPool,
@@ -255,7 +255,7 @@ def sqlite_connection(
         # A view of the application's must not stop the table it shows from being built anew.
         connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")
         raw: Any = connection.connection.driver_connection
-        try_patiently(
+        retry_while_busy(
             partial(raw.execute, "BEGIN IMMEDIATE"),
             timeout=timeout,
             given_up=given_up,
@@ -323,7 +323,7 @@ async def _bring_server_up_to_date(server: Server, migrate: bool, timeout: float
     work = _look_and_upgrade(engine, f"the database {server.database}", migrate, limit.cancel)
     try:
         with refusals():
-            await finish(work, on_cancellation=raw.give_up)
+            await shielded(work, on_cancellation=raw.give_up)
     finally:
         limit.cancel()
 

@@ -188,7 +188,7 @@ def _json(name: str) -> Column[Any]:
     return Column(name, Json, nullable=True)
 
 
-def _moment(name: str) -> Column[Any]:
+def _timestamp(name: str) -> Column[Any]:
     return Column(name, UtcDateTime, nullable=True)
 
 
@@ -276,8 +276,8 @@ accounts = Table(
     Column("config_json", Encrypted, nullable=True),
     Column("credentials", Encrypted, nullable=True),
     _flag("is_exhausted"),
-    _moment("exhausted_until"),
-    _moment("last_used_at"),
+    _timestamp("exhausted_until"),
+    _timestamp("last_used_at"),
     _number("sort_order", default=0),
     *_times(),
     *_place(),
@@ -303,7 +303,7 @@ agents = Table(
     _nullable_text("output_file_path"),
     _json("result"),
     _json("pending_questions"),
-    _moment("user_dismissed_at"),
+    _timestamp("user_dismissed_at"),
     *_times(),
     *_place(),
     UniqueConstraint("name"),
@@ -365,7 +365,7 @@ projects = Table(
     _indexed_text("name"),
     _indexed_text("url"),
     _text("default_branch", default="main"),
-    _moment("last_fetched_at"),
+    _timestamp("last_fetched_at"),
     *_times(),
     *_place(),
     UniqueConstraint("name"),
@@ -480,7 +480,7 @@ change_sets = Table(
     *_one_of("mode", ChangeSetMode),
     _nullable_text("summary"),
     *_one_of("status", ChangeSetStatus, default="applied"),
-    _moment("reverted_at"),
+    _timestamp("reverted_at"),
     *_times(),
     *_place(),
     *_ordered("initiative_id"),

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
 from weakref import WeakKeyDictionary, finalize
 
-from cw_store.backends.cancellation import finish
+from cw_store.backends.cancellation import shielded
 from cw_store.backends.port import Backend
 from cw_store.backends.sqlite.connection import create_private_file
 from cw_store.clock import Reading, StrictClock
@@ -25,9 +25,9 @@ from cw_store.migrations import empty_database, failures_of_opening
 from cw_store.opening import Opening, open_backend
 from cw_store.owner import Owner, running_asyncio_loop, running_loop
 from cw_store.repos.sql import Repositories
-from cw_store.repos.sql.accounts import reseal
+from cw_store.repos.sql.accounts import reencrypt
 from cw_store.self_deadlock import WritingTasks
-from cw_store.statements.database import Door, Executor, Prepared, Query, Row
+from cw_store.statements.database import Database, Executor, Prepared, Query, Row
 from cw_store.types import MAX_TEXT_BYTES
 from cw_store.uow import UnitOfWork
 
@@ -116,9 +116,9 @@ class Store(Repositories):
         self._owner: Owner | None = None
         self.writing_tasks = WritingTasks()
         self._remove_folder: finalize[[], Store] | None = None
-        self._abandon_backend: finalize[[Owner, Backend], Store] | None = None
+        self._terminate_backend: finalize[[Owner, Backend], Store] | None = None
         self._one_call = _OneCall(self)
-        super().__init__(Door(self._one_call))
+        super().__init__(Database(self._one_call))
 
     @classmethod
     async def open(cls, url: str | Path | None = None, **settings: Unpack[StoreSettings]) -> Self:
@@ -163,7 +163,7 @@ class Store(Repositories):
         self._backend = None
         self._one_call.closed()
         try:
-            await finish(backend.close())
+            await shielded(backend.close())
         finally:
             self._forget_folder()
 
@@ -229,15 +229,15 @@ class Store(Repositories):
             raise ValueError("batch_rows is at least 1")
         changed, after = 0, ""
         unreadable: list[UnreadableError] = []
-        while self._rules.seals:
-            async with self._door.atomic() as door:
-                batch = await reseal(door, after, batch_rows)
+        while self._rules.encrypts:
+            async with self._database.atomic() as database:
+                batch = await reencrypt(database, after, batch_rows)
             changed += len(batch.ids)
             unreadable += batch.unreadable
             if len(batch.ids) < batch_rows:
                 break
             after = batch.ids[-1]
-        if self._rules.seals:
+        if self._rules.encrypts:
             await self.backend.erase_deleted()
         if unreadable:
             for other in unreadable[1:]:
@@ -278,13 +278,13 @@ class Store(Repositories):
         """Show where the data is, and no secret."""
         return f"Store({str(self._location)!r})"
 
-    def abandon(self) -> None:
+    def terminate(self) -> None:
         """Let go of the database without an event loop, because the store's own is gone."""
         backend, self._backend = self._backend, None
         self._one_call.closed()
         if self._owner is not None and self._owner.is_this_process:
             if backend is not None:
-                backend.abandon()
+                backend.terminate()
             self._forget_folder()
 
     async def _opened(self) -> Backend:
@@ -300,13 +300,13 @@ class Store(Repositories):
         backend = await open_backend(
             Location(folder.database), self._opening, is_new=self._opening.migrate
         )
-        self._abandon_backend = finalize(self, _abandon, self.owner, backend)
-        self._abandon_backend.atexit = False  # its threads end with the process
+        self._terminate_backend = finalize(self, _terminate, self.owner, backend)
+        self._terminate_backend.atexit = False  # its threads end with the process
         return backend
 
     def _forget_folder(self) -> None:
-        if self._abandon_backend is not None:
-            self._abandon_backend.detach()
+        if self._terminate_backend is not None:
+            self._terminate_backend.detach()
         if self._remove_folder is not None:
             self._remove_folder()
 
@@ -338,11 +338,11 @@ def _swept_and_made() -> bytes:
     return empty_database()
 
 
-def _abandon(owner: Owner, backend: Backend) -> None:
+def _terminate(owner: Owner, backend: Backend) -> None:
     """Let go of the database of a store that was collected, in whatever thread that was."""
     if owner.is_this_process:
         with suppress(RuntimeError):  # the loop is closed, and its process about to end
-            owner.loop.call_soon_threadsafe(backend.abandon)
+            owner.loop.call_soon_threadsafe(backend.terminate)
 
 
 A_WRITE = "a call on the store that writes"
@@ -395,8 +395,8 @@ class _OneCall:
 
     takes_turns = False
 
-    def serialize(self, name: str) -> Awaitable[None]:
-        return self._store.backend.serialize(name)
+    def lock(self, name: str) -> Awaitable[None]:
+        return self._store.backend.lock(name)
 
     def atomic(self) -> AbstractAsyncContextManager[Executor]:
         if self._writing_tasks.includes_this_one:
@@ -449,8 +449,8 @@ async def default_store() -> Store:
     default = _defaults.get(loop)
     if default is None:
         for gone in [other for other in _defaults if other.is_closed()]:
-            abandoned = _defaults.pop(gone, None)
-            if abandoned is not None and abandoned.store is not None:
-                abandoned.store.abandon()
+            terminated = _defaults.pop(gone, None)
+            if terminated is not None and terminated.store is not None:
+                terminated.store.terminate()
         default = _defaults[loop] = _Default()
     return await default.opened()

@@ -1,7 +1,7 @@
 """Column types: what each column takes, how each database keeps it, what is refused.
 
 A type checks a value before it reaches a driver, so both databases refuse the same
-things for the same reason. It raises `Refused`; the door adds table and column and
+things for the same reason. It raises `Refused`; the database adds table and column and
 makes an `InvalidValueError` of it.
 """
 
@@ -25,7 +25,7 @@ from cw_store.repos.json_value import JsonValue
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-MOMENTS_KEPT = 4096
+TIMESTAMPS_KEPT = 4096
 # asyncpg takes the very first and the very last datetime for infinity, and the rotation of
 # accounts stamps a microsecond after the latest use.
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
@@ -33,7 +33,7 @@ TOO_LATE = datetime(9999, 12, 31, tzinfo=UTC)
 EARLIEST_DAY = (EARLIEST - EPOCH).days
 TOO_LATE_DAY = (TOO_LATE - EPOCH).days
 OUT_OF_RANGE = "is not from 0001-01-02 to 9999-12-30 in UTC"
-SEAL_MARK = "cw-store:"
+ENCRYPTION_MARK = "cw-store:"
 """Begins every text that is not what it was when it was stored."""
 MAX_TEXT_BYTES = 16 * 1024 * 1024
 # A row of a B-tree takes a third of a page at most, 2,704 bytes of PostgreSQL's (its documentation,
@@ -84,14 +84,14 @@ class Clock(Protocol):
 class ValueRules:
     """What statements and types must know of the store that uses them.
 
-    `seal` and `unseal` are told which cell a text is for, or None where nobody knows. `clock` is
+    `encrypt` and `decrypt` are told which cell a text is for, None where nobody knows. `clock` is
     None where nothing is stamped.
     """
 
     max_text_bytes: int = MAX_TEXT_BYTES
-    seals: bool = False
-    seal: Callable[[str, Cell | None], str] = _keep
-    unseal: Callable[[str, Cell | None], str] = _keep
+    encrypts: bool = False
+    encrypt: Callable[[str, Cell | None], str] = _keep
+    decrypt: Callable[[str, Cell | None], str] = _keep
     clock: Clock | None = None
 
 
@@ -418,7 +418,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         """Give back an aware datetime in UTC, which asyncpg's already are but for infinity."""
-        return _finite if dialect.name == "postgresql" else _moment
+        return _finite if dialect.name == "postgresql" else _timestamp
 
 
 class Stamp(UtcDateTime):
@@ -443,7 +443,7 @@ def microseconds_of(value: Any) -> int:
     return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def moment_of(microseconds: int) -> datetime:
+def timestamp_of(microseconds: int) -> datetime:
     """Return the moment so many microseconds after 1970."""
     return EPOCH + timedelta(microseconds=microseconds)
 
@@ -477,7 +477,7 @@ def _plain_datetime(value: datetime) -> datetime:
     return datetime(*date, value.hour, value.minute, value.second, value.microsecond, UTC)
 
 
-class _Moments(dict[int | None, datetime | None]):
+class _Timestamps(dict[int | None, datetime | None]):
     """The moments that were read, by their microseconds, until there are too many.
 
     The same rows are read again and again, and most rows have the same time twice. To forget all
@@ -487,16 +487,16 @@ class _Moments(dict[int | None, datetime | None]):
     def __missing__(self, microseconds: int | None) -> datetime | None:
         if microseconds is None:
             return None
-        if len(self) >= MOMENTS_KEPT:
+        if len(self) >= TIMESTAMPS_KEPT:
             self.clear()
-        moment = self[microseconds] = _moment_at(microseconds)
+        moment = self[microseconds] = _timestamp_at(microseconds)
         return moment
 
 
-_moment = _Moments().__getitem__
+_timestamp = _Timestamps().__getitem__
 
 
-def _moment_at(microseconds: object) -> datetime:
+def _timestamp_at(microseconds: object) -> datetime:
     if not isinstance(microseconds, int):
         raise Unreadable(f"it is a {type(microseconds).__name__} and no integer of microseconds")
     try:
@@ -572,9 +572,9 @@ class Json(TypeDecorator[JsonValue]):
 
 
 class Encrypted(PlainText):
-    """Opaque text, returned byte for byte; sealed at rest when the store has keys.
+    """Opaque text, returned byte for byte; encrypted at rest when the store has keys.
 
-    The repositories bind what they seal to its row and column, whose names `cell_bind_processor`
+    The repositories bind what they encrypt to its row and column, whose names `cell_bind_processor`
     and `cell_result_processor` are given. A statement of an application's own, through its
     session, tells a type the value and nothing else: what it writes is bound to nothing, and what
     is bound it reads as it is stored.
@@ -583,49 +583,49 @@ class Encrypted(PlainText):
     cache_ok = True
 
     def bind_processor(self, dialect: Dialect) -> Callable[..., str | None]:
-        """Check the text, then seal it, bound to nothing."""
+        """Check the text, then encrypt it, bound to nothing."""
         check = super().bind_processor(dialect)
-        seal = _rules_of(dialect).seal
+        encrypt = _rules_of(dialect).encrypt
 
-        def check_and_seal(value: Any) -> str | None:
+        def check_and_encrypt(value: Any) -> str | None:
             text = check(value)
-            return None if text is None else seal(text, None)
+            return None if text is None else encrypt(text, None)
 
-        return check_and_seal
+        return check_and_encrypt
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         """Give back what was passed in, unless it is bound to a row."""
-        unseal = _rules_of(dialect).unseal
+        decrypt = _rules_of(dialect).decrypt
 
-        def unseal_text(value: Any) -> str | None:
-            if value is None or not value.startswith(SEAL_MARK):
+        def decrypt_text(value: Any) -> str | None:
+            if value is None or not value.startswith(ENCRYPTION_MARK):
                 return value
-            return unseal(value, None)
+            return decrypt(value, None)
 
-        return unseal_text
+        return decrypt_text
 
     def cell_bind_processor(
         self, dialect: Dialect, table: str, column: str
     ) -> Callable[[Any, Any], str | None]:
-        """Return what checks a text and seals it for the row whose id it is given as well."""
+        """Return what checks a text and encrypts it for the row whose id it is given as well."""
         check = super().bind_processor(dialect)
-        seal = _rules_of(dialect).seal
+        encrypt = _rules_of(dialect).encrypt
 
-        def check_and_seal(value: Any, id: Any) -> str | None:
+        def check_and_encrypt(value: Any, id: Any) -> str | None:
             text = check(value)
-            return None if text is None else seal(text, Cell(table, column, id))
+            return None if text is None else encrypt(text, Cell(table, column, id))
 
-        return check_and_seal
+        return check_and_encrypt
 
     def cell_result_processor(
         self, dialect: Dialect, table: str, column: str
     ) -> Callable[[Any, Any], str]:
-        """Return what gives back a text that was sealed for the row whose id it is given."""
-        unseal = _rules_of(dialect).unseal
+        """Return what gives back a text that was encrypted for the row whose id it is given."""
+        decrypt = _rules_of(dialect).decrypt
 
-        def unseal_text(value: Any, id: Any) -> str:
-            if not value.startswith(SEAL_MARK):
+        def decrypt_text(value: Any, id: Any) -> str:
+            if not value.startswith(ENCRYPTION_MARK):
                 return value
-            return unseal(value, Cell(table, column, id))
+            return decrypt(value, Cell(table, column, id))
 
-        return unseal_text
+        return decrypt_text

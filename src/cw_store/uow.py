@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import SessionTransaction
 
-from cw_store.backends.cancellation import finish
+from cw_store.backends.cancellation import shielded
 from cw_store.backends.port import Backend, Transaction
 from cw_store.backends.session import SAVEPOINT_NAMES, UnitSession
 from cw_store.backends.sqlite.write_queue import enter_block, leave_block
@@ -29,7 +29,7 @@ from cw_store.errors import (
 from cw_store.owner import Owner, running_loop
 from cw_store.repos.sql import Repositories
 from cw_store.self_deadlock import WritingTasks
-from cw_store.statements.database import Door, Executor, Prepared, Query, Row
+from cw_store.statements.database import Database, Executor, Prepared, Query, Row
 
 if TYPE_CHECKING:
     from cw_store.store import Store
@@ -63,7 +63,7 @@ class UnitOfWork(Repositories):
             _check_store(store)
         self._store = store
         self._unit = _Unit(read_only, label)
-        self._door = Door(self._unit)
+        self._database = Database(self._unit)
 
     async def __aenter__(self) -> Self:
         """Begin; raises StoreClosedError when the store is closed or belongs elsewhere."""
@@ -331,10 +331,10 @@ class _Unit:
     def takes_turns(self) -> bool:
         return self.transaction.takes_turns
 
-    async def serialize(self, name: str) -> None:
+    async def lock(self, name: str) -> None:
         self.refuse_to_write()
         async with self._in_turn():
-            await self.run(self.transaction.serialize, name)
+            await self.run(self.transaction.lock, name)
 
     def refuse_to_write(self) -> None:
         if self._read_only:
@@ -587,7 +587,7 @@ class _Unit:
             return
         try:
             if self.state is _OPEN and not savepoint.has_ended:
-                await finish(self._undo(savepoint))
+                await shielded(self._undo(savepoint))
         finally:
             self._leave_savepoint(savepoint)
 
@@ -628,7 +628,7 @@ class _Unit:
         is_torn_out = kind is not None and issubclass(kind, GeneratorExit)
         try:
             if is_torn_out:
-                self._abandon()
+                self._terminate()
             elif failed:
                 self.state = _ENDED
                 await self._rollback_transaction()
@@ -638,7 +638,7 @@ class _Unit:
             failed = True
             if isinstance(error, GeneratorExit):
                 is_torn_out = True
-                self._abandon()
+                self._terminate()
             raise
         finally:
             self.state = _ENDED
@@ -647,7 +647,7 @@ class _Unit:
             self._settle(failed)
             if self._session is not None:
                 discarded = self._session.discard()
-                await (discarded if is_torn_out else finish(discarded))
+                await (discarded if is_torn_out else shielded(discarded))
         if kind is None and self._spent_by is not None:
             raise self._error_of_spent() from self._spent_by
 
@@ -667,11 +667,11 @@ class _Unit:
             await self._rollback_transaction()
             raise
 
-    def _abandon(self) -> None:
+    def _terminate(self) -> None:
         """Roll back without waiting: who is torn out of the event loop may not wait any more."""
         self.state = _ENDED
         self._forget_writing_task()
-        self.transaction.abandon()
+        self.transaction.terminate()
 
     def _settle(self, failed: bool) -> None:
         outcome = self.transaction.committed
@@ -709,7 +709,7 @@ def _give_back(
         )
     if writing_task is not None:
         writing_tasks.leave(writing_task)
-    transaction.abandon()
+    transaction.terminate()
 
 
 @contextmanager
@@ -746,9 +746,9 @@ class _Uninterrupted:
     def takes_turns(self) -> bool:
         return self._unit.takes_turns
 
-    async def serialize(self, name: str) -> None:
+    async def lock(self, name: str) -> None:
         self._unit.refuse_to_write()
-        await self._unit.run(self._unit.transaction.serialize, name)
+        await self._unit.run(self._unit.transaction.lock, name)
 
     @asynccontextmanager
     async def atomic(self) -> AsyncGenerator[Executor]:

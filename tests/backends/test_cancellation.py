@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cw_store.backends.cancellation import BegunTask, finish
+from cw_store.backends.cancellation import BegunTask, shielded
 
 
 async def test_work_that_is_cancelled_itself_cancels_its_caller() -> None:
@@ -14,7 +14,7 @@ async def test_work_that_is_cancelled_itself_cancels_its_caller() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await finish(work())
+        await shielded(work())
 
 
 async def test_a_cancellation_comes_after_the_end_of_the_work() -> None:
@@ -25,7 +25,7 @@ async def test_a_cancellation_comes_after_the_end_of_the_work() -> None:
         await may_end.wait()
         done.set()
 
-    caller = asyncio.ensure_future(finish(work()))
+    caller = asyncio.ensure_future(shielded(work()))
     await begun.wait()
     for _ in range(2):
         caller.cancel()
@@ -46,7 +46,7 @@ async def test_whoever_cancels_all_tasks_does_not_keep_the_work_from_its_end() -
         done.set()
 
     before = asyncio.all_tasks()
-    caller = asyncio.ensure_future(finish(work()))
+    caller = asyncio.ensure_future(shielded(work()))
     await asyncio.sleep(0)
     (task,) = asyncio.all_tasks() - before - {caller}
     assert not begun.is_set()
@@ -83,7 +83,7 @@ async def test_work_that_fails_under_a_cancelled_caller_is_not_reported_as_lost(
         await may_end.wait()
         raise ValueError
 
-    caller = asyncio.ensure_future(finish(work()))
+    caller = asyncio.ensure_future(shielded(work()))
     await begun.wait()
     caller.cancel()
     await asyncio.sleep(0)

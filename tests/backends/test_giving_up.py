@@ -171,7 +171,7 @@ async def test_four_endless_reads_close_as_quickly_as_one(path: Path) -> None:
     assert {type(outcome) for outcome in outcomes} == {StoreClosedError}
 
 
-async def test_reads_that_share_a_visit_go_on_without_the_one_that_is_given_up(
+async def test_reads_that_share_a_job_go_on_without_the_one_that_is_given_up(
     path: Path,
 ) -> None:
     async with Store(path, readers=1) as store:
@@ -272,7 +272,7 @@ async def test_a_savepoint_outlives_a_read_that_was_given_up_in_it(store: Store)
         with suppress(TimeoutError):
             async with asyncio.timeout(0.05), uow.savepoint():
                 await uow.initiatives.create(name="undone")
-                await unit._unit.transaction.visit(count)
+                await unit._unit.transaction.run(count)
         await uow.initiatives.create(name="kept too")
     assert [one.name for one in await store.initiatives.find_all()] == ["kept", "kept too"]
 
@@ -284,7 +284,7 @@ async def test_a_job_that_has_not_begun_is_not_done(store: Store) -> None:
     await until_it_runs(store)
 
     async def wait() -> None:
-        await backend.writer.visit(done.append, 1)
+        await backend.writer.run(done.append, 1)
 
     waiting = asyncio.ensure_future(wait())
     await asyncio.sleep(0)
@@ -293,7 +293,7 @@ async def test_a_job_that_has_not_begun_is_not_done(store: Store) -> None:
     await asyncio.sleep(0.01)
     running.cancel()
     await asyncio.wait([running, waiting])
-    await backend.writer.visit(done.append, 2)
+    await backend.writer.run(done.append, 2)
     assert done == [2]
 
 
@@ -318,10 +318,10 @@ async def test_what_comes_next_on_a_connection_is_never_interrupted(store: Store
         return writer.raw.execute(sql + "SELECT count(*) FROM c").fetchone()[0]
 
     async def given_up() -> object:
-        return await writer.visit(some, 1000)
+        return await writer.run(some, 1000)
 
     async def wanted() -> object:
-        return await writer.visit(some, 1500)
+        return await writer.run(some, 1500)
 
     interrupted = 0
     began = time.monotonic()
@@ -357,11 +357,11 @@ async def test_the_thread_goes_on_only_when_an_interruption_has_come(store: Stor
     seen: list[tuple[int, ...]] = []
 
     async def given_up() -> None:
-        await writer.visit(wait_to_be_interrupted)
+        await writer.run(wait_to_be_interrupted)
 
     task = asyncio.create_task(given_up())
     await begun.wait()
-    following = writer.visit(done.append, 1)
+    following = writer.run(done.append, 1)
     writer.raw.interrupt = come_late
     task.cancel()
     await asyncio.wait([task])

@@ -161,7 +161,7 @@ async def a_crowd(store: Store) -> AsyncGenerator[None]:
 
 
 Scenario = Callable[[Attempt], Awaitable[None]]
-Neighbours = Callable[[Store], AbstractAsyncContextManager[None]]
+ProcessQueue = Callable[[Store], AbstractAsyncContextManager[None]]
 
 SCENARIOS: list[Scenario] = [
     a_writer,
@@ -189,7 +189,7 @@ class EveryAwait:
         self.stored: list[str] = []
 
     async def warm(
-        self, store: Store, scenario: Scenario, neighbours: Neighbours = nobody_else
+        self, store: Store, scenario: Scenario, process_queue: ProcessQueue = nobody_else
     ) -> None:
         """Cancel at each await on a store that is in use."""
         for how in self.ways:
@@ -197,7 +197,7 @@ class EveryAwait:
             reached = True
             while reached:
                 point += 1
-                reached = await self._one(store, scenario, point, how, neighbours)
+                reached = await self._one(store, scenario, point, how, process_queue)
 
     async def cold(self, scenario: Scenario) -> None:
         """Cancel at each await of the first thing that a store does."""
@@ -210,11 +210,11 @@ class EveryAwait:
                     reached = await self._one(store, scenario, point, how, nobody_else)
 
     async def _one(
-        self, store: Store, scenario: Scenario, point: int, how: str, neighbours: Neighbours
+        self, store: Store, scenario: Scenario, point: int, how: str, process_queue: ProcessQueue
     ) -> bool:
         where = f"{scenario.__name__}, await {point}, {how}"
         attempt = Attempt(store, f"{where} ({self.points})")
-        async with neighbours(store):
+        async with process_queue(store):
             reached, finished = await cancelled_at(point, how, scenario(attempt))
             self.slowest = max(self.slowest, await timed(write_unit(store, f"next {self.points}")))
         assert self.slowest < 1, f"{where}: the next write took {self.slowest:.1f} s; {load()}"

@@ -26,7 +26,7 @@ async def limit(store: Store, pages: int) -> None:
         (now,) = raw.execute("PRAGMA page_count").fetchone()
         raw.execute(f"PRAGMA max_page_count = {now + pages if pages >= 0 else 2**31}")
 
-    await backend.writer.visit(set_limit)
+    await backend.writer.run(set_limit)
 
 
 @asynccontextmanager

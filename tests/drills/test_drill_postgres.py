@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from drill import Drill, driver, load, open_transactions, rows_by_key, timed, torn, write_unit
 from processes import Workers
-from workers import PREFIX, write_patiently
+from workers import PREFIX, write_with_retry
 
 from cw_store import Store, StoreError, UnitOfWork
 from postgres_server import PostgresServer
@@ -117,7 +117,7 @@ async def test_the_schema_can_change_under_load(
     postgres: str, drill: Drill, workers: Workers
 ) -> None:
     async with Store(postgres) as store:
-        crowd = [workers.start(write_patiently, postgres) for _ in range(4)]
+        crowd = [workers.start(write_with_retry, postgres) for _ in range(4)]
         for worker in crowd:
             await asyncio.to_thread(worker.receive)
         connection = await driver.connect(postgres)

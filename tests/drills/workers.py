@@ -168,12 +168,12 @@ async def _claim(pipe: Connection, url: str, times: int) -> None:
     pipe.send(claimed)
 
 
-def write_patiently(pipe: Connection, url: str) -> None:
+def write_with_retry(pipe: Connection, url: str) -> None:
     """Write units until told to stop, again when the database says that it is busy."""
-    _run(_write_patiently(pipe, url))
+    _run(_write_with_retry(pipe, url))
 
 
-async def _write_patiently(pipe: Connection, url: str) -> None:
+async def _write_with_retry(pipe: Connection, url: str) -> None:
     written = refused = 0
     name = f"process {os.getpid()}"
     async with Store(url) as store:

@@ -1,4 +1,4 @@
-"""The door: what a statement becomes for one database, and what its rows become."""
+"""The database: what a statement becomes for one database, and what its rows become."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -159,7 +159,7 @@ def test_none_is_no_argument_in_a_batch_either() -> None:
 
 def test_the_secrets_of_many_new_rows_are_each_bound_to_their_own() -> None:
     dialect = pysqlite.dialect(paramstyle="qmark")
-    use_rules(dialect, ValueRules(seal=lambda text, cell: f"{text} in {cell and [*cell]}"))
+    use_rules(dialect, ValueRules(encrypt=lambda text, cell: f"{text} in {cell and [*cell]}"))
     add = Query(Account, sa.insert(schema.accounts), schema.accounts).prepare(dialect)
     place = add.names().index("credentials")
     entries = [{"id": id, "email": "x", "credentials": f"secret {id}"} for id in ("a", "b")]

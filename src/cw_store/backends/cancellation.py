@@ -33,7 +33,7 @@ class _UncancellableTask(asyncio.Task[T]):
         return False
 
 
-async def finish(
+async def shielded(
     work: Coroutine[Any, Any, T], *, on_cancellation: Callable[[], None] | None = None
 ) -> T:
     """Run `work` in a task of its own to its end; a cancellation is raised only after that.

@@ -51,10 +51,10 @@ class Transaction(Protocol):
 
     @property
     def takes_turns(self) -> bool:
-        """Whether `serialize` does anything: not where a transaction is alone anyway."""
+        """Whether `lock` does anything: not where a transaction is alone anyway."""
         ...
 
-    def serialize(self, name: str) -> Awaitable[None]:
+    def lock(self, name: str) -> Awaitable[None]:
         """Take turns with every other transaction that names `name`, until the end of this one."""
         ...
 
@@ -81,7 +81,7 @@ class Transaction(Protocol):
         """Roll back and give the connection back; done even when the caller is cancelled."""
         ...
 
-    def abandon(self) -> None:
+    def terminate(self) -> None:
         """Roll back and give the connection back without waiting, on the loop's thread."""
         ...
 
@@ -101,7 +101,7 @@ class Backend(Executor, Protocol):
 
     @property
     def connections_in_use(self) -> int:
-        """How many connections somebody holds or is visiting."""
+        """How many connections somebody holds or is using."""
         ...
 
     @property
@@ -127,6 +127,6 @@ class Backend(Executor, Protocol):
         """Close every connection; what has not committed is rolled back."""
         ...
 
-    def abandon(self) -> None:
+    def terminate(self) -> None:
         """Let go of everything without an event loop, because the store's own is gone."""
         ...

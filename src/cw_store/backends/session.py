@@ -1,6 +1,6 @@
 """How an application's AsyncSession comes onto the connection of a unit of work.
 
-SQLAlchemy is given an engine whose only connection is a stand-in for the driver's: its
+SQLAlchemy is given an engine whose only connection stands for the driver's: its
 statements run in the transaction that the unit of work holds, its commit and rollback
 are the unit's, and its close leaves the connection alone.
 """
@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.util import await_only
 
-from cw_store.backends.cancellation import finish
+from cw_store.backends.cancellation import shielded
 from cw_store.errors import UnitOfWorkError
 
 SAVEPOINT_NAMES = "cw_savepoint_"
@@ -453,7 +453,7 @@ class Sessions:
 
         async def connect() -> Any:
             owner().check_open()  # a session that was kept after the end is given nothing to hold
-            await finish(self._prepare())
+            await shielded(self._prepare())
             savepoints.forget()
             return adapted(dialect.dbapi)
 

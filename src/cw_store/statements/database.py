@@ -1,9 +1,9 @@
-"""The one door: every statement of every repository goes through it.
+"""The one database: every statement of every repository goes through it.
 
 A `Query` is a statement, written once when its module is imported. For each store it is
 compiled once into a `Prepared`: SQL text, the order of its parameters, the checks and
 conversions of its column types, and how a row becomes a record. After that a call binds
-values, visits the database once, and fills records by position.
+values, jobs the database once, and fills records by position.
 """
 
 from __future__ import annotations
@@ -23,7 +23,16 @@ from cw_store.errors import InvalidValueError, UnreadableError
 from cw_store.schema import record_columns
 from cw_store.statements.codegen import Processor, write_binder
 from cw_store.statements.reading import Row, makers
-from cw_store.types import Clock, Encrypted, Now, Refused, Stamp, UtcDateTime, clock_of, moment_of
+from cw_store.types import (
+    Clock,
+    Encrypted,
+    Now,
+    Refused,
+    Stamp,
+    UtcDateTime,
+    clock_of,
+    timestamp_of,
+)
 
 R = TypeVar("R")
 
@@ -42,7 +51,7 @@ class Query(Generic[R]):
     """One statement and what its rows become: a record, or the value of its only column.
 
     `table` names the table in errors. The statement's own parameters are the names that
-    the door's methods take. `on_sqlite` is what does the same there, with the same parameters,
+    the database's methods take. `on_sqlite` is what does the same there, with the same parameters,
     and costs less. `locks` says that a SELECT locks rows, which only writers may.
     """
 
@@ -94,7 +103,7 @@ class Query(Generic[R]):
                 with_id.add(name)
             else:
                 checks[name] = process
-        # An INSERT that returns nothing is given its rows back by `Door.insert_all`.
+        # An INSERT that returns nothing is given its rows back by `Database.insert_all`.
         returned = list(self.statement.exported_columns) or record_columns(self.table)
         make, make_all = makers(self.record, returned, dialect, self.table.name)
         return Prepared(
@@ -110,7 +119,7 @@ class Query(Generic[R]):
                 clock_of(dialect) or StrictClock(),
                 [place for place, name in enumerate(positions) if times.get(name) is Stamp],
                 [place for place, name in enumerate(positions) if times.get(name) is Now],
-                None if dialect.name == "sqlite" else moment_of,
+                None if dialect.name == "sqlite" else timestamp_of,
             ),
             needed=frozenset(name for name in checks if self._needs(name)),
             constants=constants,
@@ -358,7 +367,7 @@ def _time_setter(
 
 
 class Executor(Protocol):
-    """What stands behind a door: a unit of work, or a store for one call at a time."""
+    """What stands behind a database: a unit of work, or a store for one call at a time."""
 
     def prepare(self, query: Query[R]) -> Prepared[R]:
         """Return the query compiled for this backend."""
@@ -373,15 +382,15 @@ class Executor(Protocol):
         ...
 
     def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
-        """Run a statement once for each entry of the batch, in one visit, all or nothing."""
+        """Run a statement once for each entry of the batch, in one job, all or nothing."""
         ...
 
     @property
     def takes_turns(self) -> bool:
-        """Whether `serialize` does anything: not where a transaction is alone anyway."""
+        """Whether `lock` does anything: not where a transaction is alone anyway."""
         ...
 
-    def serialize(self, name: str) -> Awaitable[None]:
+    def lock(self, name: str) -> Awaitable[None]:
         """Take turns with every other transaction that names `name`, until the end of this one."""
         ...
 
@@ -390,7 +399,7 @@ class Executor(Protocol):
         ...
 
 
-class Door:
+class Database:
     """Runs queries for the repositories."""
 
     __slots__ = ("_executor",)
@@ -417,7 +426,7 @@ class Door:
         return await self._executor.count(prepared, prepared.bind(values))
 
     async def many(self, query: Query[Any], batch: Iterable[Mapping[str, Any]]) -> None:
-        """Run the statement once for each entry, all or nothing, in one visit."""
+        """Run the statement once for each entry, all or nothing, in one job."""
         prepared = self._executor.prepare(query)
         bound = prepared.bind_all(batch)
         if bound:
@@ -437,7 +446,7 @@ class Door:
         return prepared.make(prepared.with_times(whole, parameters))
 
     async def insert_all(self, query: Query[R], batch: Iterable[Mapping[str, Any]]) -> list[R]:
-        """Insert rows, all or none, in one visit; return them as they are stored.
+        """Insert rows, all or none, in one job; return them as they are stored.
 
         The statement is an INSERT of every column, so its parameters are the stored row.
         """
@@ -452,28 +461,28 @@ class Door:
         prepared = self._executor.prepare(query)
         prepared.bind_all(batch)
 
-    async def serialize(self, name: str) -> None:
+    async def lock(self, name: str) -> None:
         """Let only one transaction at a time past this point for `name`, until it ends."""
-        await self._executor.serialize(name)
+        await self._executor.lock(name)
 
     @property
     def takes_turns(self) -> bool:
-        """Whether `serialize` does anything here."""
+        """Whether `lock` does anything here."""
         return self._executor.takes_turns
 
-    def atomic(self) -> _AtomicDoor:
-        """Give a door whose statements belong together: `async with door.atomic() as door:`."""
-        return _AtomicDoor(self._executor.atomic())
+    def atomic(self) -> _AtomicDatabase:
+        """Give a database whose statements belong together; used with `async with`."""
+        return _AtomicDatabase(self._executor.atomic())
 
 
-class _AtomicDoor:
+class _AtomicDatabase:
     __slots__ = ("_scope",)
 
     def __init__(self, scope: AbstractAsyncContextManager[Executor]) -> None:
         self._scope = scope
 
-    async def __aenter__(self) -> Door:
-        return Door(await self._scope.__aenter__())
+    async def __aenter__(self) -> Database:
+        return Database(await self._scope.__aenter__())
 
     async def __aexit__(self, *exc_info: Any) -> None:
         await self._scope.__aexit__(*exc_info)

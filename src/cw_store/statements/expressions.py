@@ -52,8 +52,8 @@ def _later_than_on_sqlite(element: LaterThan, compiler: SQLCompiler, **options: 
 @compiles(LaterThan, "postgresql")
 def _later_than_on_postgresql(element: LaterThan, compiler: SQLCompiler, **options: Any) -> str:
     stamp, column, end = (compiler.process(one, **options) for one in element.clauses)
-    next_moment = f"{column} + interval '1 microsecond'"
-    return f"greatest({stamp}, CASE WHEN {column} < {end} THEN {next_moment} END)"
+    next_timestamp = f"{column} + interval '1 microsecond'"
+    return f"greatest({stamp}, CASE WHEN {column} < {end} THEN {next_timestamp} END)"
 
 
 class MicrosecondAfter(FunctionElement[datetime]):

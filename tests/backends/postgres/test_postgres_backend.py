@@ -362,9 +362,9 @@ async def test_a_backend_that_was_never_opened_can_be_closed() -> None:
     assert backend.is_closed is True
 
 
-async def test_an_abandoned_backend_gives_no_connections(migrated_server: str) -> None:
+async def test_a_terminated_backend_gives_no_connections(migrated_server: str) -> None:
     backend = new_backend(migrated_server)
-    backend.abandon()
+    backend.terminate()
     assert backend.is_closed is True
     with pytest.raises(StoreClosedError):
         await backend.acquire()
@@ -417,7 +417,7 @@ async def test_a_connection_is_closed_when_nobody_needed_it_for_long(
     await backend.close()
 
 
-async def test_a_call_by_itself_is_one_visit_to_the_server(migrated_server: str) -> None:
+async def test_a_call_by_itself_is_one_job_to_the_server(migrated_server: str) -> None:
     async with Store(migrated_server, pool_size=1) as store:
         async with store.unit_of_work() as uow:
             pid = await uow.session.scalar(sa.text("SELECT pg_backend_pid()"))

@@ -234,7 +234,7 @@ async def proxy(migrated_server: str) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def with_short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a statement be given up half a second after its locks."""
     monkeypatch.setattr(backend, "STATEMENT_SECONDS", 0.5)
     monkeypatch.setattr(migrations, "SILENCE_SECONDS", 0.5)
@@ -286,7 +286,7 @@ async def test_a_unit_given_up_while_it_does_nothing_does_not_wait_for_a_silent_
 
 
 async def test_a_silent_server_is_waited_for_as_long_as_for_a_statement(
-    proxy: Proxy, impatient: None
+    proxy: Proxy, with_short_timeout: None
 ) -> None:
     async with Store(proxy.url, pool_size=1, busy_timeout=0.2) as store:
         await store.initiatives.find_all()
@@ -304,7 +304,7 @@ async def test_a_silent_server_is_waited_for_as_long_as_for_a_statement(
 
 
 async def test_a_commit_that_a_silent_server_does_not_answer_may_be_stored(
-    proxy: Proxy, impatient: None
+    proxy: Proxy, with_short_timeout: None
 ) -> None:
     async with Store(proxy.url, busy_timeout=0.2) as store:
         uow = store.unit_of_work()
@@ -317,7 +317,7 @@ async def test_a_commit_that_a_silent_server_does_not_answer_may_be_stored(
 
 
 async def test_an_error_in_a_unit_ends_although_the_server_is_silent(
-    proxy: Proxy, impatient: None
+    proxy: Proxy, with_short_timeout: None
 ) -> None:
     async with Store(proxy.url, busy_timeout=0.2) as store:
         with soon(0.8), pytest.raises(LookupError):
@@ -358,7 +358,7 @@ async def test_opening_a_silent_server_ends_in_time_and_can_be_given_up(proxy: P
 
 
 async def test_opening_ends_although_the_server_falls_silent_meanwhile(
-    proxy: Proxy, impatient: None
+    proxy: Proxy, with_short_timeout: None
 ) -> None:
     for statement in ("application_name", "pg_backend_pid", "set_config", "cw_store_version"):
         proxy.freeze_at(statement)

@@ -168,7 +168,7 @@ async def test_closing_waits_for_a_commit_that_has_begun(store: Store, proxy: Pr
 
 
 @pytest.fixture
-async def impatient_server(postgres_server: PostgresServer) -> AsyncIterator[str]:
+async def server_with_short_timeouts(postgres_server: PostgresServer) -> AsyncIterator[str]:
     """A database whose transactions may idle for 50 ms."""
     url = postgres_server.create_database()
     connection = await cast(Any, asyncpg).connect(url)
@@ -197,16 +197,16 @@ async def pid_of(uow: UnitOfWork) -> int:
 
 
 async def test_a_unit_that_the_server_ended_for_idling_is_told_so_and_not_repeated(
-    impatient_server: str,
+    server_with_short_timeouts: str,
 ) -> None:
-    async with Store(impatient_server) as store:
+    async with Store(server_with_short_timeouts) as store:
         calls = 0
 
         async def think(uow: UnitOfWork) -> None:
             nonlocal calls
             calls += 1
             await uow.initiatives.create(name="before")
-            await ended(impatient_server, await pid_of(uow))
+            await ended(server_with_short_timeouts, await pid_of(uow))
             await uow.initiatives.create(name="after")
 
         with pytest.raises(StoreError, match="idle_in_transaction_session_timeout") as raised:
@@ -216,7 +216,7 @@ async def test_a_unit_that_the_server_ended_for_idling_is_told_so_and_not_repeat
         with pytest.raises(StoreError, match="idle_in_transaction_session_timeout"):
             async with uow:
                 await uow.initiatives.create(name="before")
-                await ended(impatient_server, await pid_of(uow))
+                await ended(server_with_short_timeouts, await pid_of(uow))
         assert uow.committed is False
         assert await names(store) == []
         assert store.connections_in_use == 0

@@ -5,7 +5,7 @@ from collections import deque
 
 import pytest
 
-from cw_store.backends.sqlite.deadlines import Patience, Patient
+from cw_store.backends.sqlite.deadlines import Deadlines, QueuedWaiter
 
 
 class TooLateError(Exception):
@@ -13,17 +13,17 @@ class TooLateError(Exception):
 
 
 class Line:
-    """A queue, its patience, and who came to it."""
+    """A queue, its deadlines, and who came to it."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.queue: deque[Patient] = deque()
-        self.patience = Patience(self.loop, self.queue, TooLateError)
+        self.queue: deque[QueuedWaiter] = deque()
+        self.busy_timeout = Deadlines(self.loop, self.queue, TooLateError)
 
-    def join(self, timeout: float = 0.01) -> Patient:
-        patient = Patient(self.loop, timeout)
-        self.patience.queue_up(patient)
-        return patient
+    def join(self, timeout: float = 0.01) -> QueuedWaiter:
+        waiter = QueuedWaiter(self.loop, timeout)
+        self.busy_timeout.queue_up(waiter)
+        return waiter
 
 
 async def test_who_has_waited_too_long_is_refused_and_leaves_the_queue() -> None:
@@ -38,10 +38,10 @@ async def test_who_has_waited_too_long_is_refused_and_leaves_the_queue() -> None
 
 async def test_all_who_are_past_their_deadline_are_refused_one_after_another() -> None:
     line = Line()
-    patients = [line.join(0.005 * number) for number in range(1, 6)]
-    for patient in patients:
+    waiters = [line.join(0.005 * number) for number in range(1, 6)]
+    for waiter in waiters:
         with pytest.raises(TooLateError):
-            await patient
+            await waiter
     assert not line.queue
 
 
@@ -56,7 +56,7 @@ async def test_who_has_given_up_is_not_refused_and_keeps_nobody_from_it() -> Non
     line = Line()
     gone, here = line.join(30), line.join(0.01)
     gone.given_up = True
-    line.patience.refuse_all(ValueError)
+    line.busy_timeout.reject_all(ValueError)
     with pytest.raises(ValueError):
         await here
     assert not gone.is_done
@@ -69,19 +69,19 @@ async def test_who_has_given_up_is_not_refused_and_keeps_nobody_from_it() -> Non
 
 async def test_nobody_is_refused_before_the_deadline() -> None:
     line = Line()
-    patient = line.join(0.02)
+    waiter = line.join(0.02)
     began = line.loop.time()
     with pytest.raises(TooLateError):
-        await patient
+        await waiter
     assert line.loop.time() - began >= 0.019
 
 
 async def test_after_all_were_refused_the_queue_works_as_before() -> None:
     line = Line()
-    patients = [line.join(30) for _ in range(3)]
-    line.patience.refuse_all(ValueError)
-    for patient in patients:
+    waiters = [line.join(30) for _ in range(3)]
+    line.busy_timeout.reject_all(ValueError)
+    for waiter in waiters:
         with pytest.raises(ValueError):
-            await patient
+            await waiter
     with pytest.raises(TooLateError):
         await line.join()

@@ -18,7 +18,7 @@ import pytest
 
 from builders import add_initiative
 from cw_store import Store
-from cw_store.backends.sqlite.process_queue import Neighbours
+from cw_store.backends.sqlite.process_queue import ProcessQueue
 from programs import run_program, start_program
 
 
@@ -28,25 +28,27 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def one(path: Path) -> Iterator[Neighbours]:
-    neighbours = Neighbours(path)
-    yield neighbours
-    neighbours.close()
+def one(path: Path) -> Iterator[ProcessQueue]:
+    process_queue = ProcessQueue(path)
+    yield process_queue
+    process_queue.close()
 
 
 @pytest.fixture
-def other(path: Path) -> Iterator[Neighbours]:
-    neighbours = Neighbours(path)
-    yield neighbours
-    neighbours.close()
+def other(path: Path) -> Iterator[ProcessQueue]:
+    process_queue = ProcessQueue(path)
+    yield process_queue
+    process_queue.close()
 
 
-def test_a_new_file_has_no_tickets_and_is_private(one: Neighbours, path: Path) -> None:
+def test_a_new_file_has_no_tickets_and_is_private(one: ProcessQueue, path: Path) -> None:
     assert one.nobody_waits()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_ticket_is_seen_by_the_others_until_it_leaves(one: Neighbours, other: Neighbours) -> None:
+def test_a_ticket_is_seen_by_the_others_until_it_leaves(
+    one: ProcessQueue, other: ProcessQueue
+) -> None:
     ticket = one.join()
     assert ticket is not None
     assert not other.nobody_waits()
@@ -55,7 +57,7 @@ def test_a_ticket_is_seen_by_the_others_until_it_leaves(one: Neighbours, other: 
     assert other.nobody_waits()
 
 
-def test_the_oldest_ticket_goes_first(one: Neighbours, other: Neighbours) -> None:
+def test_the_oldest_ticket_goes_first(one: ProcessQueue, other: ProcessQueue) -> None:
     first, second, third = one.join(), other.join(), one.join()
     assert first and second and third
     assert [ticket.is_first() for ticket in (third, second, first)] == [False, False, True]
@@ -68,7 +70,7 @@ def test_the_oldest_ticket_goes_first(one: Neighbours, other: Neighbours) -> Non
 
 
 def test_a_ticket_keeps_its_place_however_often_it_looks(
-    one: Neighbours, other: Neighbours
+    one: ProcessQueue, other: ProcessQueue
 ) -> None:
     first, second = one.join(), other.join()
     assert first and second
@@ -77,7 +79,7 @@ def test_a_ticket_keeps_its_place_however_often_it_looks(
         assert not second.is_first()
 
 
-def test_a_full_file_gives_no_ticket(one: Neighbours, other: Neighbours) -> None:
+def test_a_full_file_gives_no_ticket(one: ProcessQueue, other: ProcessQueue) -> None:
     tickets = [one.join() for _ in range(64)]
     assert all(tickets)
     assert other.join() is None
@@ -86,14 +88,14 @@ def test_a_full_file_gives_no_ticket(one: Neighbours, other: Neighbours) -> None
     assert other.join() is not None
 
 
-def test_a_ticket_without_a_sign_of_life_holds_nobody_up(one: Neighbours, path: Path) -> None:
+def test_a_ticket_without_a_sign_of_life_holds_nobody_up(one: ProcessQueue, path: Path) -> None:
     long_ago = time.monotonic_ns() - 10**12
     path.write_bytes(struct.pack("<qq", 1, max(long_ago, 1)) + path.read_bytes()[16:])
     assert one.nobody_waits()
     assert path.read_bytes() == bytes(16 * 64), "the dead ticket is cleared away"
 
 
-def test_a_ticket_from_before_the_last_boot_holds_nobody_up(one: Neighbours, path: Path) -> None:
+def test_a_ticket_from_before_the_last_boot_holds_nobody_up(one: ProcessQueue, path: Path) -> None:
     ahead = time.monotonic_ns() + 10**15
     path.write_bytes(struct.pack("<qq", 1, ahead) * 64)
     assert one.nobody_waits()
@@ -102,22 +104,22 @@ def test_a_ticket_from_before_the_last_boot_holds_nobody_up(one: Neighbours, pat
 
 def test_a_file_that_was_cut_short_is_mended(path: Path) -> None:
     path.write_bytes(b"short")
-    neighbours = Neighbours(path)
-    assert neighbours.nobody_waits()
-    assert neighbours.join() is not None
-    neighbours.close()
+    process_queue = ProcessQueue(path)
+    assert process_queue.nobody_waits()
+    assert process_queue.join() is not None
+    process_queue.close()
 
 
-def test_a_ticket_that_leaves_leaves_nothing(one: Neighbours, path: Path) -> None:
+def test_a_ticket_that_leaves_leaves_nothing(one: ProcessQueue, path: Path) -> None:
     ticket = one.join()
     assert ticket is not None
     ticket.leave()
     assert path.read_bytes() == bytes(16 * 64)
 
 
-def test_who_comes_later_keeps_the_tickets_in_the_file(one: Neighbours, path: Path) -> None:
+def test_who_comes_later_keeps_the_tickets_in_the_file(one: ProcessQueue, path: Path) -> None:
     assert one.join() is not None
-    late = Neighbours(path)
+    late = ProcessQueue(path)
     assert not late.nobody_waits()
     late.close()
 
@@ -134,7 +136,7 @@ AGES = {  # nanoseconds since a sign of life: does it wait, is its slot free
 
 @pytest.mark.parametrize("age", AGES)
 def test_the_age_of_the_last_sign_of_life_decides_what_a_ticket_is_worth(
-    one: Neighbours, path: Path, monkeypatch: pytest.MonkeyPatch, age: int
+    one: ProcessQueue, path: Path, monkeypatch: pytest.MonkeyPatch, age: int
 ) -> None:
     waits, is_free = AGES[age]
     now = 10**12
@@ -150,14 +152,14 @@ def test_the_age_of_the_last_sign_of_life_decides_what_a_ticket_is_worth(
 def test_what_comes_after_the_end_goes_into_no_file(
     path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    neighbours = Neighbours(path)
-    ticket = neighbours.join()
+    process_queue = ProcessQueue(path)
+    ticket = process_queue.join()
     assert ticket is not None
-    neighbours.close()
+    process_queue.close()
     held = path.read_bytes()
     ticket.leave()
-    assert neighbours.join() is None
-    assert neighbours.nobody_waits()
+    assert process_queue.join() is None
+    assert process_queue.nobody_waits()
     assert path.read_bytes() == held
     assert capfd.readouterr().out == ""
 
@@ -166,10 +168,10 @@ def test_a_process_without_a_standard_input_queues_up_too(path: Path) -> None:
     kept = os.dup(0)
     os.close(0)
     try:
-        neighbours = Neighbours(path)  # the file has the lowest free number: 0
-        assert neighbours.join() is not None
-        assert not neighbours.nobody_waits()
-        neighbours.close()
+        process_queue = ProcessQueue(path)  # the file has the lowest free number: 0
+        assert process_queue.join() is not None
+        assert not process_queue.nobody_waits()
+        process_queue.close()
     finally:
         os.dup2(kept, 0)
         os.close(kept)
@@ -180,9 +182,9 @@ def test_a_process_without_a_standard_input_queues_up_too(path: Path) -> None:
 WAITER = """
 import sys
 from pathlib import Path
-from cw_store.backends.sqlite.process_queue import Neighbours
-neighbours = Neighbours(Path(sys.argv[1]))
-ticket = neighbours.join()
+from cw_store.backends.sqlite.process_queue import ProcessQueue
+process_queue = ProcessQueue(Path(sys.argv[1]))
+ticket = process_queue.join()
 print("joined", flush=True)
 for line in sys.stdin:
     if line == "leave\\n":
@@ -207,7 +209,7 @@ def waiter(path: Path) -> Iterator[Popen[str]]:
 
 
 def test_a_waiting_process_goes_before_one_that_comes_later(
-    waiter: Popen[str], one: Neighbours
+    waiter: Popen[str], one: ProcessQueue
 ) -> None:
     assert ask(waiter, "first?") == "True"
     assert not one.nobody_waits()
@@ -219,7 +221,7 @@ def test_a_waiting_process_goes_before_one_that_comes_later(
 
 
 def test_a_waiting_process_that_is_killed_holds_nobody_up_for_long(
-    waiter: Popen[str], one: Neighbours
+    waiter: Popen[str], one: ProcessQueue
 ) -> None:
     assert ask(waiter, "first?") == "True"
     ticket = one.join()
@@ -236,7 +238,7 @@ def test_a_waiting_process_that_is_killed_holds_nobody_up_for_long(
         os.sched_yield()
 
 
-# A store among its neighbours.
+# A store among other processes.
 
 
 async def _in_a_unit(store: Store) -> None:
@@ -249,7 +251,7 @@ async def test_a_writer_lets_a_process_go_first_that_has_waited_longer(
     tmp_path: Path, path: Path, write: Callable[[Store], Coroutine[Any, Any, object]]
 ) -> None:
     async with Store(tmp_path / "cw.db") as store:
-        other = Neighbours(path)
+        other = ProcessQueue(path)
         ticket = other.join()
         assert ticket is not None
         task = asyncio.create_task(write(store))
@@ -266,7 +268,7 @@ async def test_a_writer_lets_a_process_go_first_that_has_waited_longer(
 
 async def test_a_writer_who_finds_the_lock_taken_queues_up(tmp_path: Path, path: Path) -> None:
     async with Store(tmp_path / "cw.db") as store:
-        other, lock = Neighbours(path), sqlite3.connect(tmp_path / "cw.db", isolation_level=None)
+        other, lock = ProcessQueue(path), sqlite3.connect(tmp_path / "cw.db", isolation_level=None)
         lock.execute("BEGIN IMMEDIATE")
         task = asyncio.create_task(_in_a_unit(store))
         async with asyncio.timeout(10):
@@ -388,7 +390,7 @@ HARMS = [remove, replace, empty, cut_short, fill_with_rubbish, fill_with_the_lar
 
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_file_that_was_harmed_holds_nobody_up_and_is_good_again(
-    one: Neighbours, other: Neighbours, path: Path, harm: Callable[[Path], None]
+    one: ProcessQueue, other: ProcessQueue, path: Path, harm: Callable[[Path], None]
 ) -> None:
     first = one.join()
     assert first is not None
@@ -399,7 +401,7 @@ def test_a_file_that_was_harmed_holds_nobody_up_and_is_good_again(
     second, third = one.join(), other.join()
     assert second and third
     assert second.is_first() and not third.is_first()
-    late = Neighbours(path)
+    late = ProcessQueue(path)
     assert not late.nobody_waits()
     late.close()
     second.leave()
@@ -408,7 +410,7 @@ def test_a_file_that_was_harmed_holds_nobody_up_and_is_good_again(
     assert one.nobody_waits() and other.nobody_waits()
 
 
-def test_a_file_that_is_larger_than_expected_is_not_cut(one: Neighbours, path: Path) -> None:
+def test_a_file_that_is_larger_than_expected_is_not_cut(one: ProcessQueue, path: Path) -> None:
     path.write_bytes(bytes(16 * 64) + b"more")
     ticket = one.join()
     assert ticket is not None and ticket.is_first()
@@ -417,7 +419,7 @@ def test_a_file_that_is_larger_than_expected_is_not_cut(one: Neighbours, path: P
 
 
 def test_a_look_is_good_for_less_than_a_waiter_takes_between_two(
-    one: Neighbours, path: Path, monkeypatch: pytest.MonkeyPatch
+    one: ProcessQueue, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 10**12
     monkeypatch.setattr(time, "monotonic_ns", lambda: now)
@@ -455,17 +457,17 @@ def test_a_process_survives_that_the_file_is_emptied_again_and_again(tmp_path: P
 WITHOUT_DESCRIPTORS = """
 import logging, os, resource, sys
 from pathlib import Path
-from cw_store.backends.sqlite.process_queue import Neighbours
+from cw_store.backends.sqlite.process_queue import ProcessQueue
 logging.disable()
 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 free = os.dup(0)
 os.close(free)
 resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
-neighbours = Neighbours(Path(sys.argv[1]))
-print(neighbours.nobody_waits(), neighbours.join())
+process_queue = ProcessQueue(Path(sys.argv[1]))
+print(process_queue.nobody_waits(), process_queue.join())
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-print(neighbours.join().is_first())
-neighbours.close()
+print(process_queue.join().is_first())
+process_queue.close()
 """
 
 
@@ -477,12 +479,12 @@ def test_without_descriptors_there_is_no_queue_until_there_are(path: Path) -> No
 WITHOUT_ROOM = """
 import resource, sys
 from pathlib import Path
-from cw_store.backends.sqlite.process_queue import Neighbours
+from cw_store.backends.sqlite.process_queue import ProcessQueue
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-neighbours = Neighbours(Path(sys.argv[1]))
-ticket = neighbours.join()
-print(neighbours.nobody_waits(), ticket is None or ticket.is_first())
-neighbours.close()
+process_queue = ProcessQueue(Path(sys.argv[1]))
+ticket = process_queue.join()
+print(process_queue.nobody_waits(), ticket is None or ticket.is_first())
+process_queue.close()
 """
 
 
@@ -499,13 +501,13 @@ AS_ANOTHER = """
 import asyncio, os, sys
 from pathlib import Path
 from cw_store import Store
-from cw_store.backends.sqlite.process_queue import Neighbours
+from cw_store.backends.sqlite.process_queue import ProcessQueue
 path, user, groups = sys.argv[1], int(sys.argv[2]), [int(group) for group in sys.argv[3:]]
 async def main(path):
     async with Store(path, busy_timeout=5) as store:
         await store.initiatives.create(name="x")
-        neighbours = store.backend.neighbours
-        ticket = neighbours.join()
+        process_queue = store.backend.process_queue
+        ticket = process_queue.join()
         print(ticket is not None and ticket.is_first())
         ticket and ticket.leave()
 asyncio.run(main(":memory:"))  # what is imported late may not be another user's to read
@@ -557,7 +559,7 @@ def test_the_file_belongs_to_whom_the_database_belongs(shared: Path, mode: int) 
 def test_a_file_that_root_left_behind_is_given_to_whom_the_database_belongs(
     shared: Path,
 ) -> None:
-    Neighbours(shared.with_name("cw.db-turns")).close()
+    ProcessQueue(shared.with_name("cw.db-turns")).close()
     os.chown(shared, ADA, ADA)
     assert turns_of(shared).st_uid == 0
     assert as_another(shared, ADA) == "False", "without fair turns it is a store all the same"

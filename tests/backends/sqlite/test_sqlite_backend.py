@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from cw_store import StoreBusyError, schema
 from cw_store.backends.sqlite.backend import SqliteBackend
 from cw_store.backends.sqlite.connection import Connection
-from cw_store.backends.sqlite.process_queue import Neighbours
+from cw_store.backends.sqlite.process_queue import ProcessQueue
 from cw_store.statements.database import Query
 from cw_store.types import ValueRules
 
@@ -33,19 +33,19 @@ async def setting(connection: Connection, name: str) -> int:
         (value,) = connection.raw.execute(f"PRAGMA {name}").fetchone()
         return value
 
-    return await connection.visit(read)
+    return await connection.run(read)
 
 
 async def test_a_backend_may_be_closed_before_it_was_opened_and_more_than_once(path: Path) -> None:
     for opened in (False, True):
-        for abandoned in (False, True):
+        for terminated in (False, True):
             backend = await closed_backend(path)
             assert backend.nobody_waits()
             if opened:
                 await backend.open()
             for _ in range(2):
-                if abandoned:
-                    backend.abandon()
+                if terminated:
+                    backend.terminate()
                 else:
                     await backend.close()
                 assert backend.nobody_waits()
@@ -55,7 +55,7 @@ async def test_the_connections_are_what_they_are_for(backend: SqliteBackend) -> 
     reader = await backend.readers.take()
     assert [await setting(one, "query_only") for one in (backend.writer, reader)] == [0, 1]
     assert [await setting(one, "busy_timeout") for one in (backend.writer, reader)] == [5, 5]
-    assert [one.patience for one in (backend.writer, reader)] == [0, 0.02]
+    assert [one.busy_timeout for one in (backend.writer, reader)] == [0, 0.02]
     assert [await setting(one, "synchronous") for one in (backend.writer, reader)] == [2, 2]
     assert [await setting(one, "cache_size") for one in (backend.writer, reader)] == [-4096, -4096]
     with pytest.raises(StoreBusyError, match=r"within 0\.02 s"):
@@ -67,15 +67,15 @@ async def test_a_query_is_compiled_once(backend: SqliteBackend) -> None:
     assert backend.prepare(NAMES) is backend.prepare(NAMES)
 
 
-async def test_a_neighbour_that_waits_is_seen(backend: SqliteBackend, path: Path) -> None:
-    neighbours = Neighbours(path.with_name("cw.db-turns"))
+async def test_a_process_that_waits_is_seen(backend: SqliteBackend, path: Path) -> None:
+    process_queue = ProcessQueue(path.with_name("cw.db-turns"))
     assert backend.nobody_waits()
-    ticket = neighbours.join()
+    ticket = process_queue.join()
     assert ticket is not None
     assert not backend.nobody_waits()
     ticket.leave()
     assert backend.nobody_waits()
-    neighbours.close()
+    process_queue.close()
 
 
 async def test_the_transaction_of_a_compound_call_has_no_other_inside(

@@ -19,11 +19,11 @@ import pytest
 from cw_store import SchemaError, StoreBusyError, StoreClosedError, StoreError
 from cw_store.backends.sqlite.connection import (
     Connection,
-    connect_patiently,
+    connect_with_retry,
     create_private_file,
     open_connection,
 )
-from cw_store.backends.thread.worker import Returns
+from cw_store.backends.thread.worker import LoopCallbacks
 from programs import run_program
 
 
@@ -31,7 +31,7 @@ async def opened(path: Path, *, read_only: bool = False, synchronous: str = "NOR
     create_private_file(path)
     return await open_connection(
         path,
-        returns=Returns(asyncio.get_running_loop()),
+        loop_callbacks=LoopCallbacks(asyncio.get_running_loop()),
         read_only=read_only,
         synchronous=synchronous,
         timeout=5,
@@ -57,43 +57,43 @@ async def test_what_is_used_of_aiosqlites_private_parts_is_there(connection: Con
     assert private._thread.daemon
     assert private._conn is connection.raw
     assert isinstance(connection.raw, sqlite3.Connection)
-    # An entry without a future is one that nobody is told of: so the visits came to the thread.
+    # An entry without a future is one that nobody is told of: so the jobs came to the thread.
     assert isinstance(private._tx, SimpleQueue)
-    assert private._thread is await connection.visit(threading.current_thread)
+    assert private._thread is await connection.run(threading.current_thread)
     assert list(inspect.signature(aiosqlite.Connection).parameters)[:2] == [
         "connector",
         "iter_chunk_size",
     ]
 
 
-async def test_a_visit_runs_in_the_connections_thread(connection: Connection) -> None:
-    thread = await connection.visit(threading.current_thread)
+async def test_a_job_runs_in_the_connections_thread(connection: Connection) -> None:
+    thread = await connection.run(threading.current_thread)
     assert thread is not threading.current_thread()
-    assert await connection.visit(threading.current_thread) is thread
+    assert await connection.run(threading.current_thread) is thread
 
 
-async def test_a_visit_brings_back_its_error(connection: Connection) -> None:
+async def test_a_job_brings_back_its_error(connection: Connection) -> None:
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
-        await connection.visit(lambda: connection.raw.execute("SELECT * FROM nowhere"))
-    assert await connection.visit(lambda: value(connection.raw, "SELECT 1")) == 1
+        await connection.run(lambda: connection.raw.execute("SELECT * FROM nowhere"))
+    assert await connection.run(lambda: value(connection.raw, "SELECT 1")) == 1
 
 
-async def test_visits_run_in_the_order_in_which_they_were_asked_for(
+async def test_jobs_run_in_the_order_in_which_they_were_asked_for(
     connection: Connection,
 ) -> None:
     order: list[int] = []
-    visits = [connection.visit(partial(order.append, number)) for number in range(10)]
-    for visit in reversed(visits):
-        await visit
+    jobs = [connection.run(partial(order.append, number)) for number in range(10)]
+    for job in reversed(jobs):
+        await job
     assert order == list(range(10))
 
 
-async def test_a_cancelled_visit_is_done_and_reports_its_end(connection: Connection) -> None:
+async def test_a_cancelled_job_is_done_and_reports_its_end(connection: Connection) -> None:
     go, ended = threading.Event(), asyncio.Event()
-    visit = connection.visit(go.wait, then=ended.set)
+    job = connection.run(go.wait, then=ended.set)
 
     async def wait() -> object:
-        return await visit
+        return await job
 
     task = asyncio.create_task(wait())
     await asyncio.sleep(0)
@@ -104,15 +104,15 @@ async def test_a_cancelled_visit_is_done_and_reports_its_end(connection: Connect
     go.set()
     async with asyncio.timeout(5):
         await ended.wait()
-    assert visit.is_done
+    assert job.is_done
 
 
 async def test_finished_waits_for_the_end_however_often_it_is_cancelled(
     connection: Connection,
 ) -> None:
     go = threading.Event()
-    visit = connection.visit(go.wait)
-    task = asyncio.create_task(visit.finished())
+    job = connection.run(go.wait)
+    task = asyncio.create_task(job.finished())
     for _ in range(3):
         await asyncio.sleep(0)
         task.cancel()
@@ -121,23 +121,23 @@ async def test_finished_waits_for_the_end_however_often_it_is_cancelled(
     go.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert visit.is_done
+    assert job.is_done
 
 
-async def test_a_visits_error_keeps_nothing_alive(connection: Connection) -> None:
+async def test_a_jobs_error_keeps_nothing_alive(connection: Connection) -> None:
     class Held:
         pass
 
     async def fail() -> "weakref.ref[Held]":
         held = Held()
         with pytest.raises(sqlite3.OperationalError):
-            await connection.visit(lambda: connection.raw.execute(f"nonsense {id(held)}"))
+            await connection.run(lambda: connection.raw.execute(f"nonsense {id(held)}"))
         return weakref.ref(held)
 
     gc.disable()
     try:
         held = await fail()
-        await connection.visit(lambda: None)
+        await connection.run(lambda: None)
         assert held() is None
     finally:
         gc.enable()
@@ -147,7 +147,7 @@ async def test_every_connection_has_its_settings(tmp_path: Path) -> None:
     for read_only in (False, True):
         connection = await opened(tmp_path / "cw.db", read_only=read_only)
         settings = {
-            name: await connection.visit(partial(value, connection.raw, f"PRAGMA {name}"))
+            name: await connection.run(partial(value, connection.raw, f"PRAGMA {name}"))
             for name in (
                 "journal_mode",
                 "foreign_keys",
@@ -168,16 +168,16 @@ async def test_every_connection_has_its_settings(tmp_path: Path) -> None:
         assert connection.raw.isolation_level is None
         await connection.closed()
     full = await opened(tmp_path / "cw.db", synchronous="FULL")
-    assert await full.visit(partial(value, full.raw, "PRAGMA synchronous")) == 2
+    assert await full.run(partial(value, full.raw, "PRAGMA synchronous")) == 2
     await full.closed()
 
 
 async def test_closing_rolls_back_and_ends_the_thread(tmp_path: Path) -> None:
     connection = await opened(tmp_path / "cw.db")
-    thread = await connection.visit(threading.current_thread)
-    await connection.visit(lambda: connection.raw.execute("CREATE TABLE kept (x)").close())
-    await connection.visit(lambda: connection.raw.execute("BEGIN IMMEDIATE").close())
-    await connection.visit(lambda: connection.raw.execute("INSERT INTO kept VALUES (1)").close())
+    thread = await connection.run(threading.current_thread)
+    await connection.run(lambda: connection.raw.execute("CREATE TABLE kept (x)").close())
+    await connection.run(lambda: connection.raw.execute("BEGIN IMMEDIATE").close())
+    await connection.run(lambda: connection.raw.execute("INSERT INTO kept VALUES (1)").close())
     await connection.closed()
     await connection.closed()
     thread.join(5)
@@ -188,27 +188,27 @@ async def test_closing_rolls_back_and_ends_the_thread(tmp_path: Path) -> None:
     other.close()
 
 
-@pytest.mark.parametrize("how", ["closed", "abandoned"])
-async def test_a_visit_that_comes_too_late_is_refused_and_reports_its_end(
+@pytest.mark.parametrize("how", ["closed", "terminated"])
+async def test_a_job_that_comes_too_late_is_refused_and_reports_its_end(
     tmp_path: Path, how: str
 ) -> None:
     connection = await opened(tmp_path / "cw.db")
     if how == "closed":
         await connection.closed()
     else:
-        connection.abandon()
+        connection.terminate()
     ended = asyncio.Event()
     async with asyncio.timeout(5):
         with pytest.raises(StoreClosedError, match=r"^the store was closed meanwhile$"):
-            await connection.visit(threading.current_thread, then=ended.set)
+            await connection.run(threading.current_thread, then=ended.set)
         await ended.wait()
         with pytest.raises(StoreClosedError):
-            await connection.visit(threading.current_thread)
+            await connection.run(threading.current_thread)
 
 
 async def test_closing_is_finished_even_when_it_is_cancelled(tmp_path: Path) -> None:
     connection = await opened(tmp_path / "cw.db")
-    thread = await connection.visit(threading.current_thread)
+    thread = await connection.run(threading.current_thread)
     task = asyncio.create_task(connection.closed())
     await asyncio.sleep(0)
     task.cancel()
@@ -233,15 +233,15 @@ async def test_opening_can_be_cancelled_and_leaves_no_thread(tmp_path: Path) -> 
         assert not thread.is_alive() or thread.name.startswith("asyncio")
 
 
-def test_an_abandoned_connection_ends_its_thread_and_gives_up_the_lock(tmp_path: Path) -> None:
+def test_a_terminated_connection_ends_its_thread_and_gives_up_the_lock(tmp_path: Path) -> None:
     async def begin() -> tuple[Connection, threading.Thread]:
         connection = await opened(tmp_path / "cw.db")
-        await connection.visit(lambda: connection.raw.execute("BEGIN IMMEDIATE").close())
-        return connection, await connection.visit(threading.current_thread)
+        await connection.run(lambda: connection.raw.execute("BEGIN IMMEDIATE").close())
+        return connection, await connection.run(threading.current_thread)
 
     connection, thread = asyncio.run(begin())
-    connection.abandon()
-    connection.abandon()
+    connection.terminate()
+    connection.terminate()
     thread.join(5)
     assert not thread.is_alive()
     other = sqlite3.connect(tmp_path / "cw.db", timeout=0)
@@ -249,15 +249,15 @@ def test_an_abandoned_connection_ends_its_thread_and_gives_up_the_lock(tmp_path:
     other.close()
 
 
-def test_an_abandoned_connection_may_end_after_the_running_loop(tmp_path: Path) -> None:
+def test_a_terminated_connection_may_end_after_the_running_loop(tmp_path: Path) -> None:
     """An error in the thread would be a warning here, and warnings are errors."""
     held = threading.Event()
 
     async def begin() -> tuple[Connection, threading.Thread]:
         connection = await opened(tmp_path / "cw.db")
-        thread = await connection.visit(threading.current_thread)
-        connection.visit(held.wait)
-        connection.abandon()
+        thread = await connection.run(threading.current_thread)
+        connection.run(held.wait)
+        connection.terminate()
         return connection, thread
 
     _, thread = asyncio.run(begin())
@@ -296,13 +296,13 @@ def test_a_file_that_is_just_being_converted_is_waited_for(
     other.execute("CREATE TABLE t (x)")
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(StoreBusyError):
-        connect_patiently(path, read_only=False, synchronous="NORMAL", timeout=0.05)
+        connect_with_retry(path, read_only=False, synchronous="NORMAL", timeout=0.05)
 
     def pause(_: float) -> None:  # the other is done when this one pauses for the first time
         other.execute("COMMIT")
 
     monkeypatch.setattr(time, "sleep", pause)
-    connect_patiently(path, read_only=False, synchronous="NORMAL", timeout=10).close()
+    connect_with_retry(path, read_only=False, synchronous="NORMAL", timeout=10).close()
     other.close()
 
 
@@ -317,7 +317,7 @@ def test_a_file_that_is_no_database_is_refused_at_once(
 
     monkeypatch.setattr(time, "sleep", sleep)
     with pytest.raises(StoreError, match=r"'cw.db' is no SQLite database") as raised:
-        connect_patiently(path, read_only=False, synchronous="NORMAL", timeout=10)
+        connect_with_retry(path, read_only=False, synchronous="NORMAL", timeout=10)
     assert type(raised.value) is SchemaError
     assert isinstance(raised.value.__cause__, sqlite3.DatabaseError)
 
@@ -341,8 +341,8 @@ FORKED = """
 import asyncio, os, sys
 from pathlib import Path
 from cw_store import StoreClosedError
-from cw_store.backends.thread.worker import Returns
-from cw_store.backends.sqlite.connection import connect_patiently, open_connection
+from cw_store.backends.thread.worker import LoopCallbacks
+from cw_store.backends.sqlite.connection import connect_with_retry, open_connection
 
 SETTINGS = {"read_only": False, "synchronous": "NORMAL", "timeout": 1}
 folder = Path(sys.argv[1])
@@ -350,10 +350,11 @@ for name in ("closed.db", "open.db"):
     (folder / name).touch()
 
 async def connect():
-    returns = Returns(asyncio.get_running_loop())
-    closed = await open_connection(folder / "closed.db", returns=returns, **SETTINGS)
+    loop_callbacks = LoopCallbacks(asyncio.get_running_loop())
+    closed = await open_connection(folder / "closed.db", loop_callbacks=loop_callbacks, **SETTINGS)
     open_twice = [
-        await open_connection(folder / "open.db", returns=returns, **SETTINGS) for _ in range(2)
+        await open_connection(folder / "open.db", loop_callbacks=loop_callbacks, **SETTINGS)
+        for _ in range(2)
     ]
     await closed.closed()
     await open_twice[0].closed()
@@ -366,7 +367,7 @@ if child:
     sys.exit()
 for name in ("closed.db", "open.db"):
     try:
-        connect_patiently(folder / name, **SETTINGS).close()
+        connect_with_retry(folder / name, **SETTINGS).close()
         print(name, "opened", flush=True)
     except StoreClosedError as error:
         print(error, flush=True)
@@ -387,15 +388,19 @@ OUT_OF = """
 import asyncio, os, resource, sys, threading
 from pathlib import Path
 from cw_store import StoreError
-from cw_store.backends.thread.worker import Returns
+from cw_store.backends.thread.worker import LoopCallbacks
 from cw_store.backends.sqlite.connection import open_connection
 
 Path(sys.argv[1]).touch()
 
 async def attempt():
-    returns = Returns(asyncio.get_running_loop())
+    loop_callbacks = LoopCallbacks(asyncio.get_running_loop())
     connection = await open_connection(
-        Path(sys.argv[1]), returns=returns, read_only=False, synchronous="NORMAL", timeout=1
+        Path(sys.argv[1]),
+        loop_callbacks=loop_callbacks,
+        read_only=False,
+        synchronous="NORMAL",
+        timeout=1,
     )
     await connection.closed()
 

@@ -113,13 +113,13 @@ async def test_whoever_writes_to_the_file_writes_over_what_is_deleted(path: Path
 
     async with Store(path) as store:
         writer = in_a_store(store)
-        assert await writer.visit(setting, writer.raw) == 1
+        assert await writer.run(setting, writer.raw) == 1
     with sqlite_connection(path, timeout=5) as connection:
         assert connection.exec_driver_sql("PRAGMA secure_delete").scalar() == 1
     bulk = SqliteBulk(path, writes=True, batch_rows=1, batch_size=1, busy_timeout=5)
     await bulk.begin()
     copying: Any = bulk
-    assert await copying._visit(setting) == 1
+    assert await copying._run(setting) == 1
     await bulk.close()
 
 

@@ -23,19 +23,19 @@ from cw_store import (
     StoreError,
 )
 from cw_store.backends.sqlite import group_commit
-from cw_store.backends.sqlite.process_queue import Neighbours
+from cw_store.backends.sqlite.process_queue import ProcessQueue
 
 T = TypeVar("T")
 
 HUGE = "x" * 1_000_000
 
-IN_ONE_VISIT, IN_MANY_VISITS = 60.0, -1.0
+IN_ONE_JOB, IN_MANY_JOBS = 60.0, -1.0
 
 
-@pytest.fixture(autouse=True, params=[IN_ONE_VISIT, IN_MANY_VISITS])
-def long_visit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> float:
-    """Let a group be done in one visit, or each of its calls in one."""
-    monkeypatch.setattr(group_commit, "LONG_VISIT", request.param)
+@pytest.fixture(autouse=True, params=[IN_ONE_JOB, IN_MANY_JOBS])
+def long_job(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> float:
+    """Let a group be done in one job, or each of its calls in one."""
+    monkeypatch.setattr(group_commit, "LONG_JOB", request.param)
     return request.param
 
 
@@ -71,7 +71,7 @@ async def begun_group(store: Store, size: int) -> list[asyncio.Task[Any]]:
             loop.call_soon_threadsafe(begun.set)
 
     async with turn_taken(store):
-        await backend.writer.visit(partial(backend.writer.raw.set_trace_callback, note_insert))
+        await backend.writer.run(partial(backend.writer.raw.set_trace_callback, note_insert))
         tasks = [asyncio.create_task(add_initiative(store)) for _ in range(size)]
         await until_idle()
     await begun.wait()
@@ -101,7 +101,7 @@ async def leave_pages(store: Store, pages: int) -> None:
         (now,) = backend.writer.raw.execute("PRAGMA page_count").fetchone()
         backend.writer.raw.execute(f"PRAGMA max_page_count = {now + pages}")
 
-    await backend.writer.visit(limit)
+    await backend.writer.run(limit)
 
 
 async def test_calls_that_wait_together_share_a_commit_up_to_a_limit(
@@ -111,7 +111,7 @@ async def test_calls_that_wait_together_share_a_commit_up_to_a_limit(
     backend: Any = store.backend
     seen: list[str] = []
     async with turn_taken(store):
-        await backend.writer.visit(partial(backend.writer.raw.set_trace_callback, seen.append))
+        await backend.writer.run(partial(backend.writer.raw.set_trace_callback, seen.append))
         tasks = [asyncio.create_task(add_initiative(store)) for _ in range(6)]
         await until_idle()
     await asyncio.gather(*tasks)
@@ -129,8 +129,8 @@ async def test_a_group_leaves_nothing_for_the_garbage_collector(store: Store) ->
         gc.enable()
 
 
-@pytest.mark.parametrize("long_visit", [IN_MANY_VISITS], indirect=True)
-async def test_the_loop_has_a_round_after_each_visit_of_a_group(store: Store) -> None:
+@pytest.mark.parametrize("long_job", [IN_MANY_JOBS], indirect=True)
+async def test_the_loop_has_a_round_after_each_job_of_a_group(store: Store) -> None:
     backend: Any = store.backend
     loop = asyncio.get_running_loop()
     seen: list[str] = []
@@ -142,7 +142,7 @@ async def test_the_loop_has_a_round_after_each_visit_of_a_group(store: Store) ->
             loop.call_soon(note_rounds)
 
     async with turn_taken(store):
-        await backend.writer.visit(partial(backend.writer.raw.set_trace_callback, seen.append))
+        await backend.writer.run(partial(backend.writer.raw.set_trace_callback, seen.append))
         tasks = [asyncio.create_task(add_initiative(store)) for _ in range(30)]
         await until_idle()
         note_rounds()
@@ -153,8 +153,8 @@ async def test_the_loop_has_a_round_after_each_visit_of_a_group(store: Store) ->
     assert ("INSERT", "INSERT") not in pairwise(order)
 
 
-@pytest.mark.parametrize("long_visit", [IN_MANY_VISITS], indirect=True)
-async def test_a_store_that_is_closed_between_the_visits_of_a_group_has_stored_nothing_of_it(
+@pytest.mark.parametrize("long_job", [IN_MANY_JOBS], indirect=True)
+async def test_a_store_that_is_closed_between_the_jobs_of_a_group_has_stored_nothing_of_it(
     path: Path,
 ) -> None:
     store = await Store.open(path)
@@ -166,8 +166,8 @@ async def test_a_store_that_is_closed_between_the_visits_of_a_group_has_stored_n
         assert [each.name for each in await again.initiatives.find_all()] == ["holder"]
 
 
-@pytest.mark.parametrize("long_visit", [IN_MANY_VISITS], indirect=True)
-async def test_calls_that_are_cancelled_between_the_visits_of_a_group_keep_no_other(
+@pytest.mark.parametrize("long_job", [IN_MANY_JOBS], indirect=True)
+async def test_calls_that_are_cancelled_between_the_jobs_of_a_group_keep_no_other(
     store: Store,
 ) -> None:
     tasks = await begun_group(store, 100)
@@ -187,7 +187,7 @@ async def test_a_group_whose_savepoints_are_refused_is_done_one_by_one(store: St
     def refuse_savepoints(action: int, *_: str | None) -> int:
         return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_SAVEPOINT else sqlite3.SQLITE_OK
 
-    await backend.writer.visit(partial(backend.writer.raw.set_authorizer, refuse_savepoints))
+    await backend.writer.run(partial(backend.writer.raw.set_authorizer, refuse_savepoints))
     outcomes = await together(
         store, chunks(store, "one"), chunks(store, "a", "pair"), chunks(store, "last")
     )
@@ -199,7 +199,7 @@ async def test_a_call_that_has_the_turn_is_known_by_its_task(store: Store) -> No
     backend: Any = store.backend
     task = asyncio.create_task(add_initiative(store), name="dispatcher")
     await asyncio.sleep(0)
-    assert backend.gate.holder().task_name == "dispatcher"
+    assert backend.write_queue.holder().task_name == "dispatcher"
     await task
 
 
@@ -270,7 +270,7 @@ async def test_a_group_that_is_undone_while_another_program_writes_is_told(
                 other.execute("BEGIN IMMEDIATE")
 
     async with turn_taken(store):
-        await backend.writer.visit(partial(backend.writer.raw.set_trace_callback, note))
+        await backend.writer.run(partial(backend.writer.raw.set_trace_callback, note))
         tasks = [asyncio.create_task(chunks(store, text)) for text in ("one", HUGE)]
         await until_idle()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
@@ -298,11 +298,11 @@ async def test_a_compound_call_that_fails_leaves_nothing_of_itself(store: Store)
 async def test_calls_let_another_process_go_first_that_waits(
     store: Store, path: Path, calls: int
 ) -> None:
-    neighbours = Neighbours(path.with_name("cw.db-turns"))
+    process_queue = ProcessQueue(path.with_name("cw.db-turns"))
     async with turn_taken(store):
         tasks = [asyncio.create_task(add_initiative(store)) for _ in range(calls)]
         await until_idle()
-        ticket = neighbours.join()
+        ticket = process_queue.join()
         assert ticket is not None
     for _ in range(50):
         ticket.keep()
@@ -311,7 +311,7 @@ async def test_calls_let_another_process_go_first_that_waits(
     ticket.leave()
     async with asyncio.timeout(10):
         await asyncio.gather(*tasks)
-    neighbours.close()
+    process_queue.close()
     assert len(await store.initiatives.find_all()) == 1 + calls
 
 
@@ -319,18 +319,18 @@ async def test_calls_let_another_process_go_first_that_waits(
 async def test_calls_that_wait_too_long_for_another_process_are_told_and_nobody_else(
     path: Path, calls: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    neighbours = Neighbours(path.with_name("cw.db-turns"))
+    process_queue = ProcessQueue(path.with_name("cw.db-turns"))
     async with Store(path, busy_timeout=0.05) as store:
         async with turn_taken(store):
             tasks = [asyncio.create_task(add_initiative(store)) for _ in range(calls)]
             await until_idle()
-            ticket = neighbours.join()
+            ticket = process_queue.join()
             assert ticket is not None
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         ticket.leave()
         assert [type(one) for one in outcomes] == [StoreBusyError] * calls
         await add_initiative(store)
-    neighbours.close()
+    process_queue.close()
     gc.collect()
     assert caplog.records == []
 
@@ -384,14 +384,14 @@ async def test_what_has_begun_when_the_loop_closes_is_brought_to_its_end(
             loop.call_soon_threadsafe(begun.set)
             cancelled.wait(10)
 
-    neighbours = Neighbours(path.with_name("cw.db-turns"))
+    process_queue = ProcessQueue(path.with_name("cw.db-turns"))
     async with turn_taken(store):
         calls = [asyncio.create_task(add_initiative(store)) for _ in range(size)]
         await until_idle()
-        ticket = neighbours.join()
+        ticket = process_queue.join()
         assert ticket is not None
     await until_others_run(*calls)
-    await backend.writer.visit(partial(backend.writer.raw.set_trace_callback, wait_at_insert))
+    await backend.writer.run(partial(backend.writer.raw.set_trace_callback, wait_at_insert))
     ticket.leave()
     await begun.wait()
     cancel_others(*calls)
@@ -400,7 +400,7 @@ async def test_what_has_begun_when_the_loop_closes_is_brought_to_its_end(
     async with asyncio.timeout(10):
         answered = {initiative.id for initiative in await asyncio.gather(*calls)}
     last = await add_initiative(store)
-    neighbours.close()
+    process_queue.close()
     other = sqlite3.connect(path)
     found = {id for (id,) in other.execute("SELECT id FROM initiatives WHERE name <> 'holder'")}
     other.close()
@@ -412,7 +412,7 @@ async def test_a_compound_call_waits_for_another_programs_lock(store: Store, pat
     other.execute("BEGIN IMMEDIATE")
     backend: Any = store.backend
     seen: list[str] = []
-    await backend.writer.visit(partial(backend.writer.raw.set_trace_callback, seen.append))
+    await backend.writer.run(partial(backend.writer.raw.set_trace_callback, seen.append))
     call = asyncio.create_task(chunks(store, "first", "second"))
     async with asyncio.timeout(10):
         while seen.count("BEGIN IMMEDIATE") < 3:

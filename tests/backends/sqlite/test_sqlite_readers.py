@@ -21,7 +21,7 @@ from cw_store.backends.sqlite.connection import (
 )
 from cw_store.backends.sqlite.readers import ReaderPool
 from cw_store.backends.thread import worker
-from cw_store.backends.thread.worker import Returns
+from cw_store.backends.thread.worker import LoopCallbacks
 
 Open = Callable[[], Awaitable[Connection]]
 
@@ -32,7 +32,7 @@ def open_reader(tmp_path: Path) -> Open:
     create_private_file(path)
     return lambda: open_connection(
         path,
-        returns=Returns(asyncio.get_running_loop()),
+        loop_callbacks=LoopCallbacks(asyncio.get_running_loop()),
         read_only=False,
         synchronous="NORMAL",
         timeout=5,
@@ -41,7 +41,7 @@ def open_reader(tmp_path: Path) -> Open:
 
 @pytest.fixture
 async def pool(open_reader: Open) -> AsyncIterator[ReaderPool]:
-    pool = ReaderPool(open_reader, Returns(asyncio.get_running_loop()), 2, 5.0)
+    pool = ReaderPool(open_reader, LoopCallbacks(asyncio.get_running_loop()), 2, 5.0)
     yield pool
     assert pool.in_use == 0
     await pool.close()
@@ -120,7 +120,7 @@ async def test_reads_that_wait_share_a_connection_and_each_has_its_own_answer(
     pool.give(held[1])
 
 
-async def test_the_loop_has_a_round_between_reads_that_shared_a_visit(
+async def test_the_loop_has_a_round_between_reads_that_shared_a_job(
     pool: ReaderPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "LONG_ROUND", -1.0)
@@ -170,7 +170,7 @@ async def test_who_waits_behind_a_failed_opening_gets_the_next_connection(
     open_reader: Open,
 ) -> None:
     failing = Failing(open_reader, 1)
-    pool = ReaderPool(failing, Returns(asyncio.get_running_loop()), 1, 5.0)
+    pool = ReaderPool(failing, LoopCallbacks(asyncio.get_running_loop()), 1, 5.0)
     taker, reader = await waiting(pool)
     failing.go.set()
     with pytest.raises(StoreError, match="0 to come"):
@@ -182,7 +182,7 @@ async def test_who_waits_behind_a_failed_opening_gets_the_next_connection(
 
 async def test_who_waits_behind_failed_openings_is_told(open_reader: Open) -> None:
     failing = Failing(open_reader, 2)
-    pool = ReaderPool(failing, Returns(asyncio.get_running_loop()), 1, 5.0)
+    pool = ReaderPool(failing, LoopCallbacks(asyncio.get_running_loop()), 1, 5.0)
     taker, reader = await waiting(pool)
     failing.go.set()
     for task in (taker, reader):
@@ -194,7 +194,7 @@ async def test_who_waits_behind_failed_openings_is_told(open_reader: Open) -> No
 
 
 async def test_who_waits_too_long_is_told(open_reader: Open) -> None:
-    pool = ReaderPool(open_reader, Returns(asyncio.get_running_loop()), 1, 0.02)
+    pool = ReaderPool(open_reader, LoopCallbacks(asyncio.get_running_loop()), 1, 0.02)
     held = await pool.take()
     for wait in (pool.take, lambda: pool.read(one)):
         with pytest.raises(StoreBusyError, match="1 reading connections"):
@@ -205,7 +205,7 @@ async def test_who_waits_too_long_is_told(open_reader: Open) -> None:
 
 
 async def test_closing_refuses_those_who_wait_and_those_who_come(open_reader: Open) -> None:
-    pool = ReaderPool(open_reader, Returns(asyncio.get_running_loop()), 1, 5.0)
+    pool = ReaderPool(open_reader, LoopCallbacks(asyncio.get_running_loop()), 1, 5.0)
     held = await pool.take()
     taker, reader = await waiting(pool)
     await pool.close()
@@ -215,7 +215,7 @@ async def test_closing_refuses_those_who_wait_and_those_who_come(open_reader: Op
     for wait in (pool.take, lambda: pool.read(one)):
         with pytest.raises(StoreClosedError):
             await wait()
-    assert held.visit(lambda: None).error is not None
+    assert held.run(lambda: None).error is not None
 
 
 async def test_a_connection_handed_over_to_a_cancelled_taker_comes_back(pool: ReaderPool) -> None:
@@ -233,7 +233,7 @@ async def test_a_connection_handed_over_to_a_cancelled_taker_comes_back(pool: Re
 async def test_reads_and_takers_have_a_connection_in_the_order_in_which_they_came(
     open_reader: Open,
 ) -> None:
-    pool = ReaderPool(open_reader, Returns(asyncio.get_running_loop()), 1, 5.0)
+    pool = ReaderPool(open_reader, LoopCallbacks(asyncio.get_running_loop()), 1, 5.0)
     held = await pool.take()
     reads = [asyncio.ensure_future(pool.read(one)) for _ in range(2)]
     await until_idle()
@@ -269,7 +269,7 @@ class Steered:
 
 async def test_connections_that_are_being_opened_count(open_reader: Open) -> None:
     steered = Steered(open_reader)
-    pool = ReaderPool(steered, Returns(asyncio.get_running_loop()), 2, 5.0)
+    pool = ReaderPool(steered, LoopCallbacks(asyncio.get_running_loop()), 2, 5.0)
     takers = [asyncio.create_task(pool.take()) for _ in range(4)]
     await until_idle()
     assert len(steered.attempts) == 2
@@ -286,7 +286,7 @@ async def test_connections_that_are_being_opened_count(open_reader: Open) -> Non
 
 async def test_an_opening_that_failed_leaves_the_limit_as_it_is(open_reader: Open) -> None:
     steered = Steered(open_reader)
-    pool = ReaderPool(steered, Returns(asyncio.get_running_loop()), 1, 5.0)
+    pool = ReaderPool(steered, LoopCallbacks(asyncio.get_running_loop()), 1, 5.0)
     first = asyncio.create_task(pool.take())
     await until_idle()
     await steered.fail(0)
@@ -310,7 +310,7 @@ async def test_the_next_taker_is_told_when_its_connection_cannot_be_opened_eithe
     open_reader: Open,
 ) -> None:
     steered = Steered(open_reader)
-    pool = ReaderPool(steered, Returns(asyncio.get_running_loop()), 1, 5.0)
+    pool = ReaderPool(steered, LoopCallbacks(asyncio.get_running_loop()), 1, 5.0)
     takers = [asyncio.create_task(pool.take()) for _ in range(2)]
     await until_idle()
     for number, taker in enumerate(takers):
@@ -325,7 +325,7 @@ async def test_where_no_more_can_be_opened_those_that_are_open_serve_all(
     open_reader: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steered = Steered(open_reader)
-    pool = ReaderPool(steered, Returns(asyncio.get_running_loop()), 3, 5.0)
+    pool = ReaderPool(steered, LoopCallbacks(asyncio.get_running_loop()), 3, 5.0)
     first = asyncio.create_task(pool.take())
     await until_idle()
     steered.attempts[0].set_result(None)
@@ -361,7 +361,7 @@ async def test_who_waits_for_the_only_opening_is_served_or_told_when_it_fails(
     open_reader: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     steered = Steered(open_reader)
-    pool = ReaderPool(steered, Returns(asyncio.get_running_loop()), 1, 5.0)
+    pool = ReaderPool(steered, LoopCallbacks(asyncio.get_running_loop()), 1, 5.0)
     first = asyncio.create_task(pool.take())
     await until_idle()
     waiting = asyncio.create_task(pool.take())
@@ -383,16 +383,16 @@ async def test_connections_at_rest_are_closed_and_opened_again(
     open_reader: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readers, "LOOK_EVERY", 0.01)
-    pool = ReaderPool(open_reader, Returns(asyncio.get_running_loop()), 3, 5.0)
+    pool = ReaderPool(open_reader, LoopCallbacks(asyncio.get_running_loop()), 3, 5.0)
     taken = [await pool.take() for _ in range(3)]
-    threads = [await reader.visit(threading.current_thread) for reader in taken]
+    threads = [await reader.run(threading.current_thread) for reader in taken]
     for reader in taken[1:]:
         pool.give(reader)
     for thread in threads[1:]:
         await asyncio.to_thread(thread.join, 5)
         assert not thread.is_alive()
     assert pool.in_use == 1
-    assert await taken[0].visit(lambda: 1) == 1  # it is not at rest
+    assert await taken[0].run(lambda: 1) == 1  # it is not at rest
     assert await pool.read(one) == 1
     pool.give(taken[0])
     await pool.close()
@@ -423,10 +423,10 @@ async def test_a_store_at_rest_holds_few_descriptors(
                 await asyncio.sleep(0.01)  # until those at rest have been closed
 
 
-async def test_an_abandoned_pool_opens_nothing_any_more(open_reader: Open) -> None:
-    pool = ReaderPool(open_reader, Returns(asyncio.get_running_loop()), 1, 5.0)
+async def test_a_terminated_pool_opens_nothing_any_more(open_reader: Open) -> None:
+    pool = ReaderPool(open_reader, LoopCallbacks(asyncio.get_running_loop()), 1, 5.0)
     pool.give(await pool.take())
-    pool.abandon()
+    pool.terminate()
     for wait in (pool.take, lambda: pool.read(one)):
         with pytest.raises(StoreClosedError):
             await wait()

@@ -1,4 +1,4 @@
-"""The write gate alone: who gets the turn, and when."""
+"""The queue of writers alone: who gets the turn, and when."""
 
 import asyncio
 import gc
@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from cw_store import StoreBusyError, StoreClosedError
-from cw_store.backends.sqlite.write_queue import Turn, WriteGate
+from cw_store.backends.sqlite.write_queue import Turn, WriteQueue
 
 
-def gate(timeout: float = 30.0) -> WriteGate:
-    return WriteGate(asyncio.get_running_loop(), timeout)
+def write_queue(timeout: float = 30.0) -> WriteQueue:
+    return WriteQueue(asyncio.get_running_loop(), timeout)
 
 
 async def until_idle() -> None:
@@ -19,12 +19,14 @@ async def until_idle() -> None:
         await asyncio.sleep(0)
 
 
-def waiting(gate: WriteGate, count: int) -> list[asyncio.Task[Turn]]:
-    return [asyncio.create_task(gate.turn(f"waiter {n}"), name=f"task {n}") for n in range(count)]
+def waiting(write_queue: WriteQueue, count: int) -> list[asyncio.Task[Turn]]:
+    return [
+        asyncio.create_task(write_queue.turn(f"waiter {n}"), name=f"task {n}") for n in range(count)
+    ]
 
 
 async def test_a_free_gate_grants_at_once() -> None:
-    free = gate()
+    free = write_queue()
     assert free.is_free and free.holder() is None
     turn = await free.turn("one")
     assert not free.is_free
@@ -33,7 +35,7 @@ async def test_a_free_gate_grants_at_once() -> None:
 
 
 async def test_turns_go_to_the_one_who_has_waited_longest() -> None:
-    busy = gate()
+    busy = write_queue()
     turn = await busy.turn("first")
     tasks = waiting(busy, 10)
     await until_idle()
@@ -47,7 +49,7 @@ async def test_turns_go_to_the_one_who_has_waited_longest() -> None:
 
 
 async def test_a_newcomer_does_not_overtake_the_one_who_was_just_granted() -> None:
-    busy = gate()
+    busy = write_queue()
     turn = await busy.turn("first")
     (second,) = waiting(busy, 1)
     await until_idle()
@@ -60,7 +62,7 @@ async def test_a_newcomer_does_not_overtake_the_one_who_was_just_granted() -> No
 
 
 async def test_the_holder_is_described() -> None:
-    busy = gate()
+    busy = write_queue()
     task = asyncio.current_task()
     assert task is not None
     task.set_name("supervisor")
@@ -73,7 +75,7 @@ async def test_the_holder_is_described() -> None:
 
 
 async def test_who_waits_too_long_is_told_who_holds_the_turn() -> None:
-    busy = gate(timeout=0.01)
+    busy = write_queue(timeout=0.01)
     turn = await busy.turn("dispatch")
     with pytest.raises(StoreBusyError, match=r"within 0\.01 s.*'dispatch'") as raised:
         await busy.turn("late")
@@ -84,7 +86,7 @@ async def test_who_waits_too_long_is_told_who_holds_the_turn() -> None:
 
 
 async def test_a_waiter_who_is_cancelled_is_passed_over() -> None:
-    busy = gate()
+    busy = write_queue()
     turn = await busy.turn("first")
     tasks = waiting(busy, 3)
     await until_idle()
@@ -99,7 +101,7 @@ async def test_a_waiter_who_is_cancelled_is_passed_over() -> None:
 
 
 async def test_a_turn_granted_in_the_moment_of_the_cancellation_is_passed_on() -> None:
-    busy = gate()
+    busy = write_queue()
     turn = await busy.turn("first")
     one, other = waiting(busy, 2)
     await until_idle()
@@ -112,7 +114,7 @@ async def test_a_turn_granted_in_the_moment_of_the_cancellation_is_passed_on() -
 
 
 async def test_releasing_a_turn_twice_takes_nobody_elses() -> None:
-    busy = gate()
+    busy = write_queue()
     turn = await busy.turn("first")
     (second,) = waiting(busy, 1)
     await until_idle()
@@ -123,7 +125,7 @@ async def test_releasing_a_turn_twice_takes_nobody_elses() -> None:
 
 
 async def test_closing_refuses_those_who_wait_and_those_who_come() -> None:
-    busy = gate()
+    busy = write_queue()
     turn = await busy.turn("first")
     tasks = waiting(busy, 2)
     await until_idle()
@@ -140,7 +142,7 @@ async def test_closing_refuses_those_who_wait_and_those_who_come() -> None:
 async def test_a_waiter_refused_and_cancelled_at_once_leaves_no_lost_error() -> None:
     lost: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))
-    busy = gate()
+    busy = write_queue()
     turn = await busy.turn("first")
     (task,) = waiting(busy, 1)
     await until_idle()
@@ -162,20 +164,20 @@ class Shared(Turn):
         self.answer = "none"
         self.answered = asyncio.Event()
 
-    def granted(self) -> None:
-        self.answer = "granted"
+    def acquired(self) -> None:
+        self.answer = "acquired"
         self.answered.set()
 
-    def refused(self, error: Exception) -> None:
+    def rejected(self, error: Exception) -> None:
         self.answer = "refused"
         self.answered.set()
 
 
 async def test_turns_that_can_share_are_taken_from_the_head_of_the_queue_only() -> None:
-    busy = gate()
+    busy = write_queue()
     first, *shared = (Shared() for _ in range(5))
     busy.ask(first)
-    assert first.answer == "granted"
+    assert first.answer == "acquired"
     for turn in shared[:3]:
         busy.ask(turn)
     shared[1].given_up = True
@@ -188,13 +190,13 @@ async def test_turns_that_can_share_are_taken_from_the_head_of_the_queue_only() 
     assert busy.take_while(Shared, limit=9) == []
     busy.release(first)
     busy.release(await task)
-    assert shared[3].answer == "granted"
+    assert shared[3].answer == "acquired"
     assert [turn.answer for turn in shared[:3]] == ["none"] * 3
     busy.release(shared[3])
 
 
 async def test_a_shared_turn_that_waits_too_long_is_refused() -> None:
-    busy = gate()
+    busy = write_queue()
     turn = await busy.turn("first")
     late = Shared(timeout=0)
     busy.ask(late)
@@ -206,7 +208,7 @@ async def test_a_shared_turn_that_waits_too_long_is_refused() -> None:
 
 
 async def test_the_time_that_a_holder_waited_is_not_counted() -> None:
-    busy = gate()
+    busy = write_queue()
     turn = await busy.turn("first")
     second = Shared()
     busy.ask(second)
@@ -218,7 +220,7 @@ async def test_the_time_that_a_holder_waited_is_not_counted() -> None:
 
 
 async def test_a_turn_asked_for_outside_of_a_task_has_no_tasks_name() -> None:
-    free = gate()
+    free = write_queue()
     asked = asyncio.Event()
 
     def ask() -> None:

@@ -5,14 +5,14 @@ from contextvars import ContextVar
 
 import pytest
 
-from cw_store.backends.thread.future import Waiting
+from cw_store.backends.thread.future import Waiter
 
 
-def waiting() -> Waiting[str]:
-    return Waiting(asyncio.get_running_loop())
+def waiting() -> Waiter[str]:
+    return Waiter(asyncio.get_running_loop())
 
 
-async def result_of(one: Waiting[str]) -> str:
+async def result_of(one: Waiter[str]) -> str:
     return await one
 
 

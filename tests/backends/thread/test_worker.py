@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from cw_store.backends.thread import worker
-from cw_store.backends.thread.worker import Completions, Jobs, Returns, current_core
+from cw_store.backends.thread.worker import JobQueue, LoopCallbacks, ThreadCallbacks, current_core
 
 cores_can_be_chosen = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="this system lets nobody choose a core"
@@ -30,9 +30,9 @@ def way_to_wake(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @contextmanager
-def serving() -> Generator[Jobs]:
+def serving() -> Generator[JobQueue]:
     """Give jobs with a thread that does them; it has ended afterwards."""
-    jobs = Jobs()
+    jobs = JobQueue()
     thread = threading.Thread(target=jobs.serve)
     thread.start()
     try:
@@ -53,7 +53,7 @@ def open_files() -> int:
 
 
 def test_jobs_are_done_in_order_in_the_thread_that_serves() -> None:
-    jobs = Jobs()
+    jobs = JobQueue()
     done: list[tuple[int, threading.Thread]] = []
     for number in range(5):
         jobs.add(lambda n=number: done.append((n, threading.current_thread())))
@@ -67,7 +67,7 @@ def test_jobs_are_done_in_order_in_the_thread_that_serves() -> None:
 
 
 def test_more_jobs_than_the_pipe_holds_neither_block_nor_get_lost() -> None:
-    jobs = Jobs()
+    jobs = JobQueue()
     done: list[int] = []
     count = 100_000  # times 8 bytes; a pipe on Linux holds 65,536
     for number in range(count):
@@ -82,7 +82,7 @@ def test_a_job_that_is_done_is_not_kept_until_the_next_one_comes() -> None:
         def __call__(self) -> None:
             pass
 
-    jobs = Jobs()
+    jobs = JobQueue()
     job = Job()
     gone = weakref.ref(job)
     served = threading.Event()
@@ -103,7 +103,7 @@ def test_a_thread_is_kept_on_the_core_of_its_caller_while_its_jobs_are_short(
 ) -> None:
     all_cores = os.sched_getaffinity(0)
 
-    def where_a_job_runs(jobs: Jobs) -> set[int]:
+    def where_a_job_runs(jobs: JobQueue) -> set[int]:
         cores: list[set[int]] = []
         done = threading.Event()
         jobs.add(lambda: cores.append(os.sched_getaffinity(0)))
@@ -111,7 +111,7 @@ def test_a_thread_is_kept_on_the_core_of_its_caller_while_its_jobs_are_short(
         assert done.wait(5)
         return cores[0]
 
-    def until_jobs_run_on(cores: set[int], jobs: Jobs) -> None:
+    def until_jobs_run_on(cores: set[int], jobs: JobQueue) -> None:
         deadline = time.monotonic() + 5
         while where_a_job_runs(jobs) != cores:
             assert time.monotonic() < deadline
@@ -139,7 +139,7 @@ def test_a_thread_is_kept_on_the_core_of_its_caller_while_its_jobs_are_short(
         os.sched_setaffinity(0, all_cores)
 
 
-def confined(jobs: Jobs) -> set[int]:
+def confined(jobs: JobQueue) -> set[int]:
     """Return the cores that the thread may use after a long job and a few short ones."""
     cores: list[set[int]] = []
     for work in (partial(time.sleep, 2 * worker.LONG_JOB), lambda: None, lambda: None):
@@ -178,7 +178,7 @@ def test_a_thread_stays_on_the_cores_that_somebody_confined_it_to(whose: str) ->
 @cores_can_be_chosen
 def test_a_thread_that_is_not_pinned_runs_where_it_likes() -> None:
     all_cores = os.sched_getaffinity(0)
-    jobs = Jobs(pin_threads=False)
+    jobs = JobQueue(pin_threads=False)
     thread = threading.Thread(target=jobs.serve)
     thread.start()
     assert confined(jobs) == all_cores
@@ -219,44 +219,44 @@ def test_without_ctypes_or_a_core_to_be_told_of_a_thread_runs_where_it_likes(
 
 
 async def test_what_is_added_runs_on_the_loop_in_order() -> None:
-    completions = Completions(Returns(asyncio.get_running_loop()))
+    callbacks = ThreadCallbacks(LoopCallbacks(asyncio.get_running_loop()))
     ran: list[tuple[int, bool]] = []
     ended = asyncio.Event()
 
     def add_all() -> None:
         for number in range(10):
-            completions.add(
+            callbacks.add(
                 lambda n=number: ran.append(
                     (n, threading.current_thread() is threading.main_thread())
                 )
             )
-        completions.add(ended.set)
+        callbacks.add(ended.set)
 
     in_a_thread(add_all)
     await ended.wait()
     assert ran == [(number, True) for number in range(10)]
-    completions.stop()
+    callbacks.stop()
 
 
 async def test_more_than_the_pipe_holds_is_run_all_the_same() -> None:
-    completions = Completions(Returns(asyncio.get_running_loop()))
+    callbacks = ThreadCallbacks(LoopCallbacks(asyncio.get_running_loop()))
     ran: list[int] = []
     ended = asyncio.Event()
     count = 100_000  # times 8 bytes; a pipe on Linux holds 65,536
 
     def add_all() -> None:
         for number in range(count):
-            completions.add(lambda n=number: ran.append(n))
-        completions.add(ended.set)
+            callbacks.add(lambda n=number: ran.append(n))
+        callbacks.add(ended.set)
 
     in_a_thread(add_all)
     await ended.wait()
     assert ran == list(range(count))
-    completions.stop()
+    callbacks.stop()
 
 
 async def test_what_is_added_while_the_loop_runs_others_is_not_left_behind() -> None:
-    completions = Completions(Returns(asyncio.get_running_loop()))
+    callbacks = ThreadCallbacks(LoopCallbacks(asyncio.get_running_loop()))
     ended = asyncio.Event()
     left = 2_000
 
@@ -264,17 +264,17 @@ async def test_what_is_added_while_the_loop_runs_others_is_not_left_behind() -> 
         nonlocal left
         left -= 1
         # The thread's byte is in the pipe before the loop reads it.
-        in_a_thread(lambda: completions.add(one_more if left else ended.set))
+        in_a_thread(lambda: callbacks.add(one_more if left else ended.set))
 
-    completions.add(one_more)
+    callbacks.add(one_more)
     await asyncio.wait_for(ended.wait(), 30)
-    completions.stop()
+    callbacks.stop()
 
 
 async def test_one_that_raises_is_logged_and_does_not_keep_the_rest_waiting(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    completions = Completions(Returns(asyncio.get_running_loop()))
+    callbacks = ThreadCallbacks(LoopCallbacks(asyncio.get_running_loop()))
     ended = asyncio.Event()
     error = ValueError("raised")
 
@@ -282,15 +282,15 @@ async def test_one_that_raises_is_logged_and_does_not_keep_the_rest_waiting(
         raise error
 
     def add_all() -> None:
-        completions.add(fail)
-        completions.add(ended.set)
+        callbacks.add(fail)
+        callbacks.add(ended.set)
 
     in_a_thread(add_all)
     await asyncio.wait_for(ended.wait(), 5)
     (record,) = caplog.records
     assert record.name == "cw_store" and record.exc_info is not None
     assert record.exc_info[1] is error
-    completions.stop()
+    callbacks.stop()
 
 
 @pytest.mark.parametrize(("seconds", "expected_rounds"), [(0.0, 30), (60.0, 1)])
@@ -299,8 +299,8 @@ async def test_those_who_wait_for_the_loop_itself_have_a_turn_when_a_round_gets_
 ) -> None:
     monkeypatch.setattr(worker, "LONG_ROUND", seconds)
     loop = asyncio.get_running_loop()
-    returns = Returns(loop)
-    connections = [Completions(returns) for _ in range(3)]
+    loop_callbacks = LoopCallbacks(loop)
+    connections = [ThreadCallbacks(loop_callbacks) for _ in range(3)]
     rounds = 0
     ran_in: list[int] = []
     ended = asyncio.Event()
@@ -319,7 +319,7 @@ async def test_those_who_wait_for_the_loop_itself_have_a_turn_when_a_round_gets_
     for connection in connections:
         for _ in range(5):
             in_a_thread(partial(connection.add, run_one))
-    returns.add_all([run_one] * 15)
+    loop_callbacks.add_all([run_one] * 15)
     count_rounds()
     await asyncio.wait_for(ended.wait(), 5)
     assert len(set(ran_in)) == expected_rounds
@@ -328,10 +328,10 @@ async def test_those_who_wait_for_the_loop_itself_have_a_turn_when_a_round_gets_
 
 
 async def test_nothing_is_run_after_the_stop() -> None:
-    completions = Completions(Returns(asyncio.get_running_loop()))
-    completions.stop()
+    callbacks = ThreadCallbacks(LoopCallbacks(asyncio.get_running_loop()))
+    callbacks.stop()
     ran: list[int] = []
-    in_a_thread(lambda: completions.add(lambda: ran.append(1)))
+    in_a_thread(lambda: callbacks.add(lambda: ran.append(1)))
     for _ in range(3):
         await asyncio.sleep(0)
     assert ran == []
@@ -339,11 +339,11 @@ async def test_nothing_is_run_after_the_stop() -> None:
 
 @pytest.mark.parametrize("stopped", [True, False])
 def test_a_closed_loop_is_told_nothing_and_no_file_stays_open(stopped: bool) -> None:
-    async def make() -> Completions:
-        completions = Completions(Returns(asyncio.get_running_loop()))
+    async def make() -> ThreadCallbacks:
+        callbacks = ThreadCallbacks(LoopCallbacks(asyncio.get_running_loop()))
         if stopped:
-            completions.stop()
-        return completions
+            callbacks.stop()
+        return callbacks
 
     before = open_files()
     add = asyncio.run(make()).add

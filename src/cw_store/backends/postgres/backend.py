@@ -12,7 +12,7 @@ import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 from sqlalchemy import ARRAY, TEXT, Column, Dialect, bindparam, func, select
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
-from cw_store.backends.cancellation import finish
+from cw_store.backends.cancellation import shielded
 from cw_store.backends.long_lists import Looked, first_refused, looked_up, values_of
 from cw_store.backends.postgres.connection import connect, forget_changes
 from cw_store.backends.postgres.errors import (
@@ -156,7 +156,7 @@ class PostgresBackend:
         """Whether nobody gets a connection any more."""
         return self.pool.is_closed
 
-    def abandon(self) -> None:
+    def terminate(self) -> None:
         """Let go of everything without an event loop, because the store's own is gone."""
         self.pool.terminate()
 
@@ -236,7 +236,7 @@ class PostgresBackend:
 
     takes_turns = False
 
-    async def serialize(self, name: str) -> None:
+    async def lock(self, name: str) -> None:
         """Do nothing: a call by itself holds no turn."""
 
     def atomic(self) -> AbstractAsyncContextManager[Executor]:
@@ -404,7 +404,7 @@ class PostgresTransaction:
 
     takes_turns = True
 
-    async def serialize(self, name: str) -> None:
+    async def lock(self, name: str) -> None:
         """Take an advisory lock that the end of the transaction releases."""
         await self._execute(TAKE_TURNS, name)
 
@@ -442,7 +442,7 @@ class PostgresTransaction:
         self._number += 1
         async with self._lock:
             if self._connection is not None:
-                await finish(self._commit())
+                await shielded(self._commit())
 
     async def rollback(self) -> None:
         """Roll back and give the connection back; done even when the caller is cancelled.
@@ -457,14 +457,14 @@ class PostgresTransaction:
     async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
         connection = self._connection
         if connection is None:
-            await finish(work)
+            await shielded(work)
             return
         task = asyncio.current_task()
         hurries = self._interrupted or (task is not None and task.cancelling() > 0)
         seconds = CANCEL_SECONDS if hurries else self._backend.command_timeout
         await self._backend.pool.within(seconds, connection, work, hurry=True)
 
-    def abandon(self) -> None:
+    def terminate(self) -> None:
         """Cut the connection, which rolls back, since nobody can wait for the server's answer."""
         self._number += 1
         connection, self._connection = self._connection, None
@@ -501,7 +501,7 @@ class PostgresTransaction:
     async def _commit(self) -> None:
         connection, self._connection = self._connection, None
         if connection is None:
-            return  # abandoned in this very moment
+            return  # terminated in this very moment
         pool = self._backend.pool
         self.committed = None
         pool.commit_begins()

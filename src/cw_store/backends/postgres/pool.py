@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from cw_store.backends.cancellation import finish
+from cw_store.backends.cancellation import shielded
 from cw_store.backends.postgres.errors import DRIVER_ERRORS, is_interrupted, is_lost
 from cw_store.errors import StoreBusyError, StoreClosedError
 
@@ -144,7 +144,7 @@ class Pool:
             timers.append(loop.call_later(CANCEL_SECONDS, self._give_up, connection))
 
         try:
-            return await finish(work, on_cancellation=hurry_up if hurry else None)
+            return await shielded(work, on_cancellation=hurry_up if hurry else None)
         finally:
             for timer in timers:
                 timer.cancel()

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Table, Text, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import asyncpg
 
-from cw_store.backends.cancellation import finish
+from cw_store.backends.cancellation import shielded
 from cw_store.backends.postgres.backend import BEGIN_READING, BEGIN_WRITING
 from cw_store.backends.postgres.connection import connect_beside_pool
 from cw_store.backends.postgres.errors import DRIVER_ERRORS, refusals, refuses_feature
@@ -145,7 +145,7 @@ class PostgresBulk:
     async def commit(self) -> None:
         """Commit; done even when the caller is cancelled."""
         try:
-            await finish(self._connection.execute("COMMIT"))
+            await shielded(self._connection.execute("COMMIT"))
         except DRIVER_ERRORS as error:
             raise StoreError(
                 "the server did not confirm the COMMIT of the copy; the target now holds all of "
@@ -161,10 +161,10 @@ class PostgresBulk:
 async def _use_plain_values(connection: Any) -> None:
     """Give and take moments as microseconds and flags as 0 and 1; jsonb is text by itself."""
 
-    def encode_moment(moment: int) -> tuple[int]:
+    def encode_timestamp(moment: int) -> tuple[int]:
         return (moment - _EPOCH,)
 
-    def decode_moment(moment: tuple[int]) -> int:
+    def decode_timestamp(moment: tuple[int]) -> int:
         return moment[0] + _EPOCH
 
     def encode_flag(flag: int) -> bytes:
@@ -177,8 +177,8 @@ async def _use_plain_values(connection: Any) -> None:
         "timestamptz",
         schema="pg_catalog",
         format="tuple",
-        encoder=encode_moment,
-        decoder=decode_moment,
+        encoder=encode_timestamp,
+        decoder=decode_timestamp,
     )
     await connection.set_type_codec(
         "bool", schema="pg_catalog", format="binary", encoder=encode_flag, decoder=decode_flag

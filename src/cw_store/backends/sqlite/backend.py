@@ -21,7 +21,7 @@ from cw_store.backends.sqlite.connection import Connection, open_connection
 from cw_store.backends.sqlite.erasure import erase_deleted
 from cw_store.backends.sqlite.group_commit import Call
 from cw_store.backends.sqlite.lock_wait import note_closed, note_opened
-from cw_store.backends.sqlite.process_queue import Neighbours
+from cw_store.backends.sqlite.process_queue import ProcessQueue
 from cw_store.backends.sqlite.readers import ReaderPool
 from cw_store.backends.sqlite.statements import (
     count_changes,
@@ -29,8 +29,8 @@ from cw_store.backends.sqlite.statements import (
     run_many,
 )
 from cw_store.backends.sqlite.transactions import ReadTransaction, WriteTransaction
-from cw_store.backends.sqlite.write_queue import Turn, WriteGate
-from cw_store.backends.thread.worker import Returns
+from cw_store.backends.sqlite.write_queue import Turn, WriteQueue
+from cw_store.backends.thread.worker import LoopCallbacks
 from cw_store.errors import StoreError
 from cw_store.statements.database import Executor, Prepared, Query, Row
 from cw_store.types import ValueRules, use_rules
@@ -73,25 +73,25 @@ class SqliteBackend:
         self.sessions = Sessions("sqlite+aiosqlite")
         self.dialect: Dialect = self.sessions.dialect
         use_rules(self.dialect, rules)
-        self.returns = Returns(self.loop)
+        self.loop_callbacks = LoopCallbacks(self.loop)
         self._closing = threading.Event()
         self._open = partial(
             open_connection,
             path,
-            returns=self.returns,
+            loop_callbacks=self.loop_callbacks,
             synchronous=synchronous,
             timeout=busy_timeout,
             pin_threads=pin_threads,
             closing=self._closing,
         )
-        self.gate = WriteGate(self.loop, busy_timeout)
+        self.write_queue = WriteQueue(self.loop, busy_timeout)
         self.readers = ReaderPool(
-            partial(self._open, read_only=True), self.returns, readers, busy_timeout
+            partial(self._open, read_only=True), self.loop_callbacks, readers, busy_timeout
         )
         self.maintenance = Maintenance(
-            path, self.gate, partial(self._open, read_only=False), busy_timeout
+            path, self.write_queue, partial(self._open, read_only=False), busy_timeout
         )
-        self.neighbours: Neighbours | None = None
+        self.process_queue: ProcessQueue | None = None
         self.nobody_waits: Callable[[], bool] = _as_before_the_opening
         """Whether no other process waits for its turn to write; from any thread."""
         self.file: tuple[int, int]
@@ -105,12 +105,12 @@ class SqliteBackend:
         """Open the writing connection."""
         self.writer = self._writer = await self._open(read_only=False)
         await self.maintenance.start(self.writer)
-        self.neighbours = Neighbours(self.path.with_name(self.path.name + "-turns"), self.path)
-        self.nobody_waits = self.neighbours.nobody_waits
+        self.process_queue = ProcessQueue(self.path.with_name(self.path.name + "-turns"), self.path)
+        self.nobody_waits = self.process_queue.nobody_waits
         self.file = _identity(self.path)
         note_opened(self)
-        self.gate.watch.begin(self.path, self.loop.time())
-        self.readers.watch = self.gate.watch
+        self.write_queue.watch.begin(self.path, self.loop.time())
+        self.readers.watch = self.write_queue.watch
 
     @property
     def is_in_transaction(self) -> bool:
@@ -128,33 +128,33 @@ class SqliteBackend:
         note_closed(self)
         self._closing.set()
         self.maintenance.stop()
-        self.gate.close()
+        self.write_queue.close()
         if self._writer is not None:
             self._writer.give_up_soon()
         if self._eraser is not None:
             self._eraser.give_up_soon()
         async with AsyncExitStack() as closing:  # the last first
-            closing.callback(self._leave_neighbours)
+            closing.callback(self._leave_process_queue)
             if self._writer is not None:
                 closing.push_async_callback(self._writer.closed)
             closing.push_async_callback(self.maintenance.close)
             await self.readers.close()
 
-    def _leave_neighbours(self) -> None:
-        if self.neighbours is not None:
-            self.neighbours.close()
-            self.neighbours = None
+    def _leave_process_queue(self) -> None:
+        if self.process_queue is not None:
+            self.process_queue.close()
+            self.process_queue = None
 
-    def abandon(self) -> None:
+    def terminate(self) -> None:
         """Let go of everything without an event loop, because the store's own is gone."""
         note_closed(self)
-        self.readers.abandon()
-        self.maintenance.abandon()
+        self.readers.terminate()
+        self.maintenance.terminate()
         if self._writer is not None:
-            if self.neighbours is not None:
+            if self.process_queue is not None:
                 # In the thread, which may be looking into the file right now.
-                self._writer.visit(self.neighbours.close)
-            self._writer.abandon()
+                self._writer.run(self.process_queue.close)
+            self._writer.terminate()
 
     def prepare(self, query: Query[R]) -> Prepared[R]:
         """Return the query compiled for this database."""
@@ -181,7 +181,7 @@ class SqliteBackend:
 
     def pass_turn_on(self, turn: Turn) -> None:
         """Give the turn to the one who has waited longest."""
-        self.gate.release(turn)
+        self.write_queue.release(turn)
         try:
             self.maintenance.note_write()
         except Exception:
@@ -189,8 +189,8 @@ class SqliteBackend:
 
     @property
     def connections_in_use(self) -> int:
-        """How many connections somebody holds or is visiting."""
-        is_written = not self.gate.is_free and not self.maintenance.has_the_turn
+        """How many connections somebody holds or is using."""
+        is_written = not self.write_queue.is_free and not self.maintenance.has_the_turn
         return self.readers.in_use + is_written
 
     # One call, one transaction: the executor of the store's own repositories.
@@ -200,24 +200,24 @@ class SqliteBackend:
         if not prepared.query.writes:
             return self.readers.read(fetch_rows, prepared, parameters)
         call = Call(self, fetch_rows, (prepared, parameters), False)
-        self.gate.ask(call)
+        self.write_queue.ask(call)
         return call
 
     def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
         """Run one statement by itself and return how many rows it changed."""
         call = Call(self, count_changes, (prepared, parameters), False)
-        self.gate.ask(call)
+        self.write_queue.ask(call)
         return call
 
     def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
         """Run one statement for each entry, in a transaction of its own."""
         call = Call(self, run_many, (prepared, batch), True)
-        self.gate.ask(call)
+        self.write_queue.ask(call)
         return call
 
     takes_turns = False
 
-    async def serialize(self, name: str) -> None:
+    async def lock(self, name: str) -> None:
         """Do nothing: a call by itself holds no turn."""
 
     def atomic(self) -> AbstractAsyncContextManager[Executor]:

@@ -49,8 +49,8 @@ from time import monotonic
 from typing import Generic, NamedTuple, TypeVar
 
 from cw_store.backends.cancellation import BegunTask
-from cw_store.backends.sqlite.connection import PATIENCE, Connection, connect, is_busy
-from cw_store.backends.sqlite.write_queue import Turn, WriteGate
+from cw_store.backends.sqlite.connection import SHORT_BUSY_TIMEOUT, Connection, connect, is_busy
+from cw_store.backends.sqlite.write_queue import Turn, WriteQueue
 from cw_store.errors import StoreBusyError, StoreError
 
 T = TypeVar("T")
@@ -149,7 +149,7 @@ class Job(Generic[T]):
 class Checkpointer:
     """The connection that copies the log, and another that holds a snapshot meanwhile.
 
-    All is for the connection's thread, but for `abandon` and `closed`.
+    All is for the connection's thread, but for `terminate` and `closed`.
     """
 
     def __init__(self, connection: Connection, path: Path) -> None:
@@ -179,14 +179,14 @@ class Checkpointer:
         """Copy the rest and leave an empty log; in the writer's turn."""
         return self._finish("TRUNCATE")
 
-    def abandon(self) -> None:
+    def terminate(self) -> None:
         """Close both without waiting for it; on the loop, or without one."""
-        self.connection.visit(self._close_holder).is_kept = True
-        self.connection.abandon()
+        self.connection.run(self._close_holder).is_kept = True
+        self.connection.terminate()
 
     async def closed(self) -> None:
         """Close both once what has begun is done; on the loop."""
-        self.connection.visit(self._close_holder).is_kept = True
+        self.connection.run(self._close_holder).is_kept = True
         await self.connection.closed()
 
     def _close_holder(self) -> None:
@@ -249,13 +249,13 @@ class Maintenance:
     def __init__(
         self,
         path: Path,
-        gate: WriteGate,
+        write_queue: WriteQueue,
         open_connection: Callable[[], Awaitable[Connection]],
         timeout: float,
     ) -> None:
         self._path = path
         self._log = path.with_name(path.name + "-wal")
-        self._gate = gate
+        self._write_queue = write_queue
         self._open_connection = open_connection
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
@@ -281,7 +281,7 @@ class Maintenance:
 
     async def start(self, writer: Connection) -> None:
         """Take over from SQLite what it would do within a commit."""
-        await writer.visit(_apply, SETTINGS, writer.cursor_of_visits)
+        await writer.run(_apply, SETTINGS, writer.cursor_of_jobs)
         self._file = _identity(self._path)
         self._writer = writer
 
@@ -301,24 +301,24 @@ class Maintenance:
             await asyncio.wait([self._task])
         await self._close_checkpointer()
 
-    def abandon(self) -> None:
+    def terminate(self) -> None:
         """Close the connections without an event loop."""
         checkpointer, self._checkpointer = self._checkpointer, None
         if checkpointer is not None:
-            checkpointer.abandon()
+            checkpointer.terminate()
 
     @property
     def has_the_turn(self) -> bool:
         """Whether the writer's turn is taken by maintenance at this moment."""
-        return self._turn is not None and self._turn.granted_at is not None
+        return self._turn is not None and self._turn.acquired_at is not None
 
     @property
     def seconds_held(self) -> float:
         """For how long the writer's turn has been taken by maintenance, all in all."""
         turn = self._turn
-        if turn is None or turn.granted_at is None:
+        if turn is None or turn.acquired_at is None:
             return self._seconds_held
-        return self._seconds_held + self._loop.time() - turn.granted_at
+        return self._seconds_held + self._loop.time() - turn.acquired_at
 
     def note_write(self) -> None:
         """Begin to look, unless that has begun already; does not raise."""
@@ -342,7 +342,7 @@ class Maintenance:
     def _do_what_is_due(self, writer: Connection) -> bool:
         """Return whether to look again."""
         now = self._loop.time()
-        if self._turns != self._turns_seen or not self._gate.is_free:
+        if self._turns != self._turns_seen or not self._write_queue.is_free:
             self._turns_seen = self._turns
             self._last_write = now
         length = self._length()
@@ -398,7 +398,7 @@ class Maintenance:
             return
         self._passes += 1
         job = Job(self._checkpointer.copy)
-        self._checkpointer.connection.visit(job, then=partial(self._copied, job))
+        self._checkpointer.connection.run(job, then=partial(self._copied, job))
 
     def _hurry(self, writer: Connection, length: int, now: float) -> None:
         """Keep the writers from writing more than the disk can take, while it is still copying."""
@@ -473,10 +473,10 @@ class Maintenance:
         connection = await self._open_connection()
         checkpointer = Checkpointer(connection, self._path)
         try:
-            await connection.visit(checkpointer.prepare)
+            await connection.run(checkpointer.prepare)
             self._refuse_another_file()
         except BaseException:
-            checkpointer.abandon()
+            checkpointer.terminate()
             raise
         return checkpointer
 
@@ -506,14 +506,14 @@ class Maintenance:
         job = Job(work)
         ended = partial(self._ended, then=partial(then, job))
         self._turn = MaintenanceTurn(self._loop, self._timeout, writer, connection, job, ended)
-        self._gate.ask(self._turn)
+        self._write_queue.ask(self._turn)
 
     def _ended(self, turn: MaintenanceTurn, then: Callable[[float], None]) -> None:
         self._turn = None
         self._is_working = False
-        self._gate.release(turn)  # before anything that can fail
-        if turn.granted_at is not None:
-            seconds = self._loop.time() - turn.granted_at
+        self._write_queue.release(turn)  # before anything that can fail
+        if turn.acquired_at is not None:
+            seconds = self._loop.time() - turn.acquired_at
             self._seconds_held += seconds
             then(seconds)
 
@@ -539,7 +539,7 @@ class Maintenance:
 class MaintenanceTurn(Turn):
     """The writer's turn for maintenance, for which nobody waits."""
 
-    __slots__ = ("_connection", "_ended", "_job", "_writer", "granted_at")
+    __slots__ = ("_connection", "_ended", "_job", "_writer", "acquired_at")
 
     def __init__(
         self,
@@ -555,21 +555,21 @@ class MaintenanceTurn(Turn):
         self._connection = connection
         self._job = job
         self._ended = ended
-        self.granted_at: float | None = None
+        self.acquired_at: float | None = None
 
-    def granted(self) -> None:
+    def acquired(self) -> None:
         """Do the work."""
-        self.granted_at = self._loop.time()
+        self.acquired_at = self._loop.time()
         # Whoever had the turn before may still be committing: the work stands behind that.
-        self._writer.visit(_do_nothing, then=self._work)
+        self._writer.run(_do_nothing, then=self._work)
 
     def _work(self) -> None:
-        self._connection.visit(self._job, then=self._leave)
+        self._connection.run(self._job, then=self._leave)
 
     def _leave(self) -> None:
         self._ended(self)
 
-    def refused(self, error: Exception) -> None:
+    def rejected(self, error: Exception) -> None:
         """Leave it for another time."""
         self._leave()
 
@@ -591,12 +591,12 @@ def _do_nothing() -> None:
 
 def _make_statistics(writer: Connection) -> int:
     """Return how many rows had been changed when they were made."""
-    cursor = writer.cursor_of_visits
+    cursor = writer.cursor_of_jobs
     changes = writer.raw.total_changes
     try:
         _apply([_busy_timeout(WAIT_FOR_OTHERS), MAKE_STATISTICS], cursor)
     finally:
-        _apply([_busy_timeout(PATIENCE)], cursor)
+        _apply([_busy_timeout(SHORT_BUSY_TIMEOUT)], cursor)
     return changes
 
 

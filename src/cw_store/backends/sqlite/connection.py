@@ -1,6 +1,6 @@
-"""One SQLite connection and its thread, visited with a whole piece of work at a time.
+"""One SQLite connection and its thread, which is given a whole piece of work at a time.
 
-aiosqlite makes a hop to its thread for every call on a cursor. A `Visit` makes one for
+aiosqlite makes a hop to its thread for every call on a cursor. A `Job` makes one for
 all that belongs together (BEGIN, the statement, its rows), and it tells its end to the
 event loop even when the one who waited for it was cancelled.
 """
@@ -21,15 +21,15 @@ from typing import Any, Protocol, TypeVar, cast
 
 import aiosqlite
 
-from cw_store.backends.thread.future import Waiting
-from cw_store.backends.thread.worker import Completions, Jobs, Returns
+from cw_store.backends.thread.future import Waiter
+from cw_store.backends.thread.worker import JobQueue, LoopCallbacks, ThreadCallbacks
 from cw_store.errors import SchemaError, StoreBusyError, StoreClosedError, StoreError
 
 T = TypeVar("T")
 
 logger = logging.getLogger("cw_store")
 
-PATIENCE = 0.005
+SHORT_BUSY_TIMEOUT = 0.005
 """Seconds that SQLite itself waits for the write lock.
 
 It waits inside the connection's thread, where no timeout or cancellation reaches it and
@@ -39,7 +39,7 @@ others stand behind, so longer waiting is done on the event loop.
 INTERRUPT_AGAIN = 0.005
 """Seconds after which work that goes on although it was interrupted is interrupted again."""
 
-LAST_MOMENT = 0.05
+GRACE = 0.05
 """Seconds in which what runs may come to its end by itself when a store is closed."""
 
 BUSY_PAUSE = 0.002
@@ -59,7 +59,7 @@ of a million a few hundred rows, asked for again and again, would push each othe
 """
 
 
-class Visit(Waiting[T]):
+class Job(Waiter[T]):
     """A piece of work on its way to a connection's thread and back.
 
     Whoever waits for it and is cancelled gives it up: if it has not begun it is not done, and if
@@ -97,11 +97,11 @@ class Visit(Waiting[T]):
             except BaseException as error:
                 connection.note_failure(self, error, self._work, self._arguments)
         else:
-            self.error = closed_meanwhile()
+            self.error = closed_error()
         connection.running = None
         if connection.is_aimed_at:
             connection.let_aim()
-        connection.completions.add(self._return)
+        connection.callbacks.add(self._return)
 
     def _return(self) -> None:
         if self._then is not None:
@@ -137,9 +137,9 @@ class RawConnection(sqlite3.Connection):
 
 
 class Connection(aiosqlite.Connection):
-    """An aiosqlite connection that takes visits, and nothing else: they have its thread.
+    """An aiosqlite connection that takes jobs, and nothing else: they have its thread.
 
-    A job that is put among `jobs` directly tells its end to `completions`.
+    A job that is put among `jobs` directly tells its end to `callbacks`.
 
     A job that nobody wants any more is interrupted, alone. The thread says what may be interrupted
     in `running`: nothing between jobs, and nothing while it commits or rolls back. The event loop
@@ -153,28 +153,28 @@ class Connection(aiosqlite.Connection):
     """
 
     raw: RawConnection
-    cursor_of_visits: sqlite3.Cursor
+    cursor_of_jobs: sqlite3.Cursor
 
     def __init__(
         self,
         path: Path,
         connector: Callable[[], sqlite3.Connection],
-        returns: Returns,
+        loop_callbacks: LoopCallbacks,
         *,
         name: str,
-        patience: float,
+        busy_timeout: float,
         pin_threads: bool,
     ) -> None:
         super().__init__(connector, iter_chunk_size=64)
         self._file = str(path.resolve())
-        self._owner = returns.loop
+        self._owner = loop_callbacks.loop
         self._name = f"{name} of {path.name}"
         self._thread.name = f"cw_store connection_worker, {self._name}"
         # A store that nobody closed must not keep the interpreter from ending.
         self._thread.daemon = True
-        self.patience = patience
+        self.busy_timeout = busy_timeout
         """Seconds that work which finds the database locked is tried again, in the thread."""
-        self.running: Waiting[Any] | None = None
+        self.running: Waiter[Any] | None = None
         """What may be interrupted at this moment; set in the thread."""
         self.is_aimed_at = False
         self._aim = threading.Lock()
@@ -184,11 +184,11 @@ class Connection(aiosqlite.Connection):
         """Whether all that runs is interrupted, since the store is being closed."""
         self._stopped = False
         self._queue: SimpleQueue[tuple[None, Callable[[], Any]]] = cast(Any, self)._tx
-        self.jobs = Jobs(pin_threads=pin_threads)
+        self.jobs = JobQueue(pin_threads=pin_threads)
         try:
-            self.completions = Completions(returns)
+            self.callbacks = ThreadCallbacks(loop_callbacks)
         except BaseException:
-            self.jobs.abandon()
+            self.jobs.terminate()
             raise
         self._queue.put_nowait((None, self.jobs.serve))
 
@@ -200,26 +200,26 @@ class Connection(aiosqlite.Connection):
             self._forget_thread()
             raise StoreError(f"no thread for a connection to the database: {error}") from error
         try:
-            await self.visit(self._connect_here)
+            await self.run(self._connect_here)
         except BaseException:
-            self.abandon()
+            self.terminate()
             raise
         return self
 
     def _forget_thread(self) -> None:
         """Close what leads to a thread that never ran, and so cannot close its own ends."""
         self._stopped = True
-        self.jobs.abandon()
-        self.completions.stop()
-        self.completions.end()
+        self.jobs.terminate()
+        self.callbacks.stop()
+        self.callbacks.end()
 
     def _connect_here(self) -> None:
         """Connect, in the thread: whoever waits may be gone, but `_let_go` finds what to close."""
         self.raw = self._connection = cast(RawConnection, self._connector())
         _opened.add((self._file, id(self)))
-        # One cursor for all visits: a statement is always run to its end within one, so
+        # One cursor for all jobs: a statement is always run to its end within one, so
         # none is left open to hold a lock or a snapshot.
-        self.cursor_of_visits = self.raw.cursor()
+        self.cursor_of_jobs = self.raw.cursor()
 
     def stop(self) -> None:
         """Close and end the thread once it has done what is queued.
@@ -228,29 +228,29 @@ class Connection(aiosqlite.Connection):
         whoever calls, which may be closed before the answer comes.
         """
         self.jobs.end()
-        self._queue.put_nowait((None, self.completions.end))
+        self._queue.put_nowait((None, self.callbacks.end))
         self._queue.put_nowait((None, cast(Any, super()).stop))
 
-    def visit(
+    def run(
         self,
         work: Callable[..., T],
         *arguments: Any,
         then: Callable[[], None] | None = None,
-    ) -> Visit[T]:
+    ) -> Job[T]:
         """Queue `work` for the thread; `then` runs on the loop after it, come what may."""
-        visit = Visit(self._owner, self, then, work, arguments)
+        job = Job(self._owner, self, then, work, arguments)
         if self._stopped:
-            visit.error = StoreClosedError("the store was closed meanwhile")
-            visit.is_done = True
+            job.error = StoreClosedError("the store was closed meanwhile")
+            job.is_done = True
             if then is not None:
                 self._owner.call_soon(then)
         else:
-            self.jobs.add(visit)
-        return visit
+            self.jobs.add(job)
+        return job
 
     def note_failure(
         self,
-        job: Waiting[Any],
+        job: Waiter[Any],
         error: BaseException,
         work: Callable[..., Any],
         arguments: tuple[Any, ...],
@@ -260,7 +260,7 @@ class Connection(aiosqlite.Connection):
         In the thread. Only a program that recovers or closes the file can keep a reader waiting,
         and those behind it as well.
         """
-        deadline = time.monotonic() + self.patience
+        deadline = time.monotonic() + self.busy_timeout
         while is_busy(error) and not self.is_aimed_at and time.monotonic() < deadline:
             time.sleep(BUSY_PAUSE)  # in a thread: the lock is another process's, and tells nobody
             try:
@@ -273,10 +273,10 @@ class Connection(aiosqlite.Connection):
     def told(self, error: BaseException) -> BaseException:
         """Return what a caller is told of an error: of an interruption, why there was one."""
         if self.is_given_up and is_interrupted(error):
-            return closed_meanwhile()
+            return closed_error()
         return out_of_memory(error) if isinstance(error, MemoryError) else error
 
-    def interrupt_job(self, job: Waiting[Any]) -> None:
+    def interrupt_job(self, job: Waiter[Any]) -> None:
         """Interrupt the job if it runs, until it does so no more, and nothing else; on the loop.
 
         Once is not enough: SQLite forgets an interruption that comes between two statements.
@@ -311,13 +311,13 @@ class Connection(aiosqlite.Connection):
     def give_up_soon(self) -> None:
         """Interrupt what still runs in a moment, and let what has not begun be; on the loop."""
         if not self._stopped:
-            self._owner.call_later(LAST_MOMENT, self.give_up)
+            self._owner.call_later(GRACE, self.give_up)
 
     def give_up(self) -> None:
         """Interrupt what runs, and let what has not begun be, unless its end is waited for."""
         self.is_given_up = True
         for job in (*tuple(self.jobs.waiting), self.running):
-            if isinstance(job, Waiting):
+            if isinstance(job, Waiter):
                 job.give_up()
 
     def place_of(self, job: object) -> str:
@@ -335,14 +335,14 @@ class Connection(aiosqlite.Connection):
             self.give_up_soon()
             await self.leave().finished()
 
-    def abandon(self) -> None:
+    def terminate(self) -> None:
         """Close without an event loop; returns before the thread has ended."""
         if not self._stopped:
             self.leave()
 
-    def leave(self) -> Visit[None]:
+    def leave(self) -> Job[None]:
         """Close once what is queued is done, and end the thread; returns what tells when."""
-        end = self.visit(self._let_go, then=self.completions.stop)
+        end = self.run(self._let_go, then=self.callbacks.stop)
         end.is_kept = True
         self._stopped = True
         self.stop()
@@ -353,7 +353,7 @@ class Connection(aiosqlite.Connection):
             return  # it could not be opened
         self.end_interruptible()
         try:
-            self.cursor_of_visits.close()
+            self.cursor_of_jobs.close()
             if self.raw.in_transaction:
                 self.raw.execute("ROLLBACK")
         finally:
@@ -379,7 +379,7 @@ class _AnyOf:
         return any(event.is_set() for event in self._events)
 
 
-def closed_meanwhile() -> StoreClosedError:
+def closed_error() -> StoreClosedError:
     """Return the error for one who waited when the store was closed."""
     return StoreClosedError("the store was closed while this waited")
 
@@ -476,7 +476,7 @@ def connect(path: Path, *, read_only: bool, synchronous: str) -> sqlite3.Connect
     raw = sqlite3.connect(
         uri_of(path, "rw"),  # whoever may create it has done so, for its owner alone
         uri=True,
-        timeout=PATIENCE,
+        timeout=SHORT_BUSY_TIMEOUT,
         factory=RawConnection,
         isolation_level=None,  # BEGIN is ours: sqlite3's own way loses DDL and savepoints
         check_same_thread=False,
@@ -506,7 +506,7 @@ def apply_settings(raw: sqlite3.Connection) -> None:
     raw.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
 
 
-def connect_patiently(
+def connect_with_retry(
     path: Path,
     *,
     read_only: bool,
@@ -519,7 +519,7 @@ def connect_patiently(
     Blocks; for a thread. Raises StoreBusyError after `timeout` seconds, or once `given_up`.
     """
     try:
-        return try_patiently(
+        return retry_while_busy(
             partial(connect, path, read_only=read_only, synchronous=synchronous),
             timeout=timeout,
             given_up=given_up,
@@ -529,7 +529,7 @@ def connect_patiently(
         raise unusable(path, error) from error
 
 
-def try_patiently(
+def retry_while_busy(
     attempt: Callable[[], T], *, timeout: float, given_up: GivenUp | None, too_late: str
 ) -> T:
     """Repeat an attempt while another process has the lock, and return what it gives.
@@ -588,7 +588,7 @@ def refuse_inherited(path: Path) -> None:
 async def open_connection(
     path: Path,
     *,
-    returns: Returns,
+    loop_callbacks: LoopCallbacks,
     read_only: bool,
     synchronous: str,
     timeout: float,
@@ -600,14 +600,14 @@ async def open_connection(
     Raises StoreError when there is no descriptor, no thread or no memory for it.
     """
     connect = partial(
-        connect_patiently, path, read_only=read_only, synchronous=synchronous, timeout=timeout
+        connect_with_retry, path, read_only=read_only, synchronous=synchronous, timeout=timeout
     )
     return await open_with(
         connect,
         path,
-        returns=returns,
+        loop_callbacks=loop_callbacks,
         name="reader" if read_only else "writer",
-        patience=timeout if read_only else 0.0,
+        busy_timeout=timeout if read_only else 0.0,
         pin_threads=pin_threads,
         closing=closing,
     )
@@ -617,9 +617,9 @@ async def open_with(
     connect: Callable[..., sqlite3.Connection],
     path: Path,
     *,
-    returns: Returns,
+    loop_callbacks: LoopCallbacks,
     name: str,
-    patience: float,
+    busy_timeout: float,
     pin_threads: bool = True,
     closing: threading.Event | None = None,
 ) -> Connection:
@@ -630,7 +630,12 @@ async def open_with(
     )
     try:
         connection = Connection(
-            path, connector, returns, name=name, patience=patience, pin_threads=pin_threads
+            path,
+            connector,
+            loop_callbacks,
+            name=name,
+            busy_timeout=busy_timeout,
+            pin_threads=pin_threads,
         )
     except OSError as error:
         raise StoreError(

@@ -1,6 +1,6 @@
 """How long those in a queue wait: one timer for all of them.
 
-All are as patient as each other, so whoever came first gives up first, and a timer for each
+All are as waiter as each other, so whoever came first gives up first, and a timer for each
 would cost more than most of the waits.
 """
 
@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from cw_store.backends.thread.future import Waiting
+from cw_store.backends.thread.future import Waiter
 
 
-class Patient(Waiting[Any]):
+class QueuedWaiter(Waiter[Any]):
     """One who waits in a queue, until it is served, gives up, or its deadline has passed."""
 
     __slots__ = ("deadline", "given_up")
@@ -28,17 +28,17 @@ class Patient(Waiting[Any]):
         """Leave the queue: be passed over."""
         self.given_up = True
 
-    def refused(self, error: Exception) -> None:
+    def rejected(self, error: Exception) -> None:
         """End the wait with an error."""
         self.given_up = True
         self.error = error
         self.settle()
 
 
-T = TypeVar("T", bound=Patient)
+T = TypeVar("T", bound=QueuedWaiter)
 
 
-class Patience(Generic[T]):
+class Deadlines(Generic[T]):
     """The timer of a queue, in which everybody waits equally long."""
 
     def __init__(
@@ -49,28 +49,28 @@ class Patience(Generic[T]):
         self._why = why
         self._timer: asyncio.TimerHandle | None = None
 
-    def queue_up(self, patient: T) -> None:
+    def queue_up(self, waiter: T) -> None:
         """Put one at the end of the queue; who is past the deadline there is refused."""
-        self._queue.append(patient)
+        self._queue.append(waiter)
         if self._timer is None:
-            self._timer = self._loop.call_at(patient.deadline, self._look)
+            self._timer = self._loop.call_at(waiter.deadline, self._look)
 
-    def refuse_all(self, error: Callable[[], Exception]) -> None:
+    def reject_all(self, error: Callable[[], Exception]) -> None:
         """Refuse everybody in the queue."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         while self._queue:
-            patient = self._queue.popleft()
-            if not patient.given_up:
-                patient.refused(error())
+            waiter = self._queue.popleft()
+            if not waiter.given_up:
+                waiter.rejected(error())
 
     def _look(self) -> None:
         self._timer = None
         queue = self._queue
         while queue and (queue[0].given_up or queue[0].deadline <= self._loop.time()):
-            patient = queue.popleft()
-            if not patient.given_up:
-                patient.refused(self._why(patient))
+            waiter = queue.popleft()
+            if not waiter.given_up:
+                waiter.rejected(self._why(waiter))
         if queue and self._timer is None:  # whoever was refused may be back already
             self._timer = self._loop.call_at(queue[0].deadline, self._look)

@@ -12,10 +12,10 @@ import asyncio
 import sqlite3
 from typing import TYPE_CHECKING
 
-from cw_store.backends.cancellation import finish
+from cw_store.backends.cancellation import shielded
 from cw_store.backends.sqlite.connection import Connection, is_busy
-from cw_store.backends.sqlite.lock_wait import lock_line
-from cw_store.backends.sqlite.readers import closed_meanwhile
+from cw_store.backends.sqlite.lock_wait import lock_wait
+from cw_store.backends.sqlite.readers import closed_error
 from cw_store.backends.sqlite.statements import plain_failure
 from cw_store.errors import StoreBusyError, StoreClosedError, StoreError
 
@@ -39,25 +39,25 @@ async def erase_deleted(backend: SqliteBackend, connection: Connection) -> None:
     except StoreClosedError:
         raise
     except StoreError as error:
-        if backend.gate.is_closed:
-            raise closed_meanwhile() from error
+        if backend.write_queue.is_closed:
+            raise closed_error() from error
         kind = StoreBusyError if isinstance(error, StoreBusyError) else StoreError
         raise kind(
             "all credentials that can be read are encrypted anew, but what they were before may "
             f"still be in {backend.path.name} or its log: {error}; call this again"
         ) from error
     finally:
-        await finish(connection.closed())
+        await shielded(connection.closed())
 
 
 async def _write_anew(backend: SqliteBackend, connection: Connection) -> None:
-    turn = await backend.gate.turn(LABEL)
+    turn = await backend.write_queue.turn(LABEL)
     try:
         deadline = backend.loop.time() + backend.timeout
-        async with lock_line(backend, deadline, is_wanted=lambda: True) as line:
+        async with lock_wait(backend, deadline, is_wanted=lambda: True) as line:
             while True:
                 await line.next()
-                if await connection.visit(_vacuum, connection.raw):
+                if await connection.run(_vacuum, connection.raw):
                     return
     finally:
         backend.pass_turn_on(turn)
@@ -66,12 +66,12 @@ async def _write_anew(backend: SqliteBackend, connection: Connection) -> None:
 async def _cut_log(backend: SqliteBackend, connection: Connection) -> None:
     deadline = backend.loop.time() + backend.timeout
     while True:
-        turn = await backend.gate.turn(LABEL)
+        turn = await backend.write_queue.turn(LABEL)
         try:
-            if await connection.visit(_checkpoint, connection.raw):
+            if await connection.run(_checkpoint, connection.raw):
                 return
         finally:
-            backend.gate.release(turn)
+            backend.write_queue.release(turn)
         if backend.loop.time() > deadline:
             raise StoreBusyError(f"others have used the log for {backend.timeout:g} s")
         await asyncio.sleep(PAUSE)  # outside of the turn: a reader is in the way, and not a writer

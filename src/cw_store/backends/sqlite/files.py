@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cw_store.backends.sqlite.connection import (
-    PATIENCE,
+    SHORT_BUSY_TIMEOUT,
     GivenUp,
     RawConnection,
     apply_settings,
@@ -27,8 +27,8 @@ from cw_store.backends.sqlite.connection import (
     no_database,
     reason_of,
     refuse_inherited,
+    retry_while_busy,
     shown,
-    try_patiently,
     unusable,
     uri_of,
 )
@@ -240,14 +240,14 @@ def connect_to_read(path: Path, timeout: float) -> sqlite3.Connection:
     return raw
 
 
-def connect_to_read_patiently(
+def connect_to_read_with_retry(
     path: Path, timeout: float, given_up: GivenUp | None = None
 ) -> sqlite3.Connection:
     """Do what `connect_to_read` does, and wait out another process that opens or closes the file.
 
     Blocks; for a thread. Raises StoreBusyError after `timeout` seconds, or once `given_up`.
     """
-    return try_patiently(
+    return retry_while_busy(
         partial(connect_to_read, path, timeout),
         timeout=timeout,
         given_up=given_up,
@@ -264,7 +264,7 @@ def look(path: Path, *, timeout: float, given_up: GivenUp | None = None) -> Cont
     if not is_there(path):
         return None
     real = Path(os.path.realpath(path))  # SQLite keeps its log beside the file itself
-    return try_patiently(
+    return retry_while_busy(
         partial(_look, real),
         timeout=timeout,
         given_up=given_up,
@@ -279,11 +279,11 @@ def _look(path: Path) -> Contents:
     if size == 1:  # which SQLite takes for an empty database, and would write over
         raise no_database(path)
     try:
-        raw = connect_to_read(path, PATIENCE)
+        raw = connect_to_read(path, SHORT_BUSY_TIMEOUT)
     except StoreError:
         if not _finish_own_write(path):
             raise
-        raw = connect_to_read(path, PATIENCE)
+        raw = connect_to_read(path, SHORT_BUSY_TIMEOUT)
     try:
         return contents_of(raw)
     except sqlite3.Error as error:

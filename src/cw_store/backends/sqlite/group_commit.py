@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from cw_store.backends.cancellation import BegunTask
 from cw_store.backends.sqlite.connection import (
     Connection,
-    Visit,
-    closed_meanwhile,
+    Job,
+    closed_error,
     is_interrupted,
 )
-from cw_store.backends.sqlite.lock_wait import lock_line
+from cw_store.backends.sqlite.lock_wait import lock_wait
 from cw_store.backends.sqlite.statements import (
     begin_immediate,
     commit,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 GROUP_LIMIT = 256
 """Most single-statement writes that share one commit."""
 
-LONG_VISIT = 0.0001
+LONG_JOB = 0.0001
 """Seconds after which a group lets the event loop have a round, with its transaction open.
 
 The scheduler is in no hurry to take the core from a thread that is at work, so a timer would wait
@@ -69,10 +69,10 @@ class Call(Turn):
         self._ran = False
         self.compound = compound
 
-    def granted(self) -> None:
+    def acquired(self) -> None:
         """Run, together with those that wait right behind."""
-        gate = self._backend.gate
-        rest = gate.take_while(Call, GROUP_LIMIT - 1) if gate.queue else []
+        write_queue = self._backend.write_queue
+        rest = write_queue.take_while(Call, GROUP_LIMIT - 1) if write_queue.queue else []
         if rest:
             Group(self._backend, self, [self, *rest]).start()
         else:
@@ -83,7 +83,7 @@ class Call(Turn):
         writer = self._writer
         if self._backend.nobody_waits():
             self.run_alone(writer)
-        writer.completions.add(self._return)
+        writer.callbacks.add(self._return)
 
     def _return(self) -> None:
         if self._ran:
@@ -94,11 +94,11 @@ class Call(Turn):
 
     def run_alone(self, writer: Connection) -> bool:
         """Do the work as a transaction by itself; False when another process has the lock."""
-        cursor = writer.cursor_of_visits
+        cursor = writer.cursor_of_jobs
         writer.running = self
         try:
             if self.given_up:
-                self.error = closed_meanwhile()
+                self.error = closed_error()
             elif not self.compound:  # without BEGIN: a statement is a transaction by itself
                 self.value = self._work(*self._arguments, cursor)
             elif begin_immediate(cursor):
@@ -124,7 +124,7 @@ class Call(Turn):
         """Do the work, which is not interruptible any more when it has ended; in the thread."""
         writer.running = self
         try:
-            self.value = self._work(*self._arguments, writer.cursor_of_visits)
+            self.value = self._work(*self._arguments, writer.cursor_of_jobs)
         finally:
             writer.end_interruptible()
 
@@ -149,31 +149,31 @@ class Group:
         self._left = iter(calls)
         self._begun = False
         self._done = False
-        self._visited: Visit[None] | None = None
+        self._active: Job[None] | None = None
         self._retry: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Visit the writer, unless another process waits for its turn."""
+        """Give the writer a job, unless another process waits for its turn."""
         if self._backend.nobody_waits():
-            self._visit()
+            self._queue_job()
         else:
             self.wait_in_lock_line()
 
-    def _visit(self) -> None:
-        self._visited = self._backend.writer.visit(self._run, then=self._after_visit)
-        self._visited.is_kept = True  # each of the calls is given up by itself
+    def _queue_job(self) -> None:
+        self._active = self._backend.writer.run(self._run, then=self._after_job)
+        self._active.is_kept = True  # each of the calls is given up by itself
 
     def _run(self) -> None:
-        """Do all that is left, or as much as one visit may take; in the writer's thread."""
+        """Do all that is left, or as much as one job may take; in the writer's thread."""
         writer = self._backend.writer
         if self._is_single:
             self._done = self._calls[0].run_alone(writer)
             return
         raw = writer.raw
-        end = monotonic() + LONG_VISIT
+        end = monotonic() + LONG_JOB
         while not self._done:
             if not self._begun:
-                if not begin_immediate(writer.cursor_of_visits):
+                if not begin_immediate(writer.cursor_of_jobs):
                     return
                 self._begun = True
             while raw.in_transaction and not writer.is_given_up:
@@ -195,7 +195,7 @@ class Group:
         if writer.is_given_up:
             _roll_back(writer)
             for call in self._calls:
-                call.error = closed_meanwhile()
+                call.error = closed_error()
             self._done = True
             return
         was_interrupted = any(is_interrupted(call.error) for call in self._calls)
@@ -213,7 +213,7 @@ class Group:
 
     def _commit(self, writer: Connection) -> bool:
         """Commit; False when it is undone, so that each can try alone; in the writer's thread."""
-        cursor = writer.cursor_of_visits
+        cursor = writer.cursor_of_jobs
         try:
             cursor.execute("COMMIT")
         except sqlite3.Error as error:
@@ -225,18 +225,18 @@ class Group:
                 call.error.__cause__ = error
         return True
 
-    def _after_visit(self) -> None:
-        visited, self._visited = self._visited, None  # it leads back here: a cycle
+    def _after_job(self) -> None:
+        job, self._active = self._active, None  # it leads back here: a cycle
         if self._done:
             self._settle()
-        elif self._begun and visited is not None and visited.error is None:
-            self._backend.loop.call_soon(self._visit)
+        elif self._begun and job is not None and job.error is None:
+            self._backend.loop.call_soon(self._queue_job)
         else:
             self.wait_in_lock_line()
 
     def _settle(self) -> None:
         self._backend.pass_turn_on(self._turn)
-        self._backend.returns.add_all(call.settle_now for call in self._calls)
+        self._backend.loop_callbacks.add_all(call.settle_now for call in self._calls)
 
     def _is_wanted(self) -> bool:
         return not all(call.given_up for call in self._calls)
@@ -248,14 +248,14 @@ class Group:
 
     async def _take_turns(self) -> None:
         try:
-            async with lock_line(
+            async with lock_wait(
                 self._backend, self._turn.deadline, is_wanted=self._is_wanted
             ) as line:
                 while not self._done:
                     if not self._begun:
                         await line.next()
                     try:
-                        await self._backend.writer.visit(self._run).finished()
+                        await self._backend.writer.run(self._run).finished()
                     except asyncio.CancelledError:
                         # The task is the group's own, so it is the loop that ends. What has begun
                         # is brought to its end, or the next to write would go on in it.
@@ -263,7 +263,7 @@ class Group:
                             raise
         except BaseException as error:
             for call in self._calls:
-                call.error = error if isinstance(error, StoreError) else closed_meanwhile()
+                call.error = error if isinstance(error, StoreError) else closed_error()
             if not isinstance(error, (StoreError, asyncio.CancelledError)):
                 raise
         finally:
@@ -279,7 +279,7 @@ def _run_in_group(call: Call, writer: Connection) -> None:
         except Exception as error:
             call.error = writer.told(error)
         return
-    cursor, raw = writer.cursor_of_visits, writer.raw
+    cursor, raw = writer.cursor_of_jobs, writer.raw
     cursor.execute("SAVEPOINT call")
     try:
         call.run(writer)
@@ -293,7 +293,7 @@ def _run_in_group(call: Call, writer: Connection) -> None:
 
 def _run_in_transaction(call: Call, writer: Connection) -> None:
     try:
-        writer.cursor_of_visits.execute("BEGIN IMMEDIATE")
+        writer.cursor_of_jobs.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as error:
         call.error = plain_failure(error)
     else:
@@ -303,7 +303,7 @@ def _run_in_transaction(call: Call, writer: Connection) -> None:
 def _run_to_commit(call: Call, writer: Connection) -> None:
     try:
         call.run(writer)
-        commit(writer.cursor_of_visits)
+        commit(writer.cursor_of_jobs)
     except Exception as error:
         is_plain = isinstance(error, StoreError | MemoryError)
         call.error = writer.told(error if is_plain else plain_failure(error))
@@ -312,4 +312,4 @@ def _run_to_commit(call: Call, writer: Connection) -> None:
 
 def _roll_back(writer: Connection) -> None:
     if writer.raw.in_transaction:
-        writer.cursor_of_visits.execute("ROLLBACK")
+        writer.cursor_of_jobs.execute("ROLLBACK")

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from cw_store.backends.sqlite.connection import BUSY_PAUSE, closed_meanwhile
+from cw_store.backends.sqlite.connection import BUSY_PAUSE, closed_error
 from cw_store.backends.sqlite.process_queue import Ticket
 from cw_store.errors import StoreBusyError, TurnHolder
 
@@ -43,13 +43,13 @@ def holder_elsewhere(backend: SqliteBackend) -> TurnHolder | None:
         if (other := known()) is not None
         and other is not backend
         and other.file == backend.file
-        and (holder := other.gate.holder()) is not None
+        and (holder := other.write_queue.holder()) is not None
     ]
     # Whoever waits for the lock as well has the turn of a store too.
     return max(holders, key=lambda each: each[:2])[2] if holders else None
 
 
-class LockLine:
+class LockWait:
     """The wait for a lock that another process holds, out of the way of the loop."""
 
     def __init__(
@@ -65,13 +65,13 @@ class LockLine:
     async def next(self) -> None:
         """Return when the lock is worth a try; raises StoreBusyError past the deadline."""
         while True:
-            if self._backend.gate.is_closed or not self._is_wanted():
-                raise closed_meanwhile()
-            self._backend.gate.refuse_if_gone()
+            if self._backend.write_queue.is_closed or not self._is_wanted():
+                raise closed_error()
+            self._backend.write_queue.refuse_if_gone()
             if self._loop.time() > self._deadline:
                 raise self._too_late()
-            if self._ticket is None and self._backend.neighbours is not None:
-                self._ticket = self._backend.neighbours.join()
+            if self._ticket is None and self._backend.process_queue is not None:
+                self._ticket = self._backend.process_queue.join()
             if self._tried:
                 await asyncio.sleep(BUSY_PAUSE)
             self._tried = True
@@ -88,16 +88,16 @@ class LockLine:
 
     def leave(self) -> None:
         """Leave the queue of processes."""
-        if self._ticket is not None and self._backend.neighbours is not None:
+        if self._ticket is not None and self._backend.process_queue is not None:
             self._ticket.leave()
 
 
 @asynccontextmanager
-async def lock_line(
+async def lock_wait(
     backend: SqliteBackend, deadline: float, *, is_wanted: Callable[[], bool]
-) -> AsyncGenerator[LockLine]:
+) -> AsyncGenerator[LockWait]:
     """Give the wait, and leave the queue of processes when the block ends."""
-    line = LockLine(backend, deadline, is_wanted)
+    line = LockWait(backend, deadline, is_wanted)
     try:
         yield line
     finally:

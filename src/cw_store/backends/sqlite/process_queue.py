@@ -44,7 +44,7 @@ _writes = 0
 """How often this process has written to such a file: then no look of before is good any more."""
 
 
-class Neighbours:
+class ProcessQueue:
     """The queue of the processes that write to the same database.
 
     The file is given the owner and the mode of the database, as SQLite does with its -wal file;
@@ -165,27 +165,27 @@ class Neighbours:
 
 
 class Ticket:
-    """A process's place among its neighbours."""
+    """A process's place in the queue."""
 
-    __slots__ = ("_neighbours", "_number", "_slot")
+    __slots__ = ("_number", "_process_queue", "_slot")
 
-    def __init__(self, neighbours: Neighbours, slot: int, number: int) -> None:
-        self._neighbours = neighbours
+    def __init__(self, process_queue: ProcessQueue, slot: int, number: int) -> None:
+        self._process_queue = process_queue
         self._slot = slot
         self._number = number
 
     def is_first(self) -> bool:
         """Show that this process lives, and tell whether nobody has waited longer."""
         self.keep()
-        return self._neighbours.oldest() in (self._slot, None)
+        return self._process_queue.oldest() in (self._slot, None)
 
     def keep(self) -> None:
         """Show that this process lives."""
-        self._neighbours.write(self._slot, self._number, time.monotonic_ns())
+        self._process_queue.write(self._slot, self._number, time.monotonic_ns())
 
     def leave(self) -> None:
         """Leave the queue."""
-        self._neighbours.write(self._slot, 0, 0)
+        self._process_queue.write(self._slot, 0, 0)
 
 
 def _is_dead(age: int) -> bool:

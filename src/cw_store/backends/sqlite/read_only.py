@@ -18,11 +18,11 @@ from sqlalchemy import Dialect
 
 from cw_store.backends.session import Sessions
 from cw_store.backends.sqlite.connection import Connection, open_with, shown
-from cw_store.backends.sqlite.files import connect_to_read_patiently, unused
+from cw_store.backends.sqlite.files import connect_to_read_with_retry, unused
 from cw_store.backends.sqlite.readers import ReaderPool
 from cw_store.backends.sqlite.statements import fetch_rows
 from cw_store.backends.sqlite.transactions import ReadTransaction
-from cw_store.backends.thread.worker import Returns
+from cw_store.backends.thread.worker import LoopCallbacks
 from cw_store.errors import ReadOnlyError, StoreBusyError
 from cw_store.statements.database import Executor, Prepared, Query, Row
 from cw_store.types import ValueRules, use_rules
@@ -53,20 +53,20 @@ class ReadOnlySqliteBackend:
         self.dialect: Dialect = self.sessions.dialect
         use_rules(self.dialect, rules)
         self._reason = reason
-        self._returns = Returns(asyncio.get_running_loop())
+        self._callbacks = LoopCallbacks(asyncio.get_running_loop())
         self._pin_threads = pin_threads
         self._closing = threading.Event()
-        self._readers = ReaderPool(self._open, self._returns, readers, busy_timeout)
+        self._readers = ReaderPool(self._open, self._callbacks, readers, busy_timeout)
         self._unused = unused(path)
 
     async def _open(self) -> Connection:
-        connect = partial(connect_to_read_patiently, self.path, self.timeout)
+        connect = partial(connect_to_read_with_retry, self.path, self.timeout)
         return await open_with(
             connect,
             self.path,
-            returns=self._returns,
+            loop_callbacks=self._callbacks,
             name="reader",
-            patience=self.timeout,
+            busy_timeout=self.timeout,
             pin_threads=self._pin_threads,
             closing=self._closing,
         )
@@ -75,16 +75,16 @@ class ReadOnlySqliteBackend:
         """Open the first connection."""
         self._readers.give(await self._readers.take())
         # Its log comes and goes with those who write.
-        self._readers.watch.begin(self.path, self._returns.loop.time(), ("",))
+        self._readers.watch.begin(self.path, self._callbacks.loop.time(), ("",))
 
     async def close(self) -> None:
         """Close every connection."""
         self._closing.set()
         await self._readers.close()
 
-    def abandon(self) -> None:
+    def terminate(self) -> None:
         """Let go of everything without an event loop, because the store's own is gone."""
-        self._readers.abandon()
+        self._readers.terminate()
 
     @property
     def readers(self) -> ReaderPool:
@@ -121,7 +121,7 @@ class ReadOnlySqliteBackend:
 
     @property
     def connections_in_use(self) -> int:
-        """How many connections somebody holds or is visiting."""
+        """How many connections somebody holds or is using."""
         return self._readers.in_use
 
     # One call, one transaction: the executor of the store's own repositories.
@@ -146,7 +146,7 @@ class ReadOnlySqliteBackend:
 
     takes_turns = False
 
-    async def serialize(self, name: str) -> None:
+    async def lock(self, name: str) -> None:
         """Do nothing: nobody can write here."""
 
     def atomic(self) -> AbstractAsyncContextManager[Executor]:

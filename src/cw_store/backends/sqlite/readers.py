@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 from cw_store.backends.cancellation import BegunTask
-from cw_store.backends.sqlite.connection import Connection, Visit, closed_meanwhile
-from cw_store.backends.sqlite.deadlines import Patience, Patient
+from cw_store.backends.sqlite.connection import Connection, Job, closed_error
+from cw_store.backends.sqlite.deadlines import Deadlines, QueuedWaiter
 from cw_store.backends.sqlite.file_watch import FileWatch
-from cw_store.backends.thread.worker import Returns
+from cw_store.backends.thread.worker import LoopCallbacks
 from cw_store.errors import StoreBusyError, StoreClosedError, StoreError
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ T = TypeVar("T")
 logger = logging.getLogger("cw_store")
 
 GROUP_LIMIT = 256
-"""Most reads that share one visit."""
+"""Most reads that share one job."""
 
 LOOK_EVERY = 2.0
 """Seconds between two looks for connections that are at rest."""
@@ -33,7 +33,7 @@ OPEN_AGAIN = 1.0
 """Seconds for which no further connection is opened after one could not be."""
 
 
-class ReadCall(Patient):
+class ReadCall(QueuedWaiter):
     """A read that is a transaction by itself and waits for a connection."""
 
     __slots__ = ("_arguments", "_reader", "_work")
@@ -55,9 +55,9 @@ class ReadCall(Patient):
         self._reader = reader
         reader.running = self
         if self.given_up or reader.is_given_up:
-            self.error = closed_meanwhile()
+            self.error = closed_error()
         else:
-            arguments = (*self._arguments, reader.cursor_of_visits)
+            arguments = (*self._arguments, reader.cursor_of_jobs)
             try:
                 self.value = self._work(*arguments)
             except BaseException as error:
@@ -65,13 +65,13 @@ class ReadCall(Patient):
         reader.end_interruptible()
 
     def give_up(self) -> None:
-        """Leave the queue, or be interrupted: the others of the same visit go on."""
+        """Leave the queue, or be interrupted: the others of the same job go on."""
         self.given_up = True
         if self._reader is not None:
             self._reader.interrupt_job(self)
 
 
-class Claim(Patient):
+class Claim(QueuedWaiter):
     """The wait for a connection of one's own."""
 
     __slots__ = ()
@@ -84,37 +84,37 @@ class ReaderPool:
     are open serve all. Those that were not used for some seconds are closed.
 
     Reads that are a transaction by themselves and find all connections taken share the next
-    visit, since the way to the thread and back costs more than most of them.
+    job, since the way to the thread and back costs more than most of them.
     """
 
     def __init__(
         self,
         open_reader: Callable[[], Awaitable[Connection]],
-        returns: Returns,
+        loop_callbacks: LoopCallbacks,
         limit: int,
         timeout: float,
     ) -> None:
         self._open_reader = open_reader
-        self._returns = returns
+        self._callbacks = loop_callbacks
         self._limit = limit
         self._timeout = timeout
-        self._loop = returns.loop
+        self._loop = loop_callbacks.loop
         self._all: list[Connection] = []
         self._idle: list[Connection] = []
         self._outdated: set[Connection] = set()
         self._opening = 0
         self._waiting: deque[ReadCall | Claim] = deque()
-        self._patience = Patience(self._loop, self._waiting, self._too_late)
+        self._deadlines = Deadlines(self._loop, self._waiting, self._too_late)
         self._closed = False
         self.watch = FileWatch()
         self._open_again_at = 0.0
         self._look: asyncio.TimerHandle | None = None
-        self._leaving: list[Visit[None]] = []
+        self._leaving: list[Job[None]] = []
         self._replacement: asyncio.Future[None] | None = None
 
     @property
     def in_use(self) -> int:
-        """How many connections somebody holds or is visiting."""
+        """How many connections somebody holds or is using."""
         return len(self._all) - len(self._idle)
 
     def read(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
@@ -124,8 +124,8 @@ class ReaderPool:
         if self._idle:
             reader = self._idle.pop()
             reader.looks_at_rest = 0
-            return reader.visit(
-                work, *arguments, reader.cursor_of_visits, then=partial(self.give, reader)
+            return reader.run(
+                work, *arguments, reader.cursor_of_jobs, then=partial(self.give, reader)
             )
         return self._read_later(work, arguments)
 
@@ -137,7 +137,7 @@ class ReaderPool:
             return await self.read(work, *arguments)
         self._refuse_closed()
         call = ReadCall(self._loop, self._timeout, work, arguments)
-        self._patience.queue_up(call)
+        self._deadlines.queue_up(call)
         return await call
 
     def idle(self) -> Connection | None:
@@ -156,7 +156,7 @@ class ReaderPool:
             return reader
         self._refuse_closed()
         claim = Claim(self._loop, self._timeout)
-        self._patience.queue_up(claim)
+        self._deadlines.queue_up(claim)
         try:
             return await claim
         except asyncio.CancelledError:
@@ -187,9 +187,7 @@ class ReaderPool:
                 waiting.settle()
                 return
         if calls:
-            shared = reader.visit(
-                _read_all, calls, reader, then=partial(self._settle, calls, reader)
-            )
+            shared = reader.run(_read_all, calls, reader, then=partial(self._settle, calls, reader))
             shared.is_kept = True  # each of the calls is given up by itself
         else:
             self._idle.append(reader)
@@ -202,18 +200,18 @@ class ReaderPool:
 
     def _retire(self, reader: Connection) -> None:
         self._all.remove(reader)
-        reader.abandon()
+        reader.terminate()
         if self._waiting and self._may_open():
             self._replacement = BegunTask(self._open_for_those_who_wait())
 
     def _settle(self, calls: list[ReadCall], reader: Connection) -> None:
         self.give(reader)
-        self._returns.add_all(call.settle_now for call in calls)
+        self._callbacks.add_all(call.settle_now for call in calls)
 
     async def close(self) -> None:
         """Close every connection and refuse those who wait."""
         self._begin_to_close()
-        self._patience.refuse_all(closed_meanwhile)
+        self._deadlines.reject_all(closed_error)
         for reader in self._all:
             reader.give_up_soon()
         while self._all:
@@ -221,11 +219,11 @@ class ReaderPool:
         while self._leaving:
             await self._leaving.pop().finished()
 
-    def abandon(self) -> None:
+    def terminate(self) -> None:
         """Close without an event loop."""
         self._begin_to_close()
         while self._all:
-            self._all.pop().abandon()
+            self._all.pop().terminate()
 
     def _begin_to_close(self) -> None:
         self._closed = True
@@ -278,7 +276,7 @@ class ReaderPool:
             raise
         self._opening -= 1
         if self._closed:
-            reader.abandon()
+            reader.terminate()
             self._refuse_closed()
         self._all.append(reader)
         self._look_again()
@@ -291,7 +289,7 @@ class ReaderPool:
             while self._waiting:
                 waiting = self._waiting.popleft()
                 if not waiting.given_up:
-                    waiting.refused(error)
+                    waiting.rejected(error)
                     break
 
     def _refuse_if_gone(self) -> None:

@@ -33,7 +33,7 @@ class Host(Protocol):
         """The connection while the transaction is active."""
         ...
 
-    def visit(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+    def run(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
         """Do the work in the transaction."""
         ...
 
@@ -100,7 +100,7 @@ class SessionConnection(aiosqlite.Connection):
             cursor.execute(sql, _given(parameters))
             return cursor.execute("SELECT last_insert_rowid()").fetchone()
 
-        return await self.run(lambda visit: insert(self.new_cursor(visit.connection)), sql=sql)
+        return await self.run(lambda job: insert(self.new_cursor(job.connection)), sql=sql)
 
     @contextmanager
     async def execute_fetchall(
@@ -111,7 +111,7 @@ class SessionConnection(aiosqlite.Connection):
         def fetch(cursor: sqlite3.Cursor) -> list[Any]:
             return cursor.execute(sql, _given(parameters)).fetchall()
 
-        return await self.run(lambda visit: fetch(self.new_cursor(visit.connection)), sql=sql)
+        return await self.run(lambda job: fetch(self.new_cursor(job.connection)), sql=sql)
 
     async def create_function(
         self, name: str, num_params: int, func: Callable[..., Any], deterministic: bool = False
@@ -237,7 +237,7 @@ class SessionConnection(aiosqlite.Connection):
 
         async def attempt() -> T:
             try:
-                return await self._transaction.visit(work)
+                return await self._transaction.run(work)
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
                     raise ReadOnlyError("this unit of work only reads") from error
@@ -256,7 +256,7 @@ class SessionConnection(aiosqlite.Connection):
         """Queue the closing, which needs no turn and is good in a spent unit too."""
         connection = self._transaction.connection
         if connection is not None:
-            connection.visit(cursor.close)
+            connection.run(cursor.close)
 
 
 class SessionCursor(aiosqlite.Cursor):
@@ -280,7 +280,7 @@ class SessionCursor(aiosqlite.Cursor):
         """Run one statement."""
         if not self._in.savepoints.is_nothing_to_send(sql):
             await self._in.run(
-                lambda visit: self._fresh(visit).execute(sql, _given(parameters)),
+                lambda job: self._fresh(job).execute(sql, _given(parameters)),
                 sql=sql,
                 recovers=sql.startswith("ROLLBACK TO"),
             )
@@ -289,7 +289,7 @@ class SessionCursor(aiosqlite.Cursor):
     async def executemany(self, sql: str, parameters: Iterable[Iterable[Any]]) -> SessionCursor:
         """Run one statement for each entry."""
         batch = cast("Iterable[Sequence[Any]]", parameters)
-        await self._in.run(lambda visit: self._fresh(visit).executemany(sql, batch), sql=sql)
+        await self._in.run(lambda job: self._fresh(job).executemany(sql, batch), sql=sql)
         return self
 
     async def executescript(self, sql_script: str) -> SessionCursor:
@@ -354,9 +354,9 @@ class SessionCursor(aiosqlite.Cursor):
         """Raise UnitOfWorkError: the connection behind it is the store's."""
         self._in.refuse("the connection behind it")
 
-    def _fresh(self, visit: sqlite3.Cursor) -> sqlite3.Cursor:
+    def _fresh(self, job: sqlite3.Cursor) -> sqlite3.Cursor:
         if self._made is None:
-            self._made = self._in.new_cursor(visit.connection)
+            self._made = self._in.new_cursor(job.connection)
         return self._made
 
     @property

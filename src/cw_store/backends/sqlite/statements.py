@@ -1,4 +1,4 @@
-"""What a visit does with a connection: run statements, and say what SQLite refused.
+"""What a job does with a connection: run statements, and say what SQLite refused.
 
 Everything here runs in the connection's thread.
 """
@@ -69,13 +69,13 @@ def inside(connection: Connection, work: Callable[..., T], arguments: tuple[Any,
         raise UnitOfWorkError(
             "the database rolled this unit of work back by itself; nothing of it is stored"
         )
-    return work(*arguments, connection.cursor_of_visits)
+    return work(*arguments, connection.cursor_of_jobs)
 
 
 def roll_back(connection: Connection) -> None:
     """Roll back if there is anything to roll back."""
     if connection.raw.in_transaction:
-        connection.cursor_of_visits.execute("ROLLBACK")
+        connection.cursor_of_jobs.execute("ROLLBACK")
 
 
 def drop_temporary(cursor: sqlite3.Cursor) -> None:

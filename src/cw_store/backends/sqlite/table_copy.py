@@ -22,11 +22,11 @@ from cw_store.backends.sqlite.connection import (
 )
 from cw_store.backends.sqlite.files import (
     check_unchanged,
-    connect_to_read_patiently,
+    connect_to_read_with_retry,
     reason_not_to_write,
 )
 from cw_store.backends.table_copy import Row, in_order, strangers_among
-from cw_store.backends.thread.worker import Returns
+from cw_store.backends.thread.worker import LoopCallbacks
 from cw_store.errors import StoreBusyError, StoreError
 from cw_store.schema import record_columns
 
@@ -54,24 +54,28 @@ class SqliteBulk:
     async def begin(self) -> None:
         """Connect and begin."""
         loop = asyncio.get_running_loop()
-        self._connection = await self._connected(Returns(loop))
+        self._connection = await self._connected(LoopCallbacks(loop))
         deadline = loop.time() + self._timeout
-        while not await self._visit(self._try_to_begin):
+        while not await self._run(self._try_to_begin):
             if loop.time() > deadline:
                 raise StoreBusyError(
                     f"another program held the lock on {self._path.name} for {self._timeout:g} s"
                 )
             await asyncio.sleep(BUSY_PAUSE)
 
-    async def _connected(self, returns: Returns) -> Connection:
+    async def _connected(self, loop_callbacks: LoopCallbacks) -> Connection:
         if not self._writes and reason_not_to_write(self._path) is not None:
-            connect = partial(connect_to_read_patiently, self._path.resolve(), self._timeout)
+            connect = partial(connect_to_read_with_retry, self._path.resolve(), self._timeout)
             return await open_with(
-                connect, self._path, returns=returns, name="reader", patience=self._timeout
+                connect,
+                self._path,
+                loop_callbacks=loop_callbacks,
+                name="reader",
+                busy_timeout=self._timeout,
             )
         return await open_connection(
             self._path,
-            returns=returns,
+            loop_callbacks=loop_callbacks,
             read_only=not self._writes,
             synchronous="FULL",
             timeout=self._timeout,
@@ -80,21 +84,21 @@ class SqliteBulk:
     async def count(self, table: Table) -> int:
         """Return how many rows the table has."""
         sql = _sql(select(func.count()).select_from(table))
-        return await self._visit(lambda raw: raw.execute(sql).fetchone()[0], table)
+        return await self._run(lambda raw: raw.execute(sql).fetchone()[0], table)
 
     async def strangers(self) -> list[str]:
         """Return what is not the store's: columns of its tables as table.column, and tables."""
-        return await self._visit(_strangers)
+        return await self._run(_strangers)
 
     async def read(self, table: Table, *, by_key: bool) -> AsyncGenerator[list[Row]]:
         """Give every row, in batches."""
         sql = _sql(in_order(table, select(*record_columns(table)), by_key=by_key))
-        cursor = await self._visit(lambda raw: raw.execute(sql), table)
+        cursor = await self._run(lambda raw: raw.execute(sql), table)
         try:
-            while batch := await self._visit(lambda _: self._take(cursor), table):
+            while batch := await self._run(lambda _: self._take(cursor), table):
                 yield batch
         finally:
-            await self._visit(lambda _: cursor.close())
+            await self._run(lambda _: cursor.close())
 
     async def write(self, table: Table, batches: AsyncIterator[list[Row]]) -> None:
         """Insert the rows."""
@@ -103,29 +107,27 @@ class SqliteBulk:
             table.insert().values({column.name: bindparam(column.name) for column in columns})
         )
         async for batch in batches:
-            await self._visit(partial(_insert, sql, batch), table)
+            await self._run(partial(_insert, sql, batch), table)
 
     async def commit(self) -> None:
         """Commit; done even when the caller is cancelled."""
         assert self._connection is not None
-        await self._connection.visit(self._commit).finished()
+        await self._connection.run(self._commit).finished()
 
     async def close(self) -> None:
         """Close the connection; what was not committed is rolled back."""
         if self._connection is not None:
             await self._connection.closed()
 
-    async def _visit(
-        self, work: Callable[[sqlite3.Connection], T], table: Table | None = None
-    ) -> T:
+    async def _run(self, work: Callable[[sqlite3.Connection], T], table: Table | None = None) -> T:
         connection = self._connection
         assert connection is not None
 
-        def visit() -> T:
+        def job() -> T:
             with _refusals(table):
                 return work(connection.raw)
 
-        return await connection.visit(visit)
+        return await connection.run(job)
 
     # What follows runs in the connection's thread.
 

@@ -8,10 +8,10 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from weakref import WeakSet
 
-from cw_store.backends.cancellation import finish
+from cw_store.backends.cancellation import shielded
 from cw_store.backends.session import SessionOwner, Sessions, UnitSession, WeakOwner
-from cw_store.backends.sqlite.connection import Connection, Visit, is_interrupted
-from cw_store.backends.sqlite.lock_wait import lock_line
+from cw_store.backends.sqlite.connection import Connection, Job, is_interrupted
+from cw_store.backends.sqlite.lock_wait import lock_wait
 from cw_store.backends.sqlite.readers import ReaderPool
 from cw_store.backends.sqlite.session import AdaptedConnection, SessionConnection
 from cw_store.backends.sqlite.statements import (
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class _Busy:
-    """What a visit brings back when another process holds the lock."""
+    """What a job brings back when another process holds the lock."""
 
 
 _BUSY = _Busy()
@@ -72,7 +72,7 @@ B = TypeVar("B", bound=Host)
 class SqliteTransaction(Generic[B]):
     """What reading and writing transactions share: how statements and sessions use a connection.
 
-    Cursors of a session outlive a visit. They are closed when the transaction ends, because
+    Cursors of a session outlive a job. They are closed when the transaction ends, because
     a statement that was not run to its end keeps the lock or the snapshot, and nothing else
     closes it while an exception's traceback holds its frame.
     """
@@ -87,7 +87,7 @@ class SqliteTransaction(Generic[B]):
         """The connection while the transaction is active; its end closes all cursors."""
         raise NotImplementedError
 
-    def visit(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+    def run(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
         """Do the work in the transaction, which begins with it when it has not begun."""
         raise NotImplementedError
 
@@ -97,19 +97,19 @@ class SqliteTransaction(Generic[B]):
 
     def rows(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[Sequence[Row]]:
         """Run a statement and return its rows."""
-        return self.visit(fetch_rows, prepared, parameters)
+        return self.run(fetch_rows, prepared, parameters)
 
     def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
         """Run a statement and return how many rows it changed."""
-        return self.visit(count_changes, prepared, parameters)
+        return self.run(count_changes, prepared, parameters)
 
     def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
         """Run a statement once for each entry of the batch, all or nothing."""
-        return self.visit(run_many, prepared, batch)
+        return self.run(run_many, prepared, batch)
 
     takes_turns = False
 
-    async def serialize(self, name: str) -> None:
+    async def lock(self, name: str) -> None:
         """Do nothing: a writer has the whole database to itself."""
 
     def atomic(self) -> AbstractAsyncContextManager[Executor]:
@@ -129,18 +129,18 @@ class SqliteTransaction(Generic[B]):
 
     async def savepoint(self, name: str) -> None:
         """Set a savepoint."""
-        await self.visit(run_sql, f"SAVEPOINT {name}")
+        await self.run(run_sql, f"SAVEPOINT {name}")
 
     async def release(self, name: str) -> None:
         """Keep what was done since the savepoint."""
-        await self.visit(run_sql, f"RELEASE {name}")
+        await self.run(run_sql, f"RELEASE {name}")
 
     async def undo(self, name: str) -> None:
         """Undo what was done since the savepoint."""
-        await finish(self._undo(name))
+        await shielded(self._undo(name))
 
     async def _undo(self, name: str) -> None:
-        await self.visit(self._undo_here, name)
+        await self.run(self._undo_here, name)
 
     def _undo_here(self, name: str, cursor: sqlite3.Cursor) -> None:
         try:
@@ -172,37 +172,37 @@ class WriteTransaction(SqliteTransaction["SqliteBackend"]):
         # way when the next one starts.
         self._number = 0
         self._begun = -1
-        self._visited = False
+        self._active = False
 
     @property
     def connection(self) -> Connection | None:
         """The writing connection while the transaction is active."""
-        return self._backend.writer if self._visited else None
+        return self._backend.writer if self._active else None
 
     @property
     def active(self) -> bool:
         """Whether anything may have reached the database since the last commit or rollback."""
-        return self._visited
+        return self._active
 
-    def visit(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+    def run(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
         """Do the work in the transaction, which begins with it when it has not begun."""
         if self._begun == self._number:
-            return self._backend.writer.visit(inside, self._backend.writer, work, arguments)
+            return self._backend.writer.run(inside, self._backend.writer, work, arguments)
         return self._begin_with(work, arguments)
 
     async def _begin_with(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         number = self._number
         if self._turn is None:
-            turn = self._backend.gate.free_turn(self._label)
+            turn = self._backend.write_queue.free_turn(self._label)
             if turn is None:
-                turn = await self._backend.gate.turn(self._label)
+                turn = await self._backend.write_queue.turn(self._label)
                 if number != self._number:
-                    self._backend.gate.release(turn)
-                    raise _ended_meanwhile()
+                    self._backend.write_queue.release(turn)
+                    raise _ended_error()
             turn.block = self._block
             self._turn = turn
-        self._visited = True
-        outcome = await self._backend.writer.visit(
+        self._active = True
+        outcome = await self._backend.writer.run(
             self._begin_if_nobody_waits, number, work, arguments
         )
         if isinstance(outcome, _Busy):
@@ -213,21 +213,21 @@ class WriteTransaction(SqliteTransaction["SqliteBackend"]):
         self, number: int, work: Callable[..., T], arguments: tuple[Any, ...]
     ) -> T:
         if number == self._number:
-            self._visited = False
-        async with lock_line(
+            self._active = False
+        async with lock_wait(
             self._backend, self._deadline(), is_wanted=lambda: number == self._number
         ) as line:
             while number == self._number:
                 await line.next()
                 if number != self._number:
                     break
-                self._visited = True
-                outcome = await self._backend.writer.visit(self._begin, number, work, arguments)
+                self._active = True
+                outcome = await self._backend.writer.run(self._begin, number, work, arguments)
                 if not isinstance(outcome, _Busy):
                     return outcome
                 if number == self._number:
-                    self._visited = False
-        raise _ended_meanwhile()
+                    self._active = False
+        raise _ended_error()
 
     def _deadline(self) -> float:
         return 0.0 if self._turn is None else self._turn.deadline
@@ -239,8 +239,8 @@ class WriteTransaction(SqliteTransaction["SqliteBackend"]):
         return self._begin(number, work, arguments) if self._backend.nobody_waits() else _BUSY
 
     def _begin(self, number: int, work: Callable[..., T], arguments: tuple[Any, ...]) -> T | _Busy:
-        """Begin and do the first work in one visit; runs in the writer's thread."""
-        cursor = self._backend.writer.cursor_of_visits
+        """Begin and do the first work in one job; runs in the writer's thread."""
+        cursor = self._backend.writer.cursor_of_jobs
         if not begin_immediate(cursor):
             return _BUSY
         self._begun = number
@@ -252,7 +252,7 @@ class WriteTransaction(SqliteTransaction["SqliteBackend"]):
 
     async def _commit_or_refuse(self, begun: bool) -> None:
         try:
-            self._backend.gate.refuse_if_gone()
+            self._backend.write_queue.refuse_if_gone()
         except StoreError:
             await self._end(self._rollback)
             raise
@@ -262,7 +262,7 @@ class WriteTransaction(SqliteTransaction["SqliteBackend"]):
         """Roll back and pass the turn on; done even when the caller is cancelled."""
         return self._end(self._rollback)
 
-    def abandon(self) -> None:
+    def terminate(self) -> None:
         """Roll back and pass the turn on, without waiting for it."""
         self._queue_end(self._rollback)
 
@@ -275,14 +275,14 @@ class WriteTransaction(SqliteTransaction["SqliteBackend"]):
                 self.committed = False  # the connection is closed, which has rolled back
                 raise
 
-    def _queue_end(self, work: Callable[..., None], *arguments: Any) -> Visit[None] | None:
-        """Queue the end and pass the turn on at once: who has it next stands behind this visit."""
+    def _queue_end(self, work: Callable[..., None], *arguments: Any) -> Job[None] | None:
+        """Queue the end and pass the turn on at once: who has it next stands behind this job."""
         end = None
-        if self._visited:
+        if self._active:
             self.committed = None if work == self._commit else False
-            end = self._backend.writer.visit(work, *arguments)
+            end = self._backend.writer.run(work, *arguments)
         self._number += 1
-        self._visited = False
+        self._active = False
         turn, self._turn = self._turn, None
         if turn is not None:
             self._backend.pass_turn_on(turn)
@@ -312,7 +312,7 @@ class WriteTransaction(SqliteTransaction["SqliteBackend"]):
         roll_back(self._backend.writer)
 
 
-def _ended_meanwhile() -> UnitOfWorkError:
+def _ended_error() -> UnitOfWorkError:
     """Return the error for a task that a unit left behind while it waited to write."""
     return UnitOfWorkError("the unit of work ended while this waited for its turn")
 
@@ -335,10 +335,10 @@ class ReadTransaction(SqliteTransaction[ReadingHost]):
         """Whether a snapshot is held."""
         return self._reader is not None
 
-    def visit(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+    def run(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
         """Do the work on the snapshot, which is taken with it when it has not been."""
         if self._reader is not None:
-            return self._reader.visit(inside, self._reader, work, arguments)
+            return self._reader.run(inside, self._reader, work, arguments)
         return self._begin_with(work, arguments)
 
     async def _begin_with(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
@@ -350,12 +350,12 @@ class ReadTransaction(SqliteTransaction[ReadingHost]):
                 self._backend.readers.give(reader)
                 raise UnitOfWorkError("the unit of work ended while this waited")
         self._reader = reader
-        return await reader.visit(self._begin, reader, work, arguments)
+        return await reader.run(self._begin, reader, work, arguments)
 
     def _begin(self, reader: Connection, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         if not reader.raw.in_transaction:  # this is tried again where the database was locked
-            run_sql("BEGIN", reader.cursor_of_visits)
-        return work(*arguments, reader.cursor_of_visits)
+            run_sql("BEGIN", reader.cursor_of_jobs)
+        return work(*arguments, reader.cursor_of_jobs)
 
     async def commit(self) -> None:
         """Let the snapshot go."""
@@ -364,9 +364,9 @@ class ReadTransaction(SqliteTransaction[ReadingHost]):
 
     async def rollback(self) -> None:
         """Let the snapshot go."""
-        self.abandon()
+        self.terminate()
 
-    def abandon(self) -> None:
+    def terminate(self) -> None:
         """Let the snapshot go."""
         self._end()
         self.committed = False
@@ -376,7 +376,7 @@ class ReadTransaction(SqliteTransaction[ReadingHost]):
         self._number += 1
         if self._reader is not None:
             reader, self._reader = self._reader, None
-            reader.visit(self._let_go, reader).is_kept = True
+            reader.run(self._let_go, reader).is_kept = True
             self._backend.readers.give(reader)
 
     def _let_go(self, reader: Connection) -> None:

@@ -1,4 +1,4 @@
-"""The write gate: one writer at a time, first come first served.
+"""The queue of writers: one writer at a time, first come first served.
 
 SQLite has one writer. Its own way to wait for it is unfair, and so is a connection
 pool's, whose queue lets a running task overtake those who wait. Here a turn is handed
@@ -14,7 +14,7 @@ from collections import deque
 from contextvars import ContextVar
 from typing import TypeVar
 
-from cw_store.backends.sqlite.deadlines import Patience, Patient
+from cw_store.backends.sqlite.deadlines import Deadlines, QueuedWaiter
 from cw_store.backends.sqlite.file_watch import FileWatch
 from cw_store.errors import StoreBusyError, StoreClosedError, TurnHolder
 
@@ -36,12 +36,12 @@ def leave_block(block: object) -> None:
         _blocks_around.set(tuple(each for each in around if each is not block))
 
 
-class Turn(Patient):
+class Turn(QueuedWaiter):
     """A place in the queue, later the right to write; what waits for it is told what then."""
 
-    __slots__ = ("block", "gate", "label", "since", "task_name", "within")
+    __slots__ = ("block", "label", "since", "task_name", "within", "write_queue")
 
-    gate: WriteGate
+    write_queue: WriteQueue
     """Where this waits, once it does."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, label: str | None, timeout: float) -> None:
@@ -59,19 +59,22 @@ class Turn(Patient):
         task = asyncio.current_task(loop)
         self.task_name = task.get_name() if task else None
 
-    def granted(self) -> None:
-        """Wake the task that waits: the turn is its own until the gate is released."""
+    def acquired(self) -> None:
+        """Wake the task that waits: the turn is its own until it is released."""
         self.value = None
         self.settle()
 
     def __repr__(self) -> str:
         """Say what this waits for, and behind whom."""
-        gate = getattr(self, "gate", None)
+        write_queue = getattr(self, "write_queue", None)
         name = f"{type(self).__name__} {self.label!r}"
-        if gate is None or self.is_done or self not in gate.queue:
+        if write_queue is None or self.is_done or self not in write_queue.queue:
             return f"<{name}>"
-        before = sum(not turn.given_up for turn in itertools.takewhile(self.is_not, gate.queue))
-        return f"<{name} waits for the writer's turn, behind {before} others and {gate.holder()}>"
+        before = sum(
+            not turn.given_up for turn in itertools.takewhile(self.is_not, write_queue.queue)
+        )
+        holder = write_queue.holder()
+        return f"<{name} waits for the writer's turn, behind {before} others and {holder}>"
 
     def is_not(self, turn: Turn) -> bool:
         """Whether this is another."""
@@ -83,7 +86,7 @@ T = TypeVar("T", bound=Turn)
 logger = logging.getLogger("cw_store")
 
 
-class WriteGate:
+class WriteQueue:
     """Hands the turn from one writer to the next."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
@@ -91,7 +94,7 @@ class WriteGate:
         self._timeout = timeout
         self.queue: deque[Turn] = deque()
         """Those who wait, and some who have given up."""
-        self._patience = Patience(loop, self.queue, self._too_late)
+        self._deadlines = Deadlines(loop, self.queue, self._too_late)
         self._holder: Turn | None = None
         self._closed = False
         self.watch = FileWatch()
@@ -103,7 +106,7 @@ class WriteGate:
 
     @property
     def is_free(self) -> bool:
-        """Whether a turn asked for now would be granted at once."""
+        """Whether a turn asked for now would be had at once."""
         return self._holder is None
 
     def holder(self) -> TurnHolder | None:
@@ -116,19 +119,19 @@ class WriteGate:
         return TurnHolder(holder.label, name, self._loop.time() - holder.since)
 
     def ask(self, turn: Turn) -> None:
-        """Queue up; `turn.granted()` or `turn.refused()` is called now or later, once."""
+        """Queue up; `turn.acquired()` or `turn.rejected()` is called now or later, once."""
         if self._closed:
-            turn.refused(StoreClosedError("the store is closed"))
+            turn.rejected(StoreClosedError("the store is closed"))
         elif self._holder is None:
             if turn.since > self.watch.due and (gone := self.watch.refusal(turn.since)):
-                turn.refused(gone)
+                turn.rejected(gone)
                 return
             self._holder = turn
-            turn.granted()
+            turn.acquired()
         else:
-            turn.gate = self
+            turn.write_queue = self
             turn.within = _blocks_around.get()
-            self._patience.queue_up(turn)
+            self._deadlines.queue_up(turn)
 
     def free_turn(self, label: str | None) -> Turn | None:
         """Return the turn if nobody has it."""
@@ -154,7 +157,7 @@ class WriteGate:
             await turn
         except BaseException:
             if self._holder is turn:
-                self.release(turn)  # granted in the very moment of the cancellation
+                self.release(turn)  # acquired in the very moment of the cancellation
             else:
                 turn.given_up = True
             raise
@@ -170,15 +173,15 @@ class WriteGate:
             if not following.given_up:
                 following.since = now = self._loop.time()
                 if now > self.watch.due and (gone := self.watch.refusal(now)):
-                    following.refused(gone)
+                    following.rejected(gone)
                     continue
                 self._holder = following
                 try:
-                    following.granted()
+                    following.acquired()
                 except Exception as error:
                     logger.exception("%r could not use its turn", following)
                     self._holder = None
-                    following.refused(error)
+                    following.rejected(error)
 
     def take_while(self, kind: type[T], limit: int) -> list[T]:
         """Remove and return the turns at the head of the queue that are of this kind."""
@@ -197,7 +200,7 @@ class WriteGate:
     def close(self) -> None:
         """Refuse everybody who waits, and whoever comes later."""
         self._closed = True
-        self._patience.refuse_all(
+        self._deadlines.reject_all(
             lambda: StoreClosedError("the store was closed while this waited")
         )
 

@@ -29,7 +29,7 @@ def may_run_nested() -> bool:
     return asyncio.run is not runners.run
 
 
-class Waiting(Generic[T]):
+class Waiter(Generic[T]):
     """A result that one task can wait for, more than once if it is cancelled meanwhile.
 
     Whoever ends the wait sets `value` or `error` first.

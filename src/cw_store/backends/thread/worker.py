@@ -108,7 +108,7 @@ def _end() -> None:
     """Stand for the last job, which is not done."""
 
 
-class Jobs:
+class JobQueue:
     """What a thread is to do, in order.
 
     Where the thread follows its caller from core to core, it does so within the cores that the
@@ -155,7 +155,7 @@ class Jobs:
         self.add(_end)
         self._wakeup.let_go()
 
-    def abandon(self) -> None:
+    def terminate(self) -> None:
         """Let go for both sides, since there is no thread that would."""
         self.waiting.clear()
         self._wakeup.let_go()
@@ -215,7 +215,7 @@ class Jobs:
         return self._may_follow
 
 
-class Returns:
+class LoopCallbacks:
     """What is to be run on an event loop, in order, a little in each of its rounds.
 
     The connections of a store share it. If each ran all that it has in one round, or even a little,
@@ -307,13 +307,13 @@ class Returns:
             self.resume()
 
 
-class Completions:
+class ThreadCallbacks:
     """The way of a connection's thread to the event loop; a loop that is closed runs nothing."""
 
-    def __init__(self, returns: Returns) -> None:
-        self._returns = returns
-        self._finished = returns.finished
-        self._wakeup = returns.attach()
+    def __init__(self, loop_callbacks: LoopCallbacks) -> None:
+        self._callbacks = loop_callbacks
+        self._finished = loop_callbacks.finished
+        self._wakeup = loop_callbacks.attach()
 
     def add(self, finished: Callable[[], None]) -> None:
         """Have the loop call `finished`; from any thread."""
@@ -325,7 +325,7 @@ class Completions:
 
     def stop(self) -> None:
         """Wake the loop no more; on the loop, once nobody waits for this thread."""
-        self._returns.detach()
+        self._callbacks.detach()
 
     def end(self) -> None:
         """Say that nothing will be added any more; in the thread."""

@@ -1,4 +1,4 @@
-"""The repositories over one door."""
+"""The repositories over one database."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from cw_store.repos.sql.proposals import Proposals
 from cw_store.repos.sql.review_comments import ReviewComments
 from cw_store.repos.sql.tasks import Tasks
 from cw_store.repos.tasks import TaskRepository
-from cw_store.statements.database import Door
+from cw_store.statements.database import Database
 
 
 class Repositories:
@@ -43,80 +43,80 @@ class Repositories:
     Each is made when it is first asked for, since a unit of work seldom needs more than a few.
     """
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     @cached_property
     def initiatives(self) -> InitiativeRepository:
         """The initiatives."""
-        return Initiatives(self._door)
+        return Initiatives(self._database)
 
     @cached_property
     def phases(self) -> PhaseRepository:
         """The phases and their dependencies."""
-        return Phases(self._door)
+        return Phases(self._database)
 
     @cached_property
     def tasks(self) -> TaskRepository:
         """The tasks and their dependencies."""
-        return Tasks(self._door)
+        return Tasks(self._database)
 
     @cached_property
     def agents(self) -> AgentRepository:
         """The agents."""
-        return Agents(self._door)
+        return Agents(self._database)
 
     @cached_property
     def messages(self) -> MessageRepository:
         """The messages."""
-        return Messages(self._door)
+        return Messages(self._database)
 
     @cached_property
     def pages(self) -> PageRepository:
         """The pages."""
-        return Pages(self._door)
+        return Pages(self._database)
 
     @cached_property
     def projects(self) -> ProjectRepository:
         """The projects."""
-        return Projects(self._door)
+        return Projects(self._database)
 
     @cached_property
     def accounts(self) -> AccountRepository:
         """The accounts and their rotation."""
-        return Accounts(self._door)
+        return Accounts(self._database)
 
     @cached_property
     def proposals(self) -> ProposalRepository:
         """The proposals."""
-        return Proposals(self._door)
+        return Proposals(self._database)
 
     @cached_property
     def log_chunks(self) -> LogChunkRepository:
         """The agents' log."""
-        return LogChunks(self._door)
+        return LogChunks(self._database)
 
     @cached_property
     def conversations(self) -> ConversationRepository:
         """The agents' questions to each other."""
-        return Conversations(self._door)
+        return Conversations(self._database)
 
     @cached_property
     def chat_sessions(self) -> ChatSessionRepository:
         """The chat sessions and their messages."""
-        return ChatSessions(self._door)
+        return ChatSessions(self._database)
 
     @cached_property
     def review_comments(self) -> ReviewCommentRepository:
         """The review comments."""
-        return ReviewComments(self._door)
+        return ReviewComments(self._database)
 
     @cached_property
     def errands(self) -> ErrandRepository:
         """The errands."""
-        return Errands(self._door)
+        return Errands(self._database)
 
     @cached_property
     def change_sets(self) -> ChangeSetRepository:
         """The change sets and their entries."""
-        return ChangeSets(self._door)
+        return ChangeSets(self._database)

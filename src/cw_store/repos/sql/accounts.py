@@ -32,9 +32,9 @@ from cw_store.repos.accounts import (
     NewAccount,
 )
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.table import Rows
+from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import accounts
-from cw_store.statements.database import NEW_VALUE, Door, Query
+from cw_store.statements.database import NEW_VALUE, Database, Query
 from cw_store.statements.expressions import (
     NOW,
     PRESENT,
@@ -48,15 +48,15 @@ from cw_store.types import Encrypted, PlainText, WholeNumber
 
 _log = logging.getLogger("cw_store")
 
-ROWS = Rows(accounts, Account, NewAccount, AccountChanges, AccountExpected)
+TABLE = TableGateway(accounts, Account, NewAccount, AccountChanges, AccountExpected)
 
 IDS = Ids(accounts)
 
-ALL = Listing(Account, select(*ROWS.columns), accounts)
+ALL = Listing(Account, select(*TABLE.columns), accounts)
 
 BY_EMAIL = Query(
     Account,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(accounts.c.email == bindparam("email"))
     .order_by(*oldest_first(accounts)),
     accounts,
@@ -64,7 +64,7 @@ BY_EMAIL = Query(
 
 BY_PROVIDER = Query(
     Account,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(accounts.c.provider == bindparam("provider"))
     .order_by(*oldest_first(accounts)),
     accounts,
@@ -91,7 +91,7 @@ claim = (
         is_exhausted=False,
         updated_at=later_than(accounts.c.updated_at),
     )
-    .returning(*ROWS.columns)
+    .returning(*TABLE.columns)
 )
 
 
@@ -149,7 +149,7 @@ def _any_available(passed: int) -> Query[int]:
 until = bindparam(NEW_VALUE + "exhausted_until", type_=accounts.c.exhausted_until.type)
 
 # What was reported before counts if it lasts longer, and is not over.
-MARK_EXHAUSTED = ROWS.returning(
+MARK_EXHAUSTED = TABLE.returning(
     update(accounts)
     .where(accounts.c.id == bindparam("id"))
     .values(
@@ -202,7 +202,7 @@ SECRET = {
 }
 
 # Nothing of the record changes, and so its `updated_at` stays.
-RESEAL = {
+REENCRYPT = {
     column.name: Query(
         int,
         update(accounts)
@@ -228,71 +228,71 @@ LOCKED_WITH_SECRETS = Query(
 )
 
 
-class Resealed(NamedTuple):
+class Reencrypted(NamedTuple):
     """The accounts of one batch, and what of them could not be read and stays as it is."""
 
     ids: list[str]
     unreadable: list[UnreadableError]
 
 
-async def reseal(door: Door, after: str, limit: int) -> Resealed:
-    """Seal the secrets of the next accounts by id anew, under the first key."""
-    ids = await door.all(LOCKED_WITH_SECRETS, after=after, limit=limit)
+async def reencrypt(database: Database, after: str, limit: int) -> Reencrypted:
+    """Encrypt the secrets of the next accounts by id anew, under the first key."""
+    ids = await database.all(LOCKED_WITH_SECRETS, after=after, limit=limit)
     unreadable: list[UnreadableError] = []
     for id in ids:
         for column in ENCRYPTED:
             try:
-                secret = await door.first(SECRET[column.name], id=id)
+                secret = await database.first(SECRET[column.name], id=id)
                 text = None if secret is None else secret.text
             except UnreadableError as error:
                 unreadable.append(error)
                 continue
             if text is not None:
                 new = {NEW_VALUE + column.name: text}
-                await door.count(RESEAL[column.name], id=id, **new)
-    return Resealed(ids, unreadable)
+                await database.count(REENCRYPT[column.name], id=id, **new)
+    return Reencrypted(ids, unreadable)
 
 
 class Accounts(AccountRepository):
-    """The repository over a door."""
+    """The repository over a database."""
 
-    __slots__ = ("_door",)
+    __slots__ = ("_database",)
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def create(self, **values: Unpack[NewAccount]) -> Account:
-        return await ROWS.insert(self._door, values)
+        return await TABLE.insert(self._database, values)
 
     async def find_by_id(self, id: str) -> Account | None:
-        found = await ROWS.get(self._door, id)
+        found = await TABLE.get(self._database, id)
         return None if found is None else _readable(found)
 
     async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
-        return await IDS.read(self._door, prefix, limit)
+        return await IDS.read(self._database, prefix, limit)
 
     async def find_all(
         self, *, limit: int | None = None, after: str | None = None
     ) -> list[Account]:
-        return await ALL.read(self._door, limit, after)
+        return await ALL.read(self._database, limit, after)
 
     async def find_by_email(self, email: str) -> list[Account]:
-        return await self._door.all(BY_EMAIL, email=email)
+        return await self._database.all(BY_EMAIL, email=email)
 
     async def find_by_provider(self, provider: str) -> list[Account]:
-        return await self._door.all(BY_PROVIDER, provider=provider)
+        return await self._database.all(BY_PROVIDER, provider=provider)
 
     async def find_next_available(self, provider: str = "claude") -> Account | None:
         # On PostgreSQL one who finds the account taken keeps a lock on it all the same, so two
         # transactions that go on to the next one could wait for each other.
-        if self._door.takes_turns:
-            await self._door.serialize(f"accounts.{provider!a}")
+        if self._database.takes_turns:
+            await self._database.lock(f"accounts.{provider!a}")
         passed: dict[str, str] = {}
         unreadable: UnreadableError | None = None
         while True:
             try:
                 claim = _claim_next(len(passed))
-                claimed = await self._door.first(claim, provider=provider, **passed)
+                claimed = await self._database.first(claim, provider=provider, **passed)
                 if claimed is not None:
                     return _readable(claimed)
             except UnreadableError as error:
@@ -303,23 +303,23 @@ class Accounts(AccountRepository):
                 unreadable = unreadable or error
                 continue
             left = _any_available(len(passed))
-            if await self._door.first(left, provider=provider, **passed) is None:
+            if await self._database.first(left, provider=provider, **passed) is None:
                 if unreadable is not None:
                     raise unreadable
                 return None
 
     async def mark_exhausted(self, id: str, until: datetime | None = None) -> Account:
-        exhausted = await self._door.first(MARK_EXHAUSTED, id=id, changed_exhausted_until=until)
+        exhausted = await self._database.first(MARK_EXHAUSTED, id=id, changed_exhausted_until=until)
         if exhausted is None:
             raise NotFoundError(accounts.name, id)
         return exhausted
 
     async def mark_available(self, id: str) -> Account:
         changes = {"is_exhausted": False, "exhausted_until": None}
-        return await ROWS.patch(self._door, id, changes)
+        return await TABLE.patch(self._database, id, changes)
 
     async def clear_expired_exhaustion(self) -> int:
-        return await self._door.count(CLEAR_EXPIRED_EXHAUSTION)
+        return await self._database.count(CLEAR_EXPIRED_EXHAUSTION)
 
     async def update(
         self,
@@ -328,10 +328,10 @@ class Accounts(AccountRepository):
         expected: AccountExpected | None = None,
         **changes: Unpack[AccountChanges],
     ) -> Account:
-        return await ROWS.change(self._door, id, changes, expected)
+        return await TABLE.change(self._database, id, changes, expected)
 
     async def delete(self, id: str) -> None:
-        await ROWS.delete(self._door, id)
+        await TABLE.delete(self._database, id)
 
 
 def _readable(account: Account) -> Account:

@@ -21,30 +21,30 @@ from cw_store.repos.agents import (
 )
 from cw_store.repos.sql.agent_names import names
 from cw_store.repos.sql.listings import Ids, Listing, newest_first, oldest_first
-from cw_store.repos.sql.table import Rows
+from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import agents
-from cw_store.statements.database import Door, Query
+from cw_store.statements.database import Database, Query
 
-ROWS = Rows(agents, Agent, NewAgent, AgentChanges, AgentExpected)
+TABLE = TableGateway(agents, Agent, NewAgent, AgentChanges, AgentExpected)
 
 IDS = Ids(agents)
 
 INSERT_IF_NAME_IS_FREE = Query(
     Agent,
     insert(agents)
-    .values(ROWS.new_row)
+    .values(TABLE.new_row)
     .on_conflict_do_nothing(index_elements=["name"])
-    .returning(*ROWS.columns),
+    .returning(*TABLE.columns),
     agents,
 )
 
-ALL = Listing(Agent, select(*ROWS.columns), agents)
+ALL = Listing(Agent, select(*TABLE.columns), agents)
 
-BY_NAME = Query(Agent, select(*ROWS.columns).where(agents.c.name == bindparam("name")), agents)
+BY_NAME = Query(Agent, select(*TABLE.columns).where(agents.c.name == bindparam("name")), agents)
 
 NEWEST_OF_TASK = Query(
     Agent,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(agents.c.task_id == bindparam("task_id"))
     .order_by(*newest_first(agents))
     .limit(1),
@@ -53,7 +53,7 @@ NEWEST_OF_TASK = Query(
 
 NEWEST_OF_SESSION = Query(
     Agent,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(agents.c.session_id == bindparam("session_id"))
     .order_by(*newest_first(agents))
     .limit(1),
@@ -62,7 +62,7 @@ NEWEST_OF_SESSION = Query(
 
 
 IN_STATUS = Query(
-    Agent, select(*ROWS.columns).where(agents.c.status == bindparam("status")), agents
+    Agent, select(*TABLE.columns).where(agents.c.status == bindparam("status")), agents
 )
 
 
@@ -72,7 +72,7 @@ def _by_status(number: int) -> Query[Agent]:
     statuses = [bindparam(f"status_{n}", type_=agents.c.status.type) for n in range(number)]
     return Query(
         Agent,
-        select(*ROWS.columns)
+        select(*TABLE.columns)
         .where(or_(*(agents.c.status == status for status in statuses)))
         .order_by(*oldest_first(agents)),
         agents,
@@ -81,7 +81,7 @@ def _by_status(number: int) -> Query[Agent]:
 
 BY_INITIATIVE_ID = Query(
     Agent,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(agents.c.initiative_id == bindparam("initiative_id"))
     .order_by(*oldest_first(agents)),
     agents,
@@ -89,7 +89,7 @@ BY_INITIATIVE_ID = Query(
 
 ALL_BY_TASK_ID = Query(
     Agent,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(agents.c.task_id == bindparam("task_id"))
     .order_by(*oldest_first(agents)),
     agents,
@@ -97,7 +97,7 @@ ALL_BY_TASK_ID = Query(
 
 BY_ACCOUNT_ID = Query(
     Agent,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(agents.c.account_id == bindparam("account_id"))
     .order_by(*oldest_first(agents)),
     agents,
@@ -105,50 +105,50 @@ BY_ACCOUNT_ID = Query(
 
 
 class Agents(AgentRepository):
-    """The repository over a door."""
+    """The repository over a database."""
 
-    __slots__ = ("_door",)
+    __slots__ = ("_database",)
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def create(self, **values: Unpack[NewAgent]) -> Agent:
         if "name" in values:
-            return await ROWS.insert(self._door, values)
+            return await TABLE.insert(self._database, values)
         return await self._create_with_a_new_name(values)
 
     async def find_by_id(self, id: str) -> Agent | None:
-        return await ROWS.get(self._door, id)
+        return await TABLE.get(self._database, id)
 
     async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
-        return await IDS.read(self._door, prefix, limit)
+        return await IDS.read(self._database, prefix, limit)
 
     async def find_all(self, *, limit: int | None = None, after: str | None = None) -> list[Agent]:
-        return await ALL.read(self._door, limit, after)
+        return await ALL.read(self._database, limit, after)
 
     async def find_by_name(self, name: str) -> Agent | None:
-        return await self._door.first(BY_NAME, name=name)
+        return await self._database.first(BY_NAME, name=name)
 
     async def find_by_task_id(self, task_id: str) -> Agent | None:
-        return await self._door.first(NEWEST_OF_TASK, task_id=task_id)
+        return await self._database.first(NEWEST_OF_TASK, task_id=task_id)
 
     async def find_all_by_task_id(self, task_id: str) -> list[Agent]:
-        return await self._door.all(ALL_BY_TASK_ID, task_id=task_id)
+        return await self._database.all(ALL_BY_TASK_ID, task_id=task_id)
 
     async def find_by_session_id(self, session_id: str) -> Agent | None:
-        return await self._door.first(NEWEST_OF_SESSION, session_id=session_id)
+        return await self._database.first(NEWEST_OF_SESSION, session_id=session_id)
 
     async def find_by_account_id(self, account_id: str) -> list[Agent]:
-        return await self._door.all(BY_ACCOUNT_ID, account_id=account_id)
+        return await self._database.all(BY_ACCOUNT_ID, account_id=account_id)
 
     async def find_by_initiative_id(self, initiative_id: str) -> list[Agent]:
-        return await self._door.all(BY_INITIATIVE_ID, initiative_id=initiative_id)
+        return await self._database.all(BY_INITIATIVE_ID, initiative_id=initiative_id)
 
     async def find_by_status(self, *statuses: AgentStatus) -> list[Agent]:
         # The query for several has parameters of other names, which an error must not tell.
-        self._door.check(IN_STATUS, [{"status": status} for status in statuses])
+        self._database.check(IN_STATUS, [{"status": status} for status in statuses])
         given = {f"status_{number}": each for number, each in enumerate(dict.fromkeys(statuses))}
-        return await self._door.all(_by_status(len(given)), **given) if given else []
+        return await self._database.all(_by_status(len(given)), **given) if given else []
 
     async def update(
         self,
@@ -157,15 +157,15 @@ class Agents(AgentRepository):
         expected: AgentExpected | None = None,
         **changes: Unpack[AgentChanges],
     ) -> Agent:
-        return await ROWS.change(self._door, id, changes, expected)
+        return await TABLE.change(self._database, id, changes, expected)
 
     async def delete(self, id: str) -> None:
-        await ROWS.delete(self._door, id)
+        await TABLE.delete(self._database, id)
 
     async def _create_with_a_new_name(self, values: Mapping[str, Any]) -> Agent:
-        candidates: Iterator[str] = names(side_by_side=self._door.takes_turns)
+        candidates: Iterator[str] = names(side_by_side=self._database.takes_turns)
         while True:
-            row = ROWS.complete(self._door, {**values, "name": next(candidates)})
-            stored = await self._door.first(INSERT_IF_NAME_IS_FREE, **row)
+            row = TABLE.complete(self._database, {**values, "name": next(candidates)})
+            stored = await self._database.first(INSERT_IF_NAME_IS_FREE, **row)
             if stored is not None:
                 return stored

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Column, Select, Table, bindparam, select
 
 from cw_store.errors import InvalidValueError
-from cw_store.statements.database import Door, Query
+from cw_store.statements.database import Database, Query
 from cw_store.statements.expressions import PRESENT
 
 REASON = "would make the row its own ancestor"
@@ -39,9 +39,9 @@ class Ancestry:
         below = below.union(select(further.c.id).join(below, further.c[self._parent] == below.c.id))
         return select(below.c.id)
 
-    async def take_turn(self, door: Door) -> None:
+    async def take_turn(self, database: Database) -> None:
         """Let nobody else move a row until the end of the transaction."""
-        await door.serialize(self._turn)
+        await database.lock(self._turn)
 
     def refuse_self(self, row: dict[str, Any]) -> None:
         """Raise when a new row is its own parent, the only loop that a new row can close."""
@@ -49,13 +49,13 @@ class Ancestry:
         if parent_id is not None and parent_id == row["id"]:
             raise self._refused(parent_id)
 
-    async def refuse_loop(self, door: Door, id: str, parent_id: str) -> None:
+    async def refuse_loop(self, database: Database, id: str, parent_id: str) -> None:
         """Raise when `parent_id` is the row itself or below it.
 
         Nobody else changes a parent between this look, in one's turn, and the end of the
         transaction.
         """
-        if await door.first(self._leads_to, **{"id": id, self._parent: parent_id}) is not None:
+        if await database.first(self._leads_to, **{"id": id, self._parent: parent_id}) is not None:
             raise self._refused(parent_id)
 
     def _refused(self, parent_id: object) -> InvalidValueError:

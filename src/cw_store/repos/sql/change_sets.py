@@ -18,22 +18,22 @@ from cw_store.repos.change_sets import (
     NewChangeSetEntry,
 )
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.table import Rows
+from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import change_set_entries, change_sets
-from cw_store.statements.database import Door, Query
+from cw_store.statements.database import Database, Query
 from cw_store.statements.expressions import STAMP
 
-ROWS = Rows(change_sets, ChangeSet, NewChangeSet, ChangeSetChanges, ChangeSetExpected)
+TABLE = TableGateway(change_sets, ChangeSet, NewChangeSet, ChangeSetChanges, ChangeSetExpected)
 
 IDS = Ids(change_sets)
 
-ALL = Listing(ChangeSet, select(*ROWS.columns), change_sets)
+ALL = Listing(ChangeSet, select(*TABLE.columns), change_sets)
 
-ENTRIES = Rows(change_set_entries, ChangeSetEntry, NewChangeSetEntry)
+ENTRIES = TableGateway(change_set_entries, ChangeSetEntry, NewChangeSetEntry)
 
 OF_INITIATIVE = Query(
     ChangeSet,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(change_sets.c.initiative_id == bindparam("initiative_id"))
     .order_by(*oldest_first(change_sets)),
     change_sets,
@@ -41,7 +41,7 @@ OF_INITIATIVE = Query(
 
 OF_AGENT = Query(
     ChangeSet,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(change_sets.c.agent_id == bindparam("agent_id"))
     .order_by(*oldest_first(change_sets)),
     change_sets,
@@ -55,56 +55,58 @@ ENTRIES_OF = Query(
     change_set_entries,
 )
 
-REVERT_APPLIED = ROWS.returning(
-    ROWS.setting(())
+REVERT_APPLIED = TABLE.returning(
+    TABLE.setting(())
     .values(status="reverted", reverted_at=STAMP)
     .where(change_sets.c.id == bindparam("id"), change_sets.c.status == "applied")
 )
 
 
 class ChangeSets(ChangeSetRepository):
-    """The repository over a door."""
+    """The repository over a database."""
 
-    __slots__ = ("_door",)
+    __slots__ = ("_database",)
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def create(
         self, *, entries: Sequence[NewChangeSetEntry] = (), **values: Unpack[NewChangeSet]
     ) -> ChangeSet:
-        row = ROWS.complete(self._door, values)
+        row = TABLE.complete(self._database, values)
         # Stamped one after the other, so entries of the same sort_order keep their order.
-        rows = [ENTRIES.complete(self._door, entry, change_set_id=row["id"]) for entry in entries]
+        rows = [
+            ENTRIES.complete(self._database, entry, change_set_id=row["id"]) for entry in entries
+        ]
         if not rows:
-            return await ROWS.store(self._door, row)
-        async with self._door.atomic() as door:
-            return await _store_with_entries(door, row, rows)
+            return await TABLE.store(self._database, row)
+        async with self._database.atomic() as database:
+            return await _store_with_entries(database, row, rows)
 
     async def find_by_id(self, id: str) -> ChangeSet | None:
-        return await ROWS.get(self._door, id)
+        return await TABLE.get(self._database, id)
 
     async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
-        return await IDS.read(self._door, prefix, limit)
+        return await IDS.read(self._database, prefix, limit)
 
     async def find_all(
         self, *, limit: int | None = None, after: str | None = None
     ) -> list[ChangeSet]:
-        return await ALL.read(self._door, limit, after)
+        return await ALL.read(self._database, limit, after)
 
     async def find_by_initiative_id(self, initiative_id: str) -> list[ChangeSet]:
-        return await self._door.all(OF_INITIATIVE, initiative_id=initiative_id)
+        return await self._database.all(OF_INITIATIVE, initiative_id=initiative_id)
 
     async def find_by_agent_id(self, agent_id: str) -> list[ChangeSet]:
-        return await self._door.all(OF_AGENT, agent_id=agent_id)
+        return await self._database.all(OF_AGENT, agent_id=agent_id)
 
     async def find_entries(self, id: str) -> list[ChangeSetEntry]:
-        return await self._door.all(ENTRIES_OF, change_set_id=id)
+        return await self._database.all(ENTRIES_OF, change_set_id=id)
 
     async def mark_reverted(self, id: str) -> ChangeSet:
-        reverted = await self._door.first(REVERT_APPLIED, id=id)
+        reverted = await self._database.first(REVERT_APPLIED, id=id)
         if reverted is None:
-            await ROWS.need(self._door, id)
+            await TABLE.need(self._database, id)
             raise StaleStateError(change_sets.name, id)
         return reverted
 
@@ -115,17 +117,17 @@ class ChangeSets(ChangeSetRepository):
         expected: ChangeSetExpected | None = None,
         **changes: Unpack[ChangeSetChanges],
     ) -> ChangeSet:
-        return await ROWS.change(self._door, id, changes, expected)
+        return await TABLE.change(self._database, id, changes, expected)
 
     async def delete(self, id: str) -> None:
-        await ROWS.delete(self._door, id)
+        await TABLE.delete(self._database, id)
 
 
 async def _store_with_entries(
-    door: Door, row: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]
+    database: Database, row: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]
 ) -> ChangeSet:
-    ROWS.check(door, [row])
-    ENTRIES.check(door, entries)
-    stored = await ROWS.store(door, row)
-    await ENTRIES.store_many(door, entries)
+    TABLE.check(database, [row])
+    ENTRIES.check(database, entries)
+    stored = await TABLE.store(database, row)
+    await ENTRIES.store_many(database, entries)
     return stored

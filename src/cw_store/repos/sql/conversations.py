@@ -15,20 +15,22 @@ from cw_store.repos.conversations import (
     NewConversation,
 )
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.table import Rows, refuse_none
+from cw_store.repos.sql.table import TableGateway, refuse_none
 from cw_store.schema import agents, conversations
-from cw_store.statements.database import Door, Query
+from cw_store.statements.database import Database, Query
 from cw_store.statements.expressions import exactly
 
-ROWS = Rows(conversations, Conversation, NewConversation, ConversationChanges, ConversationExpected)
+TABLE = TableGateway(
+    conversations, Conversation, NewConversation, ConversationChanges, ConversationExpected
+)
 
 IDS = Ids(conversations)
 
-ALL = Listing(Conversation, select(*ROWS.columns), conversations)
+ALL = Listing(Conversation, select(*TABLE.columns), conversations)
 
 PENDING_FOR_AGENT = Query(
     Conversation,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(
         conversations.c.to_agent_id == bindparam("to_agent_id"),
         conversations.c.status == "pending",
@@ -39,21 +41,21 @@ PENDING_FOR_AGENT = Query(
 
 FROM_AGENT = Query(
     Conversation,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(conversations.c.from_agent_id == bindparam("from_agent_id"))
     .order_by(*oldest_first(conversations)),
     conversations,
 )
 
-ANSWER_PENDING = ROWS.returning(
-    ROWS.setting(("answer",))
+ANSWER_PENDING = TABLE.returning(
+    TABLE.setting(("answer",))
     .values(status="answered")
     .where(conversations.c.id == bindparam("id"), conversations.c.status == "pending")
 )
 
 PENDING = Query(
     Conversation,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(conversations.c.status == exactly("pending"))
     .order_by(*oldest_first(conversations)),
     conversations,
@@ -61,7 +63,7 @@ PENDING = Query(
 
 UNANSWERABLE = Query(
     Conversation,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .join(agents, agents.c.id == conversations.c.to_agent_id)
     .where(
         conversations.c.status == exactly("pending"),
@@ -73,45 +75,45 @@ UNANSWERABLE = Query(
 
 
 class Conversations(ConversationRepository):
-    """The repository over a door."""
+    """The repository over a database."""
 
-    __slots__ = ("_door",)
+    __slots__ = ("_database",)
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def create(self, **values: Unpack[NewConversation]) -> Conversation:
-        return await ROWS.insert(self._door, values)
+        return await TABLE.insert(self._database, values)
 
     async def find_by_id(self, id: str) -> Conversation | None:
-        return await ROWS.get(self._door, id)
+        return await TABLE.get(self._database, id)
 
     async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
-        return await IDS.read(self._door, prefix, limit)
+        return await IDS.read(self._database, prefix, limit)
 
     async def find_all(
         self, *, limit: int | None = None, after: str | None = None
     ) -> list[Conversation]:
-        return await ALL.read(self._door, limit, after)
+        return await ALL.read(self._database, limit, after)
 
     async def find_pending_for_agent(self, agent_id: str) -> list[Conversation]:
-        return await self._door.all(PENDING_FOR_AGENT, to_agent_id=agent_id)
+        return await self._database.all(PENDING_FOR_AGENT, to_agent_id=agent_id)
 
     async def find_pending(self) -> list[Conversation]:
-        return await self._door.all(PENDING)
+        return await self._database.all(PENDING)
 
     async def find_unanswerable(self) -> list[Conversation]:
-        return await self._door.all(UNANSWERABLE)
+        return await self._database.all(UNANSWERABLE)
 
     async def find_by_from_agent_id(self, agent_id: str) -> list[Conversation]:
-        return await self._door.all(FROM_AGENT, from_agent_id=agent_id)
+        return await self._database.all(FROM_AGENT, from_agent_id=agent_id)
 
     async def answer(self, id: str, answer: str) -> Conversation:
         refuse_none(conversations, answer=answer)
-        values = ROWS.new_values(self._door, {"answer": answer})
-        answered = await self._door.first(ANSWER_PENDING, id=id, **values)
+        values = TABLE.new_values(self._database, {"answer": answer})
+        answered = await self._database.first(ANSWER_PENDING, id=id, **values)
         if answered is None:
-            await ROWS.need(self._door, id)
+            await TABLE.need(self._database, id)
             raise StaleStateError(conversations.name, id)
         return answered
 
@@ -122,7 +124,7 @@ class Conversations(ConversationRepository):
         expected: ConversationExpected | None = None,
         **changes: Unpack[ConversationChanges],
     ) -> Conversation:
-        return await ROWS.change(self._door, id, changes, expected)
+        return await TABLE.change(self._database, id, changes, expected)
 
     async def delete(self, id: str) -> None:
-        await ROWS.delete(self._door, id)
+        await TABLE.delete(self._database, id)

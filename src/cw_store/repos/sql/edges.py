@@ -10,8 +10,8 @@ from sqlalchemy import CTE, Column, Table, bindparam, delete, exists, insert, se
 
 from cw_store.errors import BrokenReferenceError, DependencyCycleError, NotFoundError
 from cw_store.repos.sql.listings import oldest_first
-from cw_store.repos.sql.table import Rows, refuse_no_list, refuse_none
-from cw_store.statements.database import Door, Query
+from cw_store.repos.sql.table import TableGateway, refuse_no_list, refuse_none
+from cw_store.statements.database import Database, Query
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -20,7 +20,7 @@ R = TypeVar("R")
 class Edges(Generic[E, R]):
     """The edges in `table`: the row in its first column waits for the row in its second."""
 
-    def __init__(self, table: Table, edge: type[E], rows: Rows[R]) -> None:
+    def __init__(self, table: Table, edge: type[E], rows: TableGateway[R]) -> None:
         dependent, dependency = table.columns
         owners = rows.table
         self._table = table
@@ -80,70 +80,70 @@ class Edges(Generic[E, R]):
             owners,
         )
 
-    async def create(self, door: Door, id: str, depends_on_id: str) -> E:
+    async def create(self, database: Database, id: str, depends_on_id: str) -> E:
         """Add an edge and return it; raises DependencyCycleError when it would close a cycle."""
         pair = self._pair(id, depends_on_id)
         refuse_none(self._table, **pair)
-        async with door.atomic() as door:
+        async with database.atomic() as database:
             # Two halves of a cycle, added at the same time, would not see each other.
-            await door.serialize(self._table.name)
+            await database.lock(self._table.name)
             while True:
-                stored = await door.first(self._insert_unless_cycle, **pair)
+                stored = await database.first(self._insert_unless_cycle, **pair)
                 if stored is not None:
                     return stored
                 # Without a cycle the edge that closed it has just been deleted.
-                await self._refuse_cycle(door, id, depends_on_id)
+                await self._refuse_cycle(database, id, depends_on_id)
 
-    async def set(self, door: Door, id: str, depends_on_ids: Sequence[str]) -> None:
+    async def set(self, database: Database, id: str, depends_on_ids: Sequence[str]) -> None:
         """Let a row wait for these and no others; what it waits for already stays untouched.
 
         Nothing is written before all is known to be right: a cycle does not spend a unit of work,
         which would go on with a half.
         """
         refuse_no_list("depends_on_ids", depends_on_ids)
-        door.check(self._insert, [self._pair(id, other) for other in depends_on_ids])
+        database.check(self._insert, [self._pair(id, other) for other in depends_on_ids])
         wanted = dict.fromkeys(depends_on_ids)
-        async with door.atomic() as door:
-            await door.serialize(self._table.name)
-            kept = dict.fromkeys(await door.all(self._waited_for, **{self._dependent: id}))
+        async with database.atomic() as database:
+            await database.lock(self._table.name)
+            kept = dict.fromkeys(await database.all(self._waited_for, **{self._dependent: id}))
             new = [other for other in wanted if other not in kept]
             for other in new:
-                await self._refuse_cycle(door, id, other)
+                await self._refuse_cycle(database, id, other)
             gone = [other for other in kept if other not in wanted]
-            await door.many(self._delete, [self._pair(id, other) for other in gone])
-            await door.many(self._insert, [self._pair(id, other) for other in new])
-            if not (wanted or kept) and await self._rows.get(door, id) is None:
+            await database.many(self._delete, [self._pair(id, other) for other in gone])
+            await database.many(self._insert, [self._pair(id, other) for other in new])
+            if not (wanted or kept) and await self._rows.get(database, id) is None:
                 raise BrokenReferenceError(self._table.name, [self._dependent])
 
-    async def delete(self, door: Door, id: str, depends_on_id: str) -> None:
+    async def delete(self, database: Database, id: str, depends_on_id: str) -> None:
         """Remove an edge; raises NotFoundError when there is none."""
-        if await door.count(self._delete, **self._pair(id, depends_on_id)) == 0:
+        if await database.count(self._delete, **self._pair(id, depends_on_id)) == 0:
             raise NotFoundError(self._table.name, f"{id} -> {depends_on_id}")
 
-    async def dependencies(self, door: Door, id: str) -> list[R]:
+    async def dependencies(self, database: Database, id: str) -> list[R]:
         """Return the rows that this one waits for."""
-        return await door.all(self._dependencies, **{self._dependent: id})
+        return await database.all(self._dependencies, **{self._dependent: id})
 
-    async def dependents(self, door: Door, id: str) -> list[R]:
+    async def dependents(self, database: Database, id: str) -> list[R]:
         """Return the rows that wait for this one."""
-        return await door.all(self._dependents, **{self._dependency: id})
+        return await database.all(self._dependents, **{self._dependency: id})
 
-    async def of_initiative(self, door: Door, initiative_id: str) -> list[E]:
+    async def of_initiative(self, database: Database, initiative_id: str) -> list[E]:
         """Return every edge that starts at a row of the initiative."""
-        return await door.all(self._of_initiative, initiative_id=initiative_id)
+        return await database.all(self._of_initiative, initiative_id=initiative_id)
 
     def _pair(self, id: str, depends_on_id: str) -> dict[str, str]:
         return {self._dependent: id, self._dependency: depends_on_id}
 
-    async def _refuse_cycle(self, door: Door, id: str, depends_on_id: str) -> None:
-        path = await self._path(door, id, depends_on_id)
+    async def _refuse_cycle(self, database: Database, id: str, depends_on_id: str) -> None:
+        path = await self._path(database, id, depends_on_id)
         if path is not None:
             raise DependencyCycleError(self._table.name, self._dependency, path)
 
-    async def _path(self, door: Door, id: str, depends_on_id: str) -> list[str] | None:
+    async def _path(self, database: Database, id: str, depends_on_id: str) -> list[str] | None:
         if id == depends_on_id:
             return [id, id]
-        edges = await door.all(self._edges_reached, **{self._dependency: depends_on_id})
+        edges = await database.all(self._edges_reached, **{self._dependency: depends_on_id})
         pairs = ((getattr(e, self._dependent), getattr(e, self._dependency)) for e in edges)
         back = _shortest_path(pairs, depends_on_id, id)
         return None if back is None else [id, *back]

@@ -15,9 +15,9 @@ from cw_store.repos.errands import (
     NewErrand,
 )
 from cw_store.repos.sql.listings import Ids, Listing
-from cw_store.repos.sql.table import Rows
+from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import agents, errands, record_columns
-from cw_store.statements.database import Door
+from cw_store.statements.database import Database
 
 # A subquery and not a join, because RETURNING takes it too; written out, because there
 # SQLAlchemy would not refer it to the row that is returned.
@@ -27,7 +27,7 @@ agent_alias = literal_column(
 
 COLUMNS = (*record_columns(errands), agent_alias)
 
-ROWS = Rows(errands, Errand, NewErrand, ErrandChanges, ErrandExpected, COLUMNS)
+TABLE = TableGateway(errands, Errand, NewErrand, ErrandChanges, ErrandExpected, COLUMNS)
 
 IDS = Ids(errands)
 
@@ -36,7 +36,7 @@ of_project = errands.c.project_id == bindparam("project_id")
 in_status = errands.c.status == bindparam("status")
 
 LISTINGS = {
-    filtered_by: Listing(Errand, select(*ROWS.columns).where(*conditions), errands, newest=True)
+    filtered_by: Listing(Errand, select(*TABLE.columns).where(*conditions), errands, newest=True)
     for filtered_by, conditions in {
         frozenset[str](): (),
         frozenset(("project_id",)): (of_project,),
@@ -47,21 +47,21 @@ LISTINGS = {
 
 
 class Errands(ErrandRepository):
-    """The repository over a door."""
+    """The repository over a database."""
 
-    __slots__ = ("_door",)
+    __slots__ = ("_database",)
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def create(self, **values: Unpack[NewErrand]) -> Errand:
-        return await ROWS.insert(self._door, values)
+        return await TABLE.insert(self._database, values)
 
     async def find_by_id(self, id: str) -> Errand | None:
-        return await ROWS.get(self._door, id)
+        return await TABLE.get(self._database, id)
 
     async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
-        return await IDS.read(self._door, prefix, limit)
+        return await IDS.read(self._database, prefix, limit)
 
     async def find_all(
         self,
@@ -73,7 +73,7 @@ class Errands(ErrandRepository):
     ) -> list[Errand]:
         given = {"project_id": project_id, "status": status}
         filters = {name: value for name, value in given.items() if value is not None}
-        return await LISTINGS[frozenset(filters)].read(self._door, limit, after, **filters)
+        return await LISTINGS[frozenset(filters)].read(self._database, limit, after, **filters)
 
     async def update(
         self,
@@ -82,7 +82,7 @@ class Errands(ErrandRepository):
         expected: ErrandExpected | None = None,
         **changes: Unpack[ErrandChanges],
     ) -> Errand:
-        return await ROWS.change(self._door, id, changes, expected)
+        return await TABLE.change(self._database, id, changes, expected)
 
     async def delete(self, id: str) -> None:
-        await ROWS.delete(self._door, id)
+        await TABLE.delete(self._database, id)

@@ -15,19 +15,19 @@ from cw_store.repos.initiatives import (
     NewInitiative,
 )
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.table import Rows
+from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import initiative_projects, initiatives
-from cw_store.statements.database import Door, Query
+from cw_store.statements.database import Database, Query
 
-ROWS = Rows(initiatives, Initiative, NewInitiative, InitiativeChanges, InitiativeExpected)
+TABLE = TableGateway(initiatives, Initiative, NewInitiative, InitiativeChanges, InitiativeExpected)
 
 IDS = Ids(initiatives)
 
-ALL = Listing(Initiative, select(*ROWS.columns), initiatives)
+ALL = Listing(Initiative, select(*TABLE.columns), initiatives)
 
 BY_STATUS = Query(
     Initiative,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(initiatives.c.status == bindparam("status"))
     .order_by(*oldest_first(initiatives)),
     initiatives,
@@ -35,7 +35,7 @@ BY_STATUS = Query(
 
 OF_PROJECT = Query(
     Initiative,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .join(initiative_projects, initiative_projects.c.initiative_id == initiatives.c.id)
     .where(initiative_projects.c.project_id == bindparam("project_id"))
     .order_by(*oldest_first(initiatives)),
@@ -44,32 +44,32 @@ OF_PROJECT = Query(
 
 
 class Initiatives(InitiativeRepository):
-    """The repository over a door."""
+    """The repository over a database."""
 
-    __slots__ = ("_door",)
+    __slots__ = ("_database",)
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def create(self, **values: Unpack[NewInitiative]) -> Initiative:
-        return await ROWS.insert(self._door, values)
+        return await TABLE.insert(self._database, values)
 
     async def find_by_id(self, id: str) -> Initiative | None:
-        return await ROWS.get(self._door, id)
+        return await TABLE.get(self._database, id)
 
     async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
-        return await IDS.read(self._door, prefix, limit)
+        return await IDS.read(self._database, prefix, limit)
 
     async def find_all(
         self, *, limit: int | None = None, after: str | None = None
     ) -> list[Initiative]:
-        return await ALL.read(self._door, limit, after)
+        return await ALL.read(self._database, limit, after)
 
     async def find_by_status(self, status: InitiativeStatus) -> list[Initiative]:
-        return await self._door.all(BY_STATUS, status=status)
+        return await self._database.all(BY_STATUS, status=status)
 
     async def find_by_project_id(self, project_id: str) -> list[Initiative]:
-        return await self._door.all(OF_PROJECT, project_id=project_id)
+        return await self._database.all(OF_PROJECT, project_id=project_id)
 
     async def update(
         self,
@@ -78,7 +78,7 @@ class Initiatives(InitiativeRepository):
         expected: InitiativeExpected | None = None,
         **changes: Unpack[InitiativeChanges],
     ) -> Initiative:
-        return await ROWS.change(self._door, id, changes, expected)
+        return await TABLE.change(self._database, id, changes, expected)
 
     async def delete(self, id: str) -> None:
-        await ROWS.delete(self._door, id)
+        await TABLE.delete(self._database, id)

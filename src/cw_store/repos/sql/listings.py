@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Table, bindparam, select
 from sqlalchemy.sql import Select
 
 from cw_store.errors import InvalidValueError, NotFoundError
-from cw_store.statements.database import Door, Query
+from cw_store.statements.database import Database, Query
 from cw_store.statements.expressions import PRESENT
 from cw_store.types import PlainText, WholeNumber
 
@@ -54,7 +54,7 @@ class Listing(Generic[R]):
         self._exists = Query(int, select(PRESENT).where(table.c.id == bindparam("after")), table)
 
     async def read(
-        self, door: Door, limit: int | None, after: str | None, **filters: Any
+        self, database: Database, limit: int | None, after: str | None, **filters: Any
     ) -> list[R]:
         """Return the rows; raises NotFoundError when there is no row `after`."""
         if limit is not None:
@@ -62,9 +62,13 @@ class Listing(Generic[R]):
         if after is not None:
             filters["after"] = after
         query = self._queries[after is not None, limit is not None]
-        found = await door.all(query, **filters)
+        found = await database.all(query, **filters)
         # Nothing is behind a row that does not exist, so this is seldom asked.
-        if not found and after is not None and await door.first(self._exists, after=after) is None:
+        if (
+            not found
+            and after is not None
+            and await database.first(self._exists, after=after) is None
+        ):
             raise NotFoundError(self._table.name, after)
         return found
 
@@ -83,13 +87,13 @@ class Ids:
         self._between = Query(str, ends, table)
         self.queries = (self._from, self._between)
 
-    async def read(self, door: Door, prefix: str, limit: int | None) -> list[str]:
+    async def read(self, database: Database, prefix: str, limit: int | None) -> list[str]:
         """Return the ids in the order of their bytes, at most `limit`."""
         most = LARGEST_LIMIT if limit is None else checked_limit(self._table, limit)
         end = _after_all_with(prefix)
         if end is None:
-            return await door.all(self._from, prefix=prefix, limit=most)
-        return await door.all(self._between, prefix=prefix, end=end, limit=most)
+            return await database.all(self._from, prefix=prefix, limit=most)
+        return await database.all(self._between, prefix=prefix, end=end, limit=most)
 
 
 def _after_all_with(prefix: object) -> str | None:

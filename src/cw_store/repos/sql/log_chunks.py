@@ -30,14 +30,14 @@ from cw_store.repos.sql.listings import (
     newest_first,
     oldest_first,
 )
-from cw_store.repos.sql.table import Rows
+from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import agent_log_chunks
-from cw_store.statements.database import Door, Query
+from cw_store.statements.database import Database, Query
 
 CHUNKS_AT_A_TIME = 250
 """So many chunks of a stream are in memory at once."""
 
-ROWS = Rows(agent_log_chunks, LogChunk, NewLogChunk)
+TABLE = TableGateway(agent_log_chunks, LogChunk, NewLogChunk)
 
 IDS = Ids(agent_log_chunks)
 
@@ -47,7 +47,7 @@ IDS = Ids(agent_log_chunks)
 turn = select(
     func.pg_advisory_xact_lock(
         func.hashtextextended(
-            literal_column("'agent_log_chunks.'").concat(ROWS.new_row["agent_id"]),
+            literal_column("'agent_log_chunks.'").concat(TABLE.new_row["agent_id"]),
             literal_column("0"),
         )
     )
@@ -56,17 +56,17 @@ turn = select(
 APPEND = Query(
     LogChunk,
     insert(agent_log_chunks).from_select(
-        list(ROWS.new_row), select(*ROWS.new_row.values()).select_from(turn)
+        list(TABLE.new_row), select(*TABLE.new_row.values()).select_from(turn)
     ),
     agent_log_chunks,
-    on_sqlite=insert(agent_log_chunks).values(ROWS.new_row),
+    on_sqlite=insert(agent_log_chunks).values(TABLE.new_row),
 )
 
 of_agent = agent_log_chunks.c.agent_id == bindparam("agent_id")
 
 of_session = agent_log_chunks.c.session_number == bindparam("session_number")
 
-FROM_AGENT = select(*ROWS.columns).where(of_agent)
+FROM_AGENT = select(*TABLE.columns).where(of_agent)
 
 FROM_SESSION = FROM_AGENT.where(of_session)
 
@@ -138,21 +138,21 @@ LAST_OF_AGENT = Query(
 
 
 class LogChunks(LogChunkRepository):
-    """The repository over a door."""
+    """The repository over a database."""
 
-    __slots__ = ("_door",)
+    __slots__ = ("_database",)
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def create(self, **values: Unpack[NewLogChunk]) -> LogChunk:
-        return await _append(self._door, values)
+        return await _append(self._database, values)
 
     async def create_many(self, rows: Sequence[NewLogChunk]) -> list[LogChunk]:
-        complete = [ROWS.complete(self._door, row) for row in rows]
+        complete = [TABLE.complete(self._database, row) for row in rows]
         # Log by log, so that two who append to several do not wait for each other in a circle.
         order = sorted(range(len(complete)), key=lambda place: str(complete[place]["agent_id"]))
-        stored = await self._door.insert_all(APPEND, [complete[place] for place in order])
+        stored = await self._database.insert_all(APPEND, [complete[place] for place in order])
         in_place = dict(zip(order, stored, strict=True))
         return [in_place[place] for place in range(len(order))]
 
@@ -165,16 +165,16 @@ class LogChunks(LogChunkRepository):
             "session_number": session_number,
             "content": content,
         }
-        return await _append(self._door, chunk)
+        return await _append(self._database, chunk)
 
     async def insert_chunks(self, rows: Sequence[NewLogChunk]) -> list[LogChunk]:
         return await self.create_many(rows)
 
     async def find_by_id(self, id: str) -> LogChunk | None:
-        return await ROWS.get(self._door, id)
+        return await TABLE.get(self._database, id)
 
     async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
-        return await IDS.read(self._door, prefix, limit)
+        return await IDS.read(self._database, prefix, limit)
 
     async def find_by_agent_id(
         self,
@@ -184,11 +184,13 @@ class LogChunks(LogChunkRepository):
         limit: int | None = None,
     ) -> list[LogChunk]:
         listing = OF_AGENT if session_number is None else OF_SESSION
-        return await listing.read(self._door, limit, after, **_filters(agent_id, session_number))
+        return await listing.read(
+            self._database, limit, after, **_filters(agent_id, session_number)
+        )
 
     async def find_last(self, agent_id: str, *, limit: int) -> list[LogChunk]:
         most = checked_limit(agent_log_chunks, limit)
-        return (await self._door.all(LAST_OF_AGENT, agent_id=agent_id, limit=most))[::-1]
+        return (await self._database.all(LAST_OF_AGENT, agent_id=agent_id, limit=most))[::-1]
 
     async def stream_by_agent_id(
         self, agent_id: str, session_number: int | None = None
@@ -198,7 +200,7 @@ class LogChunks(LogChunkRepository):
         further = FURTHER_OF_AGENT if one else FURTHER_OF_SESSION
         filters = {**_filters(agent_id, session_number), "limit": CHUNKS_AT_A_TIME}
         ids: set[str] = set()
-        page = await self._door.all(first, **filters)
+        page = await self._database.all(first, **filters)
         owner = Owner()
         while page:
             for placed in page:
@@ -208,7 +210,7 @@ class LogChunks(LogChunkRepository):
             if len(page) < CHUNKS_AT_A_TIME:
                 return
             ids = {placed.id for placed in page}
-            page = await self._door.all(
+            page = await self._database.all(
                 further,
                 **filters,
                 last_id=page[-1].id,
@@ -217,17 +219,17 @@ class LogChunks(LogChunkRepository):
             )
 
     async def get_session_count(self, agent_id: str) -> int:
-        return await self._door.first(HIGHEST_SESSION_NUMBER, agent_id=agent_id) or 0
+        return await self._database.first(HIGHEST_SESSION_NUMBER, agent_id=agent_id) or 0
 
     async def delete(self, id: str) -> None:
-        await ROWS.delete(self._door, id)
+        await TABLE.delete(self._database, id)
 
     async def delete_by_agent_id(self, agent_id: str) -> int:
-        return await self._door.count(DELETE_OF_AGENT, agent_id=agent_id)
+        return await self._database.count(DELETE_OF_AGENT, agent_id=agent_id)
 
 
-async def _append(door: Door, values: Mapping[str, Any]) -> LogChunk:
-    stored = await door.insert(APPEND, ROWS.complete(door, values))
+async def _append(database: Database, values: Mapping[str, Any]) -> LogChunk:
+    stored = await database.insert(APPEND, TABLE.complete(database, values))
     assert stored is not None
     return stored
 

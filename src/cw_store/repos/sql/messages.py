@@ -17,18 +17,18 @@ from cw_store.repos.messages import (
     ParticipantType,
 )
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.table import Rows, refuse_none
+from cw_store.repos.sql.table import TableGateway, refuse_none
 from cw_store.schema import messages
-from cw_store.statements.database import Door, Query
+from cw_store.statements.database import Database, Query
 from cw_store.statements.expressions import exactly
 
-ROWS = Rows(messages, Message, NewMessage, MessageChanges, MessageExpected)
+TABLE = TableGateway(messages, Message, NewMessage, MessageChanges, MessageExpected)
 
 IDS = Ids(messages)
 
-ALL = Listing(Message, select(*ROWS.columns), messages)
+ALL = Listing(Message, select(*TABLE.columns), messages)
 
-OLDEST_FIRST = select(*ROWS.columns).order_by(*oldest_first(messages))
+OLDEST_FIRST = select(*TABLE.columns).order_by(*oldest_first(messages))
 
 FROM_TYPE = Query(
     Message, OLDEST_FIRST.where(messages.c.sender_type == bindparam("sender_type")), messages
@@ -81,50 +81,50 @@ REPLIES = Query(
 
 
 class Messages(MessageRepository):
-    """The repository over a door."""
+    """The repository over a database."""
 
-    __slots__ = ("_door",)
+    __slots__ = ("_database",)
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def create(self, **values: Unpack[NewMessage]) -> Message:
-        return await ROWS.insert(self._door, values)
+        return await TABLE.insert(self._database, values)
 
     async def create_many(self, rows: Sequence[NewMessage]) -> list[Message]:
-        return await ROWS.insert_many(self._door, rows)
+        return await TABLE.insert_many(self._database, rows)
 
     async def find_by_id(self, id: str) -> Message | None:
-        return await ROWS.get(self._door, id)
+        return await TABLE.get(self._database, id)
 
     async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
-        return await IDS.read(self._door, prefix, limit)
+        return await IDS.read(self._database, prefix, limit)
 
     async def find_all(
         self, *, limit: int | None = None, after: str | None = None
     ) -> list[Message]:
-        return await ALL.read(self._door, limit, after)
+        return await ALL.read(self._database, limit, after)
 
     async def find_by_sender(self, type: ParticipantType, id: str | None = None) -> list[Message]:
         if id is None:
-            return await self._door.all(FROM_TYPE, sender_type=type)
-        return await self._door.all(FROM_SENDER, sender_type=type, sender_id=id)
+            return await self._database.all(FROM_TYPE, sender_type=type)
+        return await self._database.all(FROM_SENDER, sender_type=type, sender_id=id)
 
     async def find_by_recipient(
         self, type: ParticipantType, id: str | None = None
     ) -> list[Message]:
         if id is None:
-            return await self._door.all(TO_TYPE, recipient_type=type)
-        return await self._door.all(TO_RECIPIENT, recipient_type=type, recipient_id=id)
+            return await self._database.all(TO_TYPE, recipient_type=type)
+        return await self._database.all(TO_RECIPIENT, recipient_type=type, recipient_id=id)
 
     async def find_pending_for_user(self) -> list[Message]:
-        return await self._door.all(PENDING_FOR_USER)
+        return await self._database.all(PENDING_FOR_USER)
 
     async def find_requiring_response(self) -> list[Message]:
-        return await self._door.all(REQUIRING_RESPONSE)
+        return await self._database.all(REQUIRING_RESPONSE)
 
     async def find_replies(self, message_id: str) -> list[Message]:
-        return await self._door.all(REPLIES, parent_message_id=message_id)
+        return await self._database.all(REPLIES, parent_message_id=message_id)
 
     async def respond(self, id: str, *, content: str) -> Message:
         refuse_none(messages, id=id)
@@ -134,13 +134,13 @@ class Messages(MessageRepository):
             "content": content,
             "parent_message_id": id,
         }
-        ROWS.check(self._door, [ROWS.complete(self._door, values)])
-        async with self._door.atomic() as door:
-            message = await ROWS.need(door, id)
+        TABLE.check(self._database, [TABLE.complete(self._database, values)])
+        async with self._database.atomic() as database:
+            message = await TABLE.need(database, id)
             if message.status == "responded":
                 raise StaleStateError(messages.name, id)
-            row = ROWS.complete(
-                door,
+            row = TABLE.complete(
+                database,
                 {
                     "sender_type": message.recipient_type,
                     "sender_id": message.recipient_id,
@@ -151,9 +151,9 @@ class Messages(MessageRepository):
                     "parent_message_id": id,
                 },
             )
-            held = ROWS.expectation({"status": message.status})
-            await ROWS.patch_if(door, id, {"status": "responded"}, held)
-            return await ROWS.store(door, row)
+            held = TABLE.expectation({"status": message.status})
+            await TABLE.patch_if(database, id, {"status": "responded"}, held)
+            return await TABLE.store(database, row)
 
     async def update(
         self,
@@ -162,7 +162,7 @@ class Messages(MessageRepository):
         expected: MessageExpected | None = None,
         **changes: Unpack[MessageChanges],
     ) -> Message:
-        return await ROWS.change(self._door, id, changes, expected)
+        return await TABLE.change(self._database, id, changes, expected)
 
     async def delete(self, id: str) -> None:
-        await ROWS.delete(self._door, id)
+        await TABLE.delete(self._database, id)

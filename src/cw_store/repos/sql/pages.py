@@ -14,22 +14,22 @@ from cw_store.repos.pages import NewPage, Page, PageChanges, PageExpected, PageR
 from cw_store.repos.sql.ancestry import Ancestry
 from cw_store.repos.sql.ids import new_id
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.table import Rows
+from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import initiatives, pages
-from cw_store.statements.database import Door, Query
+from cw_store.statements.database import Database, Query
 from cw_store.statements.expressions import STAMP
 
-ROWS = Rows(pages, Page, NewPage, PageChanges, PageExpected)
+TABLE = TableGateway(pages, Page, NewPage, PageChanges, PageExpected)
 
 IDS = Ids(pages)
 
-ALL = Listing(Page, select(*ROWS.columns), pages)
+ALL = Listing(Page, select(*TABLE.columns), pages)
 
 TREE = Ancestry(pages, pages.c.parent_page_id)
 
 OF_INITIATIVE = Query(
     Page,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(pages.c.initiative_id == bindparam("initiative_id"))
     .order_by(*oldest_first(pages)),
     pages,
@@ -37,7 +37,7 @@ OF_INITIATIVE = Query(
 
 OF_PARENT = Query(
     Page,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(pages.c.parent_page_id == bindparam("parent_page_id"))
     .order_by(pages.c.sort_order, *oldest_first(pages)),
     pages,
@@ -45,7 +45,7 @@ OF_PARENT = Query(
 
 ROOT = Query(
     Page,
-    select(*ROWS.columns).where(
+    select(*TABLE.columns).where(
         pages.c.initiative_id == bindparam("initiative_id"), pages.c.parent_page_id.is_(None)
     ),
     pages,
@@ -68,7 +68,7 @@ NEW_ROOT_IF_THERE_IS_NONE = Query(
     .on_conflict_do_nothing(
         index_elements=[pages.c.initiative_id], index_where=text("parent_page_id IS NULL")
     )
-    .returning(*ROWS.columns),
+    .returning(*TABLE.columns),
     pages,
 )
 
@@ -84,42 +84,44 @@ OF_PARENT_PAGE = Query(
 
 
 class Pages(PageRepository):
-    """The repository over a door."""
+    """The repository over a database."""
 
-    __slots__ = ("_door",)
+    __slots__ = ("_database",)
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def create(self, **values: Unpack[NewPage]) -> Page:
-        row = ROWS.complete(self._door, values)
+        row = TABLE.complete(self._database, values)
         TREE.refuse_self(row)
         parent_id = row.get("parent_page_id")
         # A page never changes its initiative.
         if parent_id is not None:
-            ROWS.check(self._door, [row])  # before anything is compared with rows that there are
-            of_parent = await self._door.first(OF_PARENT_PAGE, parent_page_id=parent_id)
+            TABLE.check(
+                self._database, [row]
+            )  # before anything is compared with rows that there are
+            of_parent = await self._database.first(OF_PARENT_PAGE, parent_page_id=parent_id)
             if of_parent not in (None, row["initiative_id"]):
                 raise _elsewhere(parent_id)
-        return await ROWS.store(self._door, row)
+        return await TABLE.store(self._database, row)
 
     async def find_by_id(self, id: str) -> Page | None:
-        return await ROWS.get(self._door, id)
+        return await TABLE.get(self._database, id)
 
     async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
-        return await IDS.read(self._door, prefix, limit)
+        return await IDS.read(self._database, prefix, limit)
 
     async def find_all(self, *, limit: int | None = None, after: str | None = None) -> list[Page]:
-        return await ALL.read(self._door, limit, after)
+        return await ALL.read(self._database, limit, after)
 
     async def find_by_initiative_id(self, initiative_id: str) -> list[Page]:
-        return await self._door.all(OF_INITIATIVE, initiative_id=initiative_id)
+        return await self._database.all(OF_INITIATIVE, initiative_id=initiative_id)
 
     async def find_by_parent_page_id(self, parent_page_id: str) -> list[Page]:
-        return await self._door.all(OF_PARENT, parent_page_id=parent_page_id)
+        return await self._database.all(OF_PARENT, parent_page_id=parent_page_id)
 
     async def find_root_page(self, initiative_id: str) -> Page | None:
-        return await self._door.first(ROOT, initiative_id=initiative_id)
+        return await self._database.first(ROOT, initiative_id=initiative_id)
 
     async def get_or_create_root_page(self, initiative_id: str) -> Page:
         while True:
@@ -127,7 +129,7 @@ class Pages(PageRepository):
             if root is not None:
                 return root
             # Someone else made the root in between, unless there is nothing to make it for.
-            if await self._door.first(INITIATIVE_ID, initiative_id=initiative_id) is None:
+            if await self._database.first(INITIATIVE_ID, initiative_id=initiative_id) is None:
                 raise NotFoundError(initiatives.name, initiative_id)
 
     async def update(
@@ -137,24 +139,24 @@ class Pages(PageRepository):
         expected: PageExpected | None = None,
         **changes: Unpack[PageChanges],
     ) -> Page:
-        ROWS.refuse_unfit(changes, expected)
+        TABLE.refuse_unfit(changes, expected)
         parent_id = changes.get("parent_page_id")
         if parent_id is None:
-            return await ROWS.change(self._door, id, changes, expected)
-        async with self._door.atomic() as door:
-            await TREE.take_turn(door)
-            await TREE.refuse_loop(door, id, parent_id)
-            own = await door.first(OF_PAGE, id=id)
-            of_parent = await door.first(OF_PARENT_PAGE, parent_page_id=parent_id)
+            return await TABLE.change(self._database, id, changes, expected)
+        async with self._database.atomic() as database:
+            await TREE.take_turn(database)
+            await TREE.refuse_loop(database, id, parent_id)
+            own = await database.first(OF_PAGE, id=id)
+            of_parent = await database.first(OF_PARENT_PAGE, parent_page_id=parent_id)
             if own is not None and of_parent not in (None, own):
                 raise _elsewhere(parent_id)
-            return await ROWS.change(door, id, changes, expected)
+            return await TABLE.change(database, id, changes, expected)
 
     async def delete(self, id: str) -> None:
-        await ROWS.delete(self._door, id)
+        await TABLE.delete(self._database, id)
 
     async def _new_root(self, initiative_id: str) -> Page | None:
-        return await self._door.first(
+        return await self._database.first(
             NEW_ROOT_IF_THERE_IS_NONE,
             id=new_id(),
             initiative_id=initiative_id,

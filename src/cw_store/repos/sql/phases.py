@@ -18,21 +18,21 @@ from cw_store.repos.phases import (
 )
 from cw_store.repos.sql.edges import Edges
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.table import Rows
+from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import phase_dependencies, phases
-from cw_store.statements.database import Door, Query
+from cw_store.statements.database import Database, Query
 
-ROWS = Rows(phases, Phase, NewPhase, PhaseChanges, PhaseExpected)
+TABLE = TableGateway(phases, Phase, NewPhase, PhaseChanges, PhaseExpected)
 
 IDS = Ids(phases)
 
-ALL = Listing(Phase, select(*ROWS.columns), phases)
+ALL = Listing(Phase, select(*TABLE.columns), phases)
 
-EDGES = Edges(phase_dependencies, PhaseDependency, ROWS)
+EDGES = Edges(phase_dependencies, PhaseDependency, TABLE)
 
 OF_INITIATIVE = Query(
     Phase,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(phases.c.initiative_id == bindparam("initiative_id"))
     .order_by(*oldest_first(phases)),
     phases,
@@ -40,7 +40,7 @@ OF_INITIATIVE = Query(
 
 BY_STATUS = Query(
     Phase,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(phases.c.status == bindparam("status"))
     .order_by(*oldest_first(phases)),
     phases,
@@ -48,30 +48,30 @@ BY_STATUS = Query(
 
 
 class Phases(PhaseRepository):
-    """The repository over a door."""
+    """The repository over a database."""
 
-    __slots__ = ("_door",)
+    __slots__ = ("_database",)
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def create(self, **values: Unpack[NewPhase]) -> Phase:
-        return await ROWS.insert(self._door, values)
+        return await TABLE.insert(self._database, values)
 
     async def find_by_id(self, id: str) -> Phase | None:
-        return await ROWS.get(self._door, id)
+        return await TABLE.get(self._database, id)
 
     async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
-        return await IDS.read(self._door, prefix, limit)
+        return await IDS.read(self._database, prefix, limit)
 
     async def find_all(self, *, limit: int | None = None, after: str | None = None) -> list[Phase]:
-        return await ALL.read(self._door, limit, after)
+        return await ALL.read(self._database, limit, after)
 
     async def find_by_initiative_id(self, initiative_id: str) -> list[Phase]:
-        return await self._door.all(OF_INITIATIVE, initiative_id=initiative_id)
+        return await self._database.all(OF_INITIATIVE, initiative_id=initiative_id)
 
     async def find_by_status(self, status: PhaseStatus) -> list[Phase]:
-        return await self._door.all(BY_STATUS, status=status)
+        return await self._database.all(BY_STATUS, status=status)
 
     async def update(
         self,
@@ -80,25 +80,25 @@ class Phases(PhaseRepository):
         expected: PhaseExpected | None = None,
         **changes: Unpack[PhaseChanges],
     ) -> Phase:
-        return await ROWS.change(self._door, id, changes, expected)
+        return await TABLE.change(self._database, id, changes, expected)
 
     async def delete(self, id: str) -> None:
-        await ROWS.delete(self._door, id)
+        await TABLE.delete(self._database, id)
 
     async def create_dependency(self, id: str, depends_on_id: str) -> PhaseDependency:
-        return await EDGES.create(self._door, id, depends_on_id)
+        return await EDGES.create(self._database, id, depends_on_id)
 
     async def delete_dependency(self, id: str, depends_on_id: str) -> None:
-        await EDGES.delete(self._door, id, depends_on_id)
+        await EDGES.delete(self._database, id, depends_on_id)
 
     async def set_dependencies(self, id: str, depends_on_ids: Sequence[str]) -> None:
-        await EDGES.set(self._door, id, depends_on_ids)
+        await EDGES.set(self._database, id, depends_on_ids)
 
     async def get_dependencies(self, id: str) -> list[Phase]:
-        return await EDGES.dependencies(self._door, id)
+        return await EDGES.dependencies(self._database, id)
 
     async def get_dependents(self, id: str) -> list[Phase]:
-        return await EDGES.dependents(self._door, id)
+        return await EDGES.dependents(self._database, id)
 
     async def find_dependencies_by_initiative_id(self, initiative_id: str) -> list[PhaseDependency]:
-        return await EDGES.of_initiative(self._door, initiative_id)
+        return await EDGES.of_initiative(self._database, initiative_id)

@@ -19,23 +19,23 @@ from cw_store.repos.projects import (
     ProjectRepository,
 )
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.table import Rows, refuse_no_list, refuse_none
+from cw_store.repos.sql.table import TableGateway, refuse_no_list, refuse_none
 from cw_store.schema import initiative_projects, initiatives, projects
-from cw_store.statements.database import Door, Query
+from cw_store.statements.database import Database, Query
 
-ROWS = Rows(projects, Project, NewProject, ProjectChanges, ProjectExpected)
+TABLE = TableGateway(projects, Project, NewProject, ProjectChanges, ProjectExpected)
 
 IDS = Ids(projects)
 
-ALL = Listing(Project, select(*ROWS.columns), projects)
+ALL = Listing(Project, select(*TABLE.columns), projects)
 
 BY_NAME = Query(
-    Project, select(*ROWS.columns).where(projects.c.name == bindparam("name")), projects
+    Project, select(*TABLE.columns).where(projects.c.name == bindparam("name")), projects
 )
 
 OF_INITIATIVE = Query(
     Project,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .join(initiative_projects, initiative_projects.c.project_id == projects.c.id)
     .where(initiative_projects.c.initiative_id == bindparam("initiative_id"))
     .order_by(*oldest_first(projects)),
@@ -73,29 +73,29 @@ INITIATIVE_ID = Query(
 
 
 class Projects(ProjectRepository):
-    """The repository over a door."""
+    """The repository over a database."""
 
-    __slots__ = ("_door",)
+    __slots__ = ("_database",)
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def create(self, **values: Unpack[NewProject]) -> Project:
-        return await ROWS.insert(self._door, values)
+        return await TABLE.insert(self._database, values)
 
     async def find_by_id(self, id: str) -> Project | None:
-        return await ROWS.get(self._door, id)
+        return await TABLE.get(self._database, id)
 
     async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
-        return await IDS.read(self._door, prefix, limit)
+        return await IDS.read(self._database, prefix, limit)
 
     async def find_by_name(self, name: str) -> Project | None:
-        return await self._door.first(BY_NAME, name=name)
+        return await self._database.first(BY_NAME, name=name)
 
     async def find_all(
         self, *, limit: int | None = None, after: str | None = None
     ) -> list[Project]:
-        return await ALL.read(self._door, limit, after)
+        return await ALL.read(self._database, limit, after)
 
     async def update(
         self,
@@ -104,34 +104,34 @@ class Projects(ProjectRepository):
         expected: ProjectExpected | None = None,
         **changes: Unpack[ProjectChanges],
     ) -> Project:
-        return await ROWS.change(self._door, id, changes, expected)
+        return await TABLE.change(self._database, id, changes, expected)
 
     async def delete(self, id: str) -> None:
-        await ROWS.delete(self._door, id)
+        await TABLE.delete(self._database, id)
 
     async def set_initiative_projects(self, initiative_id: str, project_ids: Sequence[str]) -> None:
         refuse_no_list("project_ids", project_ids)
         wanted = [_link(initiative_id, project_id) for project_id in project_ids]
-        async with self._door.atomic() as door:
+        async with self._database.atomic() as database:
             # Two lists set at the same time would end up mixed.
-            await door.serialize(initiative_projects.name)
-            await door.many(LINK_UNLESS_LINKED, wanted)
-            linked = await door.all(LINKED_IDS, initiative_id=initiative_id)
+            await database.lock(initiative_projects.name)
+            await database.many(LINK_UNLESS_LINKED, wanted)
+            linked = await database.all(LINKED_IDS, initiative_id=initiative_id)
             kept = {link["project_id"] for link in wanted}
             superfluous = [id for id in linked if id not in kept]
-            await door.many(UNLINK, [_link(initiative_id, id) for id in superfluous])
+            await database.many(UNLINK, [_link(initiative_id, id) for id in superfluous])
             if not linked:
-                await _need_initiative(door, initiative_id)
+                await _need_initiative(database, initiative_id)
 
     async def add_initiative_project(self, initiative_id: str, project_id: str) -> None:
-        await self._door.count(LINK, **_link(initiative_id, project_id))
+        await self._database.count(LINK, **_link(initiative_id, project_id))
 
     async def remove_initiative_project(self, initiative_id: str, project_id: str) -> None:
-        if await self._door.count(UNLINK, **_link(initiative_id, project_id)) == 0:
+        if await self._database.count(UNLINK, **_link(initiative_id, project_id)) == 0:
             raise NotFoundError(initiative_projects.name, f"{initiative_id} -> {project_id}")
 
     async def find_projects_by_initiative_id(self, initiative_id: str) -> list[Project]:
-        return await self._door.all(OF_INITIATIVE, initiative_id=initiative_id)
+        return await self._database.all(OF_INITIATIVE, initiative_id=initiative_id)
 
 
 def _link(initiative_id: str, project_id: str) -> dict[str, str]:
@@ -140,7 +140,7 @@ def _link(initiative_id: str, project_id: str) -> dict[str, str]:
     return link
 
 
-async def _need_initiative(door: Door, initiative_id: str) -> None:
+async def _need_initiative(database: Database, initiative_id: str) -> None:
     """Miss the initiative also when there was nothing to link."""
-    if await door.first(INITIATIVE_ID, initiative_id=initiative_id) is None:
+    if await database.first(INITIATIVE_ID, initiative_id=initiative_id) is None:
         raise BrokenReferenceError(initiative_projects.name, ["initiative_id"])

@@ -17,17 +17,17 @@ from cw_store.repos.proposals import (
     ProposalStatus,
 )
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.table import Expectation, Rows
+from cw_store.repos.sql.table import Expectation, TableGateway
 from cw_store.schema import proposals
-from cw_store.statements.database import Door, Query
+from cw_store.statements.database import Database, Query
 
-ROWS = Rows(proposals, Proposal, NewProposal, ProposalChanges, ProposalExpected)
+TABLE = TableGateway(proposals, Proposal, NewProposal, ProposalChanges, ProposalExpected)
 
 IDS = Ids(proposals)
 
-ALL = Listing(Proposal, select(*ROWS.columns), proposals)
+ALL = Listing(Proposal, select(*TABLE.columns), proposals)
 
-OLDEST_FIRST = select(*ROWS.columns).order_by(*oldest_first(proposals))
+OLDEST_FIRST = select(*TABLE.columns).order_by(*oldest_first(proposals))
 
 of_agent = proposals.c.agent_id == bindparam("agent_id")
 
@@ -50,47 +50,49 @@ COUNT_OF_AGENT_IN_STATUS = Query(
 
 @cache
 def _update_of_agent(columns: tuple[str, ...], held: Expectation) -> Query[int]:
-    return Query(int, ROWS.setting(columns).where(of_agent, *ROWS.held(held)), proposals)
+    return Query(int, TABLE.setting(columns).where(of_agent, *TABLE.held(held)), proposals)
 
 
 class Proposals(ProposalRepository):
-    """The repository over a door."""
+    """The repository over a database."""
 
-    __slots__ = ("_door",)
+    __slots__ = ("_database",)
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def create(self, **values: Unpack[NewProposal]) -> Proposal:
-        return await ROWS.insert(self._door, values)
+        return await TABLE.insert(self._database, values)
 
     async def create_many(self, rows: Sequence[NewProposal]) -> list[Proposal]:
-        return await ROWS.insert_many(self._door, rows)
+        return await TABLE.insert_many(self._database, rows)
 
     async def find_by_id(self, id: str) -> Proposal | None:
-        return await ROWS.get(self._door, id)
+        return await TABLE.get(self._database, id)
 
     async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
-        return await IDS.read(self._door, prefix, limit)
+        return await IDS.read(self._database, prefix, limit)
 
     async def find_all(
         self, *, limit: int | None = None, after: str | None = None
     ) -> list[Proposal]:
-        return await ALL.read(self._door, limit, after)
+        return await ALL.read(self._database, limit, after)
 
     async def find_by_agent_id(self, agent_id: str) -> list[Proposal]:
-        return await self._door.all(OF_AGENT, agent_id=agent_id)
+        return await self._database.all(OF_AGENT, agent_id=agent_id)
 
     async def find_by_initiative_id(self, initiative_id: str) -> list[Proposal]:
-        return await self._door.all(OF_INITIATIVE, initiative_id=initiative_id)
+        return await self._database.all(OF_INITIATIVE, initiative_id=initiative_id)
 
     async def find_by_agent_id_and_status(
         self, agent_id: str, status: ProposalStatus
     ) -> list[Proposal]:
-        return await self._door.all(OF_AGENT_IN_STATUS, agent_id=agent_id, status=status)
+        return await self._database.all(OF_AGENT_IN_STATUS, agent_id=agent_id, status=status)
 
     async def count_by_agent_id_and_status(self, agent_id: str, status: ProposalStatus) -> int:
-        counted = await self._door.first(COUNT_OF_AGENT_IN_STATUS, agent_id=agent_id, status=status)
+        counted = await self._database.first(
+            COUNT_OF_AGENT_IN_STATUS, agent_id=agent_id, status=status
+        )
         return counted or 0
 
     async def update(
@@ -100,7 +102,7 @@ class Proposals(ProposalRepository):
         expected: ProposalExpected | None = None,
         **changes: Unpack[ProposalChanges],
     ) -> Proposal:
-        return await ROWS.change(self._door, id, changes, expected)
+        return await TABLE.change(self._database, id, changes, expected)
 
     async def update_many_by_agent_id(
         self,
@@ -109,11 +111,11 @@ class Proposals(ProposalRepository):
         expected: ProposalExpected | None = None,
         **changes: Unpack[ProposalChanges],
     ) -> int:
-        ROWS.refuse_unknown(changes)
-        held = ROWS.expectation({} if expected is None else expected)
+        TABLE.refuse_unknown(changes)
+        held = TABLE.expectation({} if expected is None else expected)
         query = _update_of_agent(tuple(sorted(changes)), held.names)
-        values = ROWS.new_values(self._door, changes)
-        return await self._door.count(query, agent_id=agent_id, **held.values, **values)
+        values = TABLE.new_values(self._database, changes)
+        return await self._database.count(query, agent_id=agent_id, **held.values, **values)
 
     async def delete(self, id: str) -> None:
-        await ROWS.delete(self._door, id)
+        await TABLE.delete(self._database, id)

@@ -14,21 +14,21 @@ from cw_store.repos.review_comments import (
     ReviewCommentRepository,
 )
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.table import Rows
+from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import review_comments
-from cw_store.statements.database import Door, Query
+from cw_store.statements.database import Database, Query
 
-ROWS = Rows(
+TABLE = TableGateway(
     review_comments, ReviewComment, NewReviewComment, ReviewCommentChanges, ReviewCommentExpected
 )
 
 IDS = Ids(review_comments)
 
-ALL = Listing(ReviewComment, select(*ROWS.columns), review_comments)
+ALL = Listing(ReviewComment, select(*TABLE.columns), review_comments)
 
 OF_PHASE = Query(
     ReviewComment,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(review_comments.c.phase_id == bindparam("phase_id"))
     .order_by(*oldest_first(review_comments)),
     review_comments,
@@ -36,35 +36,35 @@ OF_PHASE = Query(
 
 
 class ReviewComments(ReviewCommentRepository):
-    """The repository over a door."""
+    """The repository over a database."""
 
-    __slots__ = ("_door",)
+    __slots__ = ("_database",)
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def create(self, **values: Unpack[NewReviewComment]) -> ReviewComment:
-        return await ROWS.insert(self._door, values)
+        return await TABLE.insert(self._database, values)
 
     async def find_by_id(self, id: str) -> ReviewComment | None:
-        return await ROWS.get(self._door, id)
+        return await TABLE.get(self._database, id)
 
     async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
-        return await IDS.read(self._door, prefix, limit)
+        return await IDS.read(self._database, prefix, limit)
 
     async def find_all(
         self, *, limit: int | None = None, after: str | None = None
     ) -> list[ReviewComment]:
-        return await ALL.read(self._door, limit, after)
+        return await ALL.read(self._database, limit, after)
 
     async def find_by_phase_id(self, phase_id: str) -> list[ReviewComment]:
-        return await self._door.all(OF_PHASE, phase_id=phase_id)
+        return await self._database.all(OF_PHASE, phase_id=phase_id)
 
     async def resolve(self, id: str) -> ReviewComment:
-        return await ROWS.patch(self._door, id, {"resolved": True})
+        return await TABLE.patch(self._database, id, {"resolved": True})
 
     async def unresolve(self, id: str) -> ReviewComment:
-        return await ROWS.patch(self._door, id, {"resolved": False})
+        return await TABLE.patch(self._database, id, {"resolved": False})
 
     async def update(
         self,
@@ -73,7 +73,7 @@ class ReviewComments(ReviewCommentRepository):
         expected: ReviewCommentExpected | None = None,
         **changes: Unpack[ReviewCommentChanges],
     ) -> ReviewComment:
-        return await ROWS.change(self._door, id, changes, expected)
+        return await TABLE.change(self._database, id, changes, expected)
 
     async def delete(self, id: str) -> None:
-        await ROWS.delete(self._door, id)
+        await TABLE.delete(self._database, id)

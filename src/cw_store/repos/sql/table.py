@@ -12,7 +12,7 @@ from sqlalchemy.sql import Update
 from cw_store.errors import InvalidValueError, NotFoundError, StaleStateError, StoreError
 from cw_store.repos.sql.ids import new_id
 from cw_store.schema import record_columns
-from cw_store.statements.database import NEW_VALUE, NONE_REFUSED, OLD_VALUE, Door, Query
+from cw_store.statements.database import NEW_VALUE, NONE_REFUSED, OLD_VALUE, Database, Query
 from cw_store.statements.expressions import PRESENT, later_than
 from cw_store.types import Stamp
 
@@ -32,7 +32,7 @@ class Expected(NamedTuple):
     values: dict[str, Any]
 
 
-class Rows(Generic[R]):
+class TableGateway(Generic[R]):
     """The rows of one table, whose primary key is `id`, as records.
 
     `new`, `changes` and `expected` are the TypedDicts of the port: their keys are what may be
@@ -83,7 +83,9 @@ class Rows(Generic[R]):
         self._patches: dict[tuple[str, ...], Query[R]] = {}
         self._patches_if: dict[tuple[tuple[str, ...], Expectation], Query[R]] = {}
 
-    def complete(self, door: Door, values: Mapping[str, Any], **known: Any) -> dict[str, Any]:
+    def complete(
+        self, database: Database, values: Mapping[str, Any], **known: Any
+    ) -> dict[str, Any]:
         """Return the row for `values`, with an id; times and defaults are the statement's.
 
         `known` are columns that the repository fills in itself. Raises TypeError for an
@@ -102,44 +104,44 @@ class Rows(Generic[R]):
             row["id"] = new_id()
         return row
 
-    def insert(self, door: Door, values: Mapping[str, Any]) -> Awaitable[R]:
+    def insert(self, database: Database, values: Mapping[str, Any]) -> Awaitable[R]:
         """Complete one row, store it and return it."""
-        return self.store(door, self.complete(door, values))
+        return self.store(database, self.complete(database, values))
 
-    async def insert_many(self, door: Door, rows: Sequence[Mapping[str, Any]]) -> list[R]:
+    async def insert_many(self, database: Database, rows: Sequence[Mapping[str, Any]]) -> list[R]:
         """Complete all rows, store them, or none, and return them in the order given."""
-        return await self.store_many(door, [self.complete(door, row) for row in rows])
+        return await self.store_many(database, [self.complete(database, row) for row in rows])
 
-    async def store(self, door: Door, row: Mapping[str, Any]) -> R:
+    async def store(self, database: Database, row: Mapping[str, Any]) -> R:
         """Store one complete row and return it."""
         if self._insert_and_return is None:
-            stored = await door.insert(self._insert, row)
+            stored = await database.insert(self._insert, row)
         else:
-            stored = await door.first(self._insert_and_return, **row)
+            stored = await database.first(self._insert_and_return, **row)
         assert stored is not None
         return stored
 
-    def check(self, door: Door, rows: Sequence[Mapping[str, Any]]) -> None:
+    def check(self, database: Database, rows: Sequence[Mapping[str, Any]]) -> None:
         """Raise InvalidValueError for a complete row that `store_many` would refuse."""
-        door.check(self._insert, rows)
+        database.check(self._insert, rows)
 
-    async def store_many(self, door: Door, rows: Sequence[Mapping[str, Any]]) -> list[R]:
+    async def store_many(self, database: Database, rows: Sequence[Mapping[str, Any]]) -> list[R]:
         """Store complete rows, all or none, and return them in the order given."""
-        return await door.insert_all(self._insert, rows)
+        return await database.insert_all(self._insert, rows)
 
-    async def get(self, door: Door, id: str) -> R | None:
+    async def get(self, database: Database, id: str) -> R | None:
         """Return the row with this id, or None."""
-        return await door.first(self._get, id=id)
+        return await database.first(self._get, id=id)
 
-    async def need(self, door: Door, id: str) -> R:
+    async def need(self, database: Database, id: str) -> R:
         """Return the row with this id; raises NotFoundError when there is none."""
-        found = await self.get(door, id)
+        found = await self.get(database, id)
         if found is None:
             raise NotFoundError(self.table.name, id)
         return found
 
     async def change(
-        self, door: Door, id: str, changes: Mapping[str, Any], expected: object = None
+        self, database: Database, id: str, changes: Mapping[str, Any], expected: object = None
     ) -> R:
         """Change just the columns passed, and updated_at; return the row.
 
@@ -147,10 +149,10 @@ class Rows(Generic[R]):
         """
         self.refuse_unknown(changes)
         if expected is None:
-            return await self.patch(door, id, changes)
-        return await self.patch_if(door, id, changes, self.expectation(expected))
+            return await self.patch(database, id, changes)
+        return await self.patch_if(database, id, changes, self.expectation(expected))
 
-    async def patch(self, door: Door, id: str, changes: Mapping[str, Any]) -> R:
+    async def patch(self, database: Database, id: str, changes: Mapping[str, Any]) -> R:
         """Like `change`, for the columns that only the repository's own verbs may change."""
         columns = tuple(sorted(changes))
         query = self._patches.get(columns)
@@ -158,13 +160,13 @@ class Rows(Generic[R]):
             query = self._patches[columns] = self.returning(
                 self.setting(columns).where(self.table.c.id == bindparam("id"))
             )
-        changed = await door.first(query, id=id, **self.new_values(door, changes))
+        changed = await database.first(query, id=id, **self.new_values(database, changes))
         if changed is None:
             raise NotFoundError(self.table.name, id)
         return changed
 
     async def patch_if(
-        self, door: Door, id: str, changes: Mapping[str, Any], expected: Expected
+        self, database: Database, id: str, changes: Mapping[str, Any], expected: Expected
     ) -> R:
         """Like `patch`, in one statement that finds only a row that holds what is expected."""
         columns = tuple(sorted(changes))
@@ -176,16 +178,16 @@ class Rows(Generic[R]):
                     self.table.c.id == bindparam("id"), *self.held(expected.names)
                 )
             )
-        changed = await door.first(
-            query, id=id, **expected.values, **self.new_values(door, changes)
+        changed = await database.first(
+            query, id=id, **expected.values, **self.new_values(database, changes)
         )
         if changed is None:
-            raise await self.missed(door, id, expected)
+            raise await self.missed(database, id, expected)
         return changed
 
-    async def missed(self, door: Door, id: str, expected: Expected) -> StoreError:
+    async def missed(self, database: Database, id: str, expected: Expected) -> StoreError:
         """Return what to raise when a row with this id that holds the expected was not found."""
-        if await door.first(self._exists, id=id) is None:
+        if await database.first(self._exists, id=id) is None:
             return NotFoundError(self.table.name, id)
         return StaleStateError(
             self.table.name,
@@ -194,9 +196,9 @@ class Rows(Generic[R]):
             + ", ".join(name for name, _is_none in expected.names),
         )
 
-    async def delete(self, door: Door, id: str) -> None:
+    async def delete(self, database: Database, id: str) -> None:
         """Delete the row; raises NotFoundError when there is none."""
-        if await door.count(self._delete, id=id) == 0:
+        if await database.count(self._delete, id=id) == 0:
             raise NotFoundError(self.table.name, id)
 
     # What a repository builds an UPDATE of its own from.
@@ -214,7 +216,7 @@ class Rows(Generic[R]):
         """Return the UPDATE as a query for the records it changed."""
         return Query(self.record, statement.returning(*self.columns), self.table)
 
-    def new_values(self, door: Door, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def new_values(self, database: Database, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters that `setting` takes for these changes."""
         return {NEW_VALUE + name: value for name, value in changes.items()}
 

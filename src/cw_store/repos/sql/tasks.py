@@ -24,7 +24,7 @@ from cw_store.errors import InvalidValueError, NotFoundError
 from cw_store.repos.sql.ancestry import Ancestry
 from cw_store.repos.sql.edges import Edges
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.table import Expectation, Rows
+from cw_store.repos.sql.table import Expectation, TableGateway
 from cw_store.repos.tasks import (
     NewTask,
     Task,
@@ -35,16 +35,16 @@ from cw_store.repos.tasks import (
     TaskStatus,
 )
 from cw_store.schema import phases, task_dependencies, tasks
-from cw_store.statements.database import NEW_VALUE, Door, Query
+from cw_store.statements.database import NEW_VALUE, Database, Query
 from cw_store.statements.expressions import PRESENT, later_than
 
-ROWS = Rows(tasks, Task, NewTask, TaskChanges, TaskExpected)
+TABLE = TableGateway(tasks, Task, NewTask, TaskChanges, TaskExpected)
 
 IDS = Ids(tasks)
 
-ALL = Listing(Task, select(*ROWS.columns), tasks)
+ALL = Listing(Task, select(*TABLE.columns), tasks)
 
-EDGES = Edges(task_dependencies, TaskDependency, ROWS)
+EDGES = Edges(task_dependencies, TaskDependency, TABLE)
 
 TREE = Ancestry(tasks, tasks.c.parent_task_id)
 
@@ -96,7 +96,7 @@ HOLD_SUBTASKS = Query(
 
 FOLLOW = Query(
     Task,
-    ROWS.setting(("initiative_id",)).where(
+    TABLE.setting(("initiative_id",)).where(
         IS_SUBTASK,
         tasks.c.initiative_id.is_distinct_from(bindparam(NEW_VALUE + "initiative_id")),
     ),
@@ -106,13 +106,13 @@ FOLLOW = Query(
 
 OF_PHASE = Query(
     Task,
-    select(*ROWS.columns).where(tasks.c.phase_id == bindparam("phase_id")).order_by(*IN_ORDER),
+    select(*TABLE.columns).where(tasks.c.phase_id == bindparam("phase_id")).order_by(*IN_ORDER),
     tasks,
 )
 
 OF_INITIATIVE = Query(
     Task,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(tasks.c.initiative_id == bindparam("initiative_id"))
     .order_by(*IN_ORDER),
     tasks,
@@ -120,7 +120,7 @@ OF_INITIATIVE = Query(
 
 OF_PARENT = Query(
     Task,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(tasks.c.parent_task_id == bindparam("parent_task_id"))
     .order_by(*IN_ORDER),
     tasks,
@@ -128,7 +128,7 @@ OF_PARENT = Query(
 
 BY_STATUS = Query(
     Task,
-    select(*ROWS.columns)
+    select(*TABLE.columns)
     .where(tasks.c.status == bindparam("status"))
     .order_by(*oldest_first(tasks)),
     tasks,
@@ -140,7 +140,7 @@ INITIATIVE_OF_PHASE = Query(
 
 MAX_RETRY_COUNT = 2**31 - 1
 
-INCREMENT_RETRY_COUNT = ROWS.returning(
+INCREMENT_RETRY_COUNT = TABLE.returning(
     update(tasks)
     .where(tasks.c.id == bindparam("id"), tasks.c.retry_count < MAX_RETRY_COUNT)
     .values(retry_count=tasks.c.retry_count + 1, updated_at=later_than(tasks.c.updated_at))
@@ -160,7 +160,7 @@ def _fits(phase_id: ColumnElement[Any], initiative_id: ColumnElement[Any]) -> Co
     return ~exists(other)
 
 
-whole_row = ROWS.new_row
+whole_row = TABLE.new_row
 
 INSERT_IF_IT_FITS = Query(
     Task,
@@ -193,7 +193,7 @@ INSERT_INTO_INITIATIVE_OF_PHASE = Query(
     Task,
     insert(tasks)
     .values({**whole_row, "initiative_id": _initiative_of(whole_row["phase_id"])})
-    .returning(*ROWS.columns),
+    .returning(*TABLE.columns),
     tasks,
 )
 
@@ -201,8 +201,8 @@ INSERT_INTO_INITIATIVE_OF_PHASE = Query(
 @cache
 def _moving_along(old: Expectation) -> Query[Task]:
     """Update phase and initiative of the subtasks that are in the task's old phase."""
-    moving = ROWS.setting(("phase_id", "initiative_id"))
-    return Query(Task, moving.where(IS_SUBTASK, *ROWS.held(old)), tasks)
+    moving = TABLE.setting(("phase_id", "initiative_id"))
+    return Query(Task, moving.where(IS_SUBTASK, *TABLE.held(old)), tasks)
 
 
 @cache
@@ -213,7 +213,7 @@ def _staying_elsewhere(old: Expectation) -> Query[str]:
         str,
         select(tasks.c.id)
         .join(phases, phases.c.id == tasks.c.phase_id)
-        .where(IS_SUBTASK, ~and_(*ROWS.held(old)), phases.c.initiative_id.is_distinct_from(new))
+        .where(IS_SUBTASK, ~and_(*TABLE.held(old)), phases.c.initiative_id.is_distinct_from(new))
         .limit(1),
         tasks,
     )
@@ -224,7 +224,7 @@ def _holding(held: Expectation) -> Query[int]:
     """Ask for a task that holds what is expected."""
     return Query(
         int,
-        select(PRESENT).select_from(tasks).where(tasks.c.id == bindparam("id"), *ROWS.held(held)),
+        select(PRESENT).select_from(tasks).where(tasks.c.id == bindparam("id"), *TABLE.held(held)),
         tasks,
     )
 
@@ -250,63 +250,63 @@ COUNTS_OF_INITIATIVE = Query(
 
 
 class Tasks(TaskRepository):
-    """The repository over a door."""
+    """The repository over a database."""
 
-    __slots__ = ("_door",)
+    __slots__ = ("_database",)
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def create(self, **values: Unpack[NewTask]) -> Task:
-        row = ROWS.complete(self._door, values)
+        row = TABLE.complete(self._database, values)
         if row.get("parent_task_id") is None:
-            return await _store(self._door, row)
+            return await _store(self._database, row)
         TREE.refuse_self(row)
-        ROWS.check(self._door, [row])  # before anything is compared with rows that there are
-        async with self._door.atomic() as door:
-            await _place_all(door, [row])
-            return await _store(door, row)
+        TABLE.check(self._database, [row])  # before anything is compared with rows that there are
+        async with self._database.atomic() as database:
+            await _place_all(database, [row])
+            return await _store(database, row)
 
     async def create_many(self, rows: Sequence[NewTask]) -> list[Task]:
-        placed = [ROWS.complete(self._door, row) for row in rows]
+        placed = [TABLE.complete(self._database, row) for row in rows]
         for row in placed:
             TREE.refuse_self(row)
         if all(row.get("parent_task_id") is None for row in placed):
-            await _place_all(self._door, placed)
-            return await ROWS.store_many(self._door, placed)
-        ROWS.check(self._door, placed)
-        async with self._door.atomic() as door:
-            await _place_all(door, placed)
-            return await ROWS.store_many(door, placed)
+            await _place_all(self._database, placed)
+            return await TABLE.store_many(self._database, placed)
+        TABLE.check(self._database, placed)
+        async with self._database.atomic() as database:
+            await _place_all(database, placed)
+            return await TABLE.store_many(database, placed)
 
     async def find_by_id(self, id: str) -> Task | None:
-        return await ROWS.get(self._door, id)
+        return await TABLE.get(self._database, id)
 
     async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
-        return await IDS.read(self._door, prefix, limit)
+        return await IDS.read(self._database, prefix, limit)
 
     async def find_all(self, *, limit: int | None = None, after: str | None = None) -> list[Task]:
-        return await ALL.read(self._door, limit, after)
+        return await ALL.read(self._database, limit, after)
 
     async def find_by_phase_id(self, phase_id: str) -> list[Task]:
-        return await self._door.all(OF_PHASE, phase_id=phase_id)
+        return await self._database.all(OF_PHASE, phase_id=phase_id)
 
     async def find_by_initiative_id(self, initiative_id: str) -> list[Task]:
-        return await self._door.all(OF_INITIATIVE, initiative_id=initiative_id)
+        return await self._database.all(OF_INITIATIVE, initiative_id=initiative_id)
 
     async def find_by_parent_task_id(self, parent_task_id: str) -> list[Task]:
-        return await self._door.all(OF_PARENT, parent_task_id=parent_task_id)
+        return await self._database.all(OF_PARENT, parent_task_id=parent_task_id)
 
     async def find_by_status(self, status: TaskStatus) -> list[Task]:
-        return await self._door.all(BY_STATUS, status=status)
+        return await self._database.all(BY_STATUS, status=status)
 
     async def count_by_status(
         self, initiative_id: str | None = None
     ) -> dict[str | None, dict[TaskStatus, int]]:
         if initiative_id is None:
-            counts = await self._door.all(COUNTS)
+            counts = await self._database.all(COUNTS)
         else:
-            counts = await self._door.all(COUNTS_OF_INITIATIVE, initiative_id=initiative_id)
+            counts = await self._database.all(COUNTS_OF_INITIATIVE, initiative_id=initiative_id)
         found: dict[str | None, dict[TaskStatus, int]] = {}
         for count in counts:
             found.setdefault(count.phase_id, {})[count.status] = count.number
@@ -319,64 +319,64 @@ class Tasks(TaskRepository):
         expected: TaskExpected | None = None,
         **changes: Unpack[TaskChanges],
     ) -> Task:
-        ROWS.refuse_unfit(changes, expected)
+        TABLE.refuse_unfit(changes, expected)
         parent_id = changes.get("parent_task_id")
         if parent_id is None and changes.keys().isdisjoint(("phase_id", "initiative_id")):
-            return await ROWS.change(self._door, id, changes, expected)
-        async with self._door.atomic() as door:
-            await TREE.take_turn(door)
+            return await TABLE.change(self._database, id, changes, expected)
+        async with self._database.atomic() as database:
+            await TREE.take_turn(database)
             if parent_id is not None:
-                await TREE.refuse_loop(door, id, parent_id)
-            return await _move(door, id, changes, expected)
+                await TREE.refuse_loop(database, id, parent_id)
+            return await _move(database, id, changes, expected)
 
     async def delete(self, id: str) -> None:
-        await ROWS.delete(self._door, id)
+        await TABLE.delete(self._database, id)
 
     async def increment_retry_count(self, id: str) -> Task:
-        task = await self._door.first(INCREMENT_RETRY_COUNT, id=id)
+        task = await self._database.first(INCREMENT_RETRY_COUNT, id=id)
         if task is None:
-            full = await ROWS.need(self._door, id)
+            full = await TABLE.need(self._database, id)
             raise InvalidValueError(
                 tasks.name, "retry_count", full.retry_count, "cannot count any further"
             )
         return task
 
     async def reset_retry_count(self, id: str) -> Task:
-        return await ROWS.patch(self._door, id, {"retry_count": 0})
+        return await TABLE.patch(self._database, id, {"retry_count": 0})
 
     async def create_dependency(self, id: str, depends_on_id: str) -> TaskDependency:
-        return await EDGES.create(self._door, id, depends_on_id)
+        return await EDGES.create(self._database, id, depends_on_id)
 
     async def delete_dependency(self, id: str, depends_on_id: str) -> None:
-        await EDGES.delete(self._door, id, depends_on_id)
+        await EDGES.delete(self._database, id, depends_on_id)
 
     async def set_dependencies(self, id: str, depends_on_ids: Sequence[str]) -> None:
-        await EDGES.set(self._door, id, depends_on_ids)
+        await EDGES.set(self._database, id, depends_on_ids)
 
     async def get_dependencies(self, id: str) -> list[Task]:
-        return await EDGES.dependencies(self._door, id)
+        return await EDGES.dependencies(self._database, id)
 
     async def get_dependents(self, id: str) -> list[Task]:
-        return await EDGES.dependents(self._door, id)
+        return await EDGES.dependents(self._database, id)
 
     async def find_dependencies_by_initiative_id(self, initiative_id: str) -> list[TaskDependency]:
-        return await EDGES.of_initiative(self._door, initiative_id)
+        return await EDGES.of_initiative(self._database, initiative_id)
 
 
-async def _store(door: Door, row: dict[str, Any]) -> Task:
+async def _store(database: Database, row: dict[str, Any]) -> Task:
     if row.get("initiative_id") is None and row.get("phase_id") is not None:
         row.pop("initiative_id", None)
-        stored = await door.first(INSERT_INTO_INITIATIVE_OF_PHASE, **row)
+        stored = await database.first(INSERT_INTO_INITIATIVE_OF_PHASE, **row)
     else:
-        stored = await door.insert(INSERT_OR_IGNORE, row)
+        stored = await database.insert(INSERT_OR_IGNORE, row)
         if stored is None:
-            stored = await door.insert(INSERT_IF_IT_FITS, row)
+            stored = await database.insert(INSERT_IF_IT_FITS, row)
     if stored is None:
         raise _misplaced(row)
     return stored
 
 
-async def _place_all(door: Door, rows: Sequence[dict[str, Any]]) -> None:
+async def _place_all(database: Database, rows: Sequence[dict[str, Any]]) -> None:
     """Give new rows the initiatives of their phases, or else of their parents.
 
     Raises InvalidValueError where they do not agree. What does not exist, or is no id, is refused
@@ -388,11 +388,11 @@ async def _place_all(door: Door, rows: Sequence[dict[str, Any]]) -> None:
         phase_id, parent_id = row.get("phase_id"), row.get("parent_task_id")
         if isinstance(phase_id, str):
             if phase_id not in initiatives:
-                initiatives[phase_id] = await door.first(INITIATIVE_OF_PHASE, phase_id=phase_id)
+                initiatives[phase_id] = await database.first(INITIATIVE_OF_PHASE, phase_id=phase_id)
             _agree(row, initiatives[phase_id])
         if isinstance(parent_id, str):
             if parent_id not in parents:
-                place = await door.first(PLACE_OF_PARENT, parent_task_id=parent_id)
+                place = await database.first(PLACE_OF_PARENT, parent_task_id=parent_id)
                 parents[parent_id] = None if place is None else (place.initiative_id,)
             above = parents[parent_id]
             if above is not None:
@@ -417,51 +417,53 @@ def _agree_below(row: dict[str, Any], initiative_id: str | None) -> None:
         raise _elsewhere(row["parent_task_id"])
 
 
-async def _move(door: Door, id: str, changes: Mapping[str, Any], expected: object) -> Task:
+async def _move(database: Database, id: str, changes: Mapping[str, Any], expected: object) -> Task:
     """Change a task's place, its subtasks' along with it, in one's turn.
 
     Whoever creates a subtask meanwhile is waited for, or waits, only when the initiative changes:
     within it the subtask is right where it was asked for.
     """
-    held = None if expected is None else ROWS.expectation(expected)
-    if held is not None and not await door.first(_holding(held.names), id=id, **held.values):
-        raise await ROWS.missed(door, id, held)
-    before = await door.first(PLACE, id=id)
+    held = None if expected is None else TABLE.expectation(expected)
+    if held is not None and not await database.first(_holding(held.names), id=id, **held.values):
+        raise await TABLE.missed(database, id, held)
+    before = await database.first(PLACE, id=id)
     if before is None:
         raise NotFoundError(tasks.name, id)
     after = replace(before, **{name: changes[name] for name in changes.keys() & PLACES})
-    initiative_id = await _initiative_after(door, before, after, changes)
+    initiative_id = await _initiative_after(database, before, after, changes)
     changes = {**changes, "initiative_id": initiative_id}
     if (after.phase_id, initiative_id) == (before.phase_id, before.initiative_id):
-        return await ROWS.change(door, id, changes, expected)
-    old = ROWS.expectation({"phase_id": before.phase_id})
+        return await TABLE.change(database, id, changes, expected)
+    old = TABLE.expectation({"phase_id": before.phase_id})
     if initiative_id != before.initiative_id:
-        await _hold(door, id)
+        await _hold(database, id)
         new = {NEW_VALUE + "initiative_id": initiative_id}
-        stays = await door.first(_staying_elsewhere(old.names), id=id, **new, **old.values)
+        stays = await database.first(_staying_elsewhere(old.names), id=id, **new, **old.values)
         if stays is not None:
             reason = f"its subtask {stays!r} is in a phase of another initiative"
             raise InvalidValueError(tasks.name, "initiative_id", initiative_id, reason)
-    moved = await ROWS.change(door, id, changes, expected)
-    along = ROWS.new_values(door, {"phase_id": moved.phase_id, "initiative_id": initiative_id})
-    await door.count(_moving_along(old.names), id=id, **along, **old.values)
+    moved = await TABLE.change(database, id, changes, expected)
+    along = TABLE.new_values(database, {"phase_id": moved.phase_id, "initiative_id": initiative_id})
+    await database.count(_moving_along(old.names), id=id, **along, **old.values)
     if initiative_id != before.initiative_id:
-        await door.count(FOLLOW, id=id, **ROWS.new_values(door, {"initiative_id": initiative_id}))
+        await database.count(
+            FOLLOW, id=id, **TABLE.new_values(database, {"initiative_id": initiative_id})
+        )
     return moved
 
 
 async def _initiative_after(
-    door: Door, before: Place, after: Place, changes: Mapping[str, Any]
+    database: Database, before: Place, after: Place, changes: Mapping[str, Any]
 ) -> str | None:
     """Return the initiative that a moved task is of; raises InvalidValueError for two at once."""
     initiative_id = after.initiative_id
     if after.phase_id is not None:
-        of_phase = await door.first(INITIATIVE_OF_PHASE, phase_id=after.phase_id)
+        of_phase = await database.first(INITIATIVE_OF_PHASE, phase_id=after.phase_id)
         initiative_id = of_phase if initiative_id is None else initiative_id
         if of_phase is not None and of_phase != initiative_id:
             raise _misplaced(changes)
     if after.parent_task_id is not None:
-        parent = await door.first(PLACE, id=after.parent_task_id)
+        parent = await database.first(PLACE, id=after.parent_task_id)
         if parent is not None:
             initiative_id = parent.initiative_id if initiative_id is None else initiative_id
             is_new = after.parent_task_id != before.parent_task_id
@@ -472,14 +474,14 @@ async def _initiative_after(
     return initiative_id
 
 
-async def _hold(door: Door, id: str) -> None:
+async def _hold(database: Database, id: str) -> None:
     """Let nobody create a subtask, of any level, until the end of the transaction."""
-    await door.first(HOLD, id=id)
+    await database.first(HOLD, id=id)
     held: list[str] = []
     while True:
-        found = await door.all(HOLD_SUBTASKS, id=id)
+        found = await database.all(HOLD_SUBTASKS, id=id)
         # One that was just being created is only seen when its parent has been waited for.
-        if found == held or not door.takes_turns:
+        if found == held or not database.takes_turns:
             return
         held = found
 
