@@ -1,4 +1,4 @@
-"""What the column types make of values, where the two databases could come to differ."""
+"""JSON text, where the two databases could come to differ."""
 
 import json
 from typing import Any
@@ -6,17 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy.dialects import sqlite
 
-from cw_store.types import (
-    EPOCH,
-    MICROSECOND,
-    TIMESTAMPS_KEPT,
-    Refused,
-    UtcDateTime,
-    check_json,
-    for_jsonb,
-)
+from cw_store.types import Refused, for_jsonb
+from cw_store.types.json_text import check_json
 
 JSON = st.recursive(
     st.none()
@@ -60,16 +52,3 @@ def test_a_hundred_levels_of_json_are_taken_and_one_more_is_not(inmost: Any, aro
     check_json(value)
     with pytest.raises(Refused, match="deeper than 100"):
         check_json([value])
-
-
-def test_a_moment_is_read_right_whether_it_is_remembered_or_forgotten() -> None:
-    read = UtcDateTime().result_processor(sqlite.dialect(), None)
-    first = read(1_700_000_000_000_001)
-    assert read(1_700_000_000_000_001) is first
-    for number in range(TIMESTAMPS_KEPT):
-        assert read(number) == EPOCH + number * MICROSECOND
-        assert read(-number) == EPOCH - number * MICROSECOND
-    again = read(1_700_000_000_000_001)
-    assert again == first
-    assert again is not first  # or it would keep every moment that was ever read
-    assert read(None) is None

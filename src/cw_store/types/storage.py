@@ -1,0 +1,93 @@
+"""How each database keeps what the types hold: the one place of theirs that asks which it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, Dialect, Text
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.types import TypeEngine
+
+from cw_store.repos.json_value import JsonValue
+from cw_store.types.json_text import (
+    check_json,
+    check_jsonb,
+    decode_json,
+    decode_json_unless_done,
+)
+from cw_store.types.rules import Unreadable
+from cw_store.types.timestamps import finite, in_utc, microseconds_of, read_microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """What one database keeps text, times and JSON in, and how they get there and back.
+
+    What writes raises `Refused`, what reads raises `Unreadable` and takes None as well.
+    """
+
+    text: TypeEngine[Any]
+    timestamp: TypeEngine[Any]
+    write_timestamp: Callable[[Any], Any]
+    read_timestamp: Callable[[Any], Any]
+    json: TypeEngine[Any]
+    write_json: Callable[[object, int], str]
+    """Returns the JSON text that the driver is given; told how long it may be, in bytes."""
+    read_json: Callable[[Any], JsonValue]
+    read_flag: Callable[[Any], bool | None] | None
+    """None where the driver gives a bool."""
+    checks_kinds: bool
+    """Whether a column takes values of its own type only, whoever writes them."""
+
+
+class _TextInByteOrder(Text):
+    """Text on PostgreSQL, where the dialect would call it VARCHAR, which no column of ours is."""
+
+    render_bind_cast = True
+
+    def __init__(self) -> None:
+        super().__init__(collation="C")
+
+
+class _Flags(dict[object, bool | None]):
+    """The two values of a flag on SQLite, which takes others from other programs."""
+
+    def __missing__(self, value: object) -> bool:
+        raise Unreadable("it is neither 0 nor 1")
+
+
+_read_flag = _Flags({0: False, 1: True, None: None}).__getitem__
+
+_SQLITE = Storage(
+    text=Text(),
+    timestamp=BigInteger(),
+    write_timestamp=microseconds_of,
+    read_timestamp=read_microseconds,
+    json=Text(),
+    write_json=check_json,
+    read_json=decode_json,
+    read_flag=_read_flag,
+    checks_kinds=False,
+)
+
+_STORAGE = {
+    "sqlite": _SQLITE,
+    "postgresql": Storage(
+        text=_TextInByteOrder(),
+        timestamp=TIMESTAMP(timezone=True),
+        write_timestamp=in_utc,
+        read_timestamp=finite,
+        json=JSONB(none_as_null=True),
+        write_json=check_jsonb,
+        read_json=decode_json_unless_done,
+        read_flag=None,
+        checks_kinds=True,
+    ),
+}
+
+
+def storage_on(dialect: Dialect) -> Storage:
+    """Return how this database keeps values; what only prints a statement is taken for SQLite."""
+    return _STORAGE.get(dialect.name, _SQLITE)
