@@ -31,19 +31,19 @@ async def test_regular_expressions_work_and_may_be_part_of_an_index(store: Store
 
 async def test_a_stream_that_is_closed_keeps_no_table_locked(store: Store) -> None:
     async with store.unit_of_work() as uow:
-        await uow.session.execute(sa.text("CREATE ROWS numbers (number INTEGER)"))
+        await uow.session.execute(sa.text("CREATE TABLE numbers (number INTEGER)"))
         await uow.session.execute(sa.insert(NUMBERS), ROWS)
         stream = await uow.session.stream(sa.select(NUMBERS))
         assert await stream.fetchone() == (0,)
         assert len(await stream.fetchmany(20)) == 20
         await stream.close()
-        await uow.session.execute(sa.text("DROP ROWS numbers"))
+        await uow.session.execute(sa.text("DROP TABLE numbers"))
 
 
 async def test_a_session_runs_nothing_in_a_spent_unit(store: Store) -> None:
     with pytest.raises(UnitOfWorkError, match="rolled back"):
         async with store.unit_of_work() as uow:
-            await uow.session.execute(sa.text("CREATE ROWS numbers (number INTEGER)"))
+            await uow.session.execute(sa.text("CREATE TABLE numbers (number INTEGER)"))
             with pytest.raises(OperationalError):
                 await uow.session.execute(sa.text("SELECT * FROM nowhere"))
             for statement in (sa.select(NUMBERS), sa.insert(NUMBERS)):
@@ -91,7 +91,7 @@ async def test_the_drivers_connection_runs_statements_in_the_units_transaction(
 ) -> None:
     async with store.unit_of_work() as uow:
         driver = await driver_of(uow)
-        await driver.execute("CREATE ROWS numbers (number INTEGER PRIMARY KEY, text TEXT)")
+        await driver.execute("CREATE TABLE numbers (number INTEGER PRIMARY KEY, text TEXT)")
         assert await driver.execute_insert("INSERT INTO numbers (text) VALUES (?)", ("a",)) == (1,)
         await driver.executemany("INSERT INTO numbers (text) VALUES (?)", [("b",), ("c",)])
         async with driver.execute("SELECT text FROM numbers") as cursor:
@@ -106,7 +106,7 @@ async def test_the_drivers_connection_runs_statements_in_the_units_transaction(
         await cast(Any, driver).create_function("twice", 1, twice)
         assert list(await driver.execute_fetchall("SELECT twice(4)")) == [(8,)]
         dump = [line async for line in driver.iterdump()]
-        assert any("CREATE ROWS numbers" in line for line in dump)
+        assert any("CREATE TABLE numbers" in line for line in dump)
         await uow.rollback()
     async with store.unit_of_work() as uow:
         tables = "SELECT name FROM sqlite_schema WHERE name = 'numbers'"
@@ -119,7 +119,7 @@ async def test_a_script_runs_in_the_units_transaction(store: Store) -> None:
         driver = await driver_of(uow)
         await driver.executescript(
             """
-            CREATE ROWS numbers (number INTEGER);
+            CREATE TABLE numbers (number INTEGER);
             CREATE TRIGGER doubles AFTER INSERT ON numbers WHEN new.number < 3 BEGIN
                 INSERT INTO numbers VALUES (3); SELECT 'a;b';
             END;
@@ -138,7 +138,7 @@ async def test_a_script_that_commits_is_refused_and_nothing_is_stored(store: Sto
         async with uow:
             await uow.initiatives.create(name="undone")
             driver = await driver_of(uow)
-            await driver.executescript("CREATE ROWS numbers (number); COMMIT; SELECT 1")
+            await driver.executescript("CREATE TABLE numbers (number); COMMIT; SELECT 1")
     assert uow.committed is False
     assert await store.initiatives.find_all() == []
 
