@@ -5,15 +5,19 @@ What cannot be written is opened for reading only, by itself; its writes say why
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from cw_store.backends.port import Backend
 from cw_store.backends.sqlite.backend import SqliteBackend
+from cw_store.backends.sqlite.connection import create_private_file
 from cw_store.backends.sqlite.files import reason_not_to_write
 from cw_store.backends.sqlite.read_only import ReadOnlySqliteBackend
 from cw_store.location import Location
-from cw_store.migrations import bring_up_to_date, failures_of_opening
+from cw_store.memory import MemoryFolder, sweep
+from cw_store.migrations import bring_up_to_date, empty_database, failures_of_opening
 from cw_store.types import ValueRules
 
 ASKED_FOR = "that is how it was opened"
@@ -51,6 +55,28 @@ async def open_backend(location: Location, opening: Opening, *, is_new: bool = F
             await backend.close()
             raise
         return backend
+
+
+async def open_in_memory(opening: Opening) -> tuple[MemoryFolder, Backend]:
+    """Return the open database of a `:memory:` store, and the folder that ends with it."""
+    with failures_of_opening(Location()):
+        folder = MemoryFolder()
+    try:
+        with failures_of_opening(Location()):
+            template = await asyncio.to_thread(_sweep_and_make)
+            if opening.migrate:
+                create_private_file(folder.database)
+                folder.database.write_bytes(template)
+        location = Location(folder.database)
+        return folder, await open_backend(location, opening, is_new=opening.migrate)
+    except BaseException:
+        folder.remove()
+        raise
+
+
+def _sweep_and_make() -> bytes:
+    sweep()
+    return empty_database()
 
 
 def _backend(location: Location, opening: Opening, reads: bool) -> Backend:
@@ -92,3 +118,28 @@ def _postgres_backend(location: Location, opening: Opening, reads: bool) -> Back
         rules=opening.rules,
         read_only=reads,
     )
+
+
+def check_counts(**settings: object) -> None:
+    """Raise TypeError or ValueError for a setting that is no number from 1 on."""
+    for name, value in settings.items():
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"{name} takes an integer, not {type(value).__name__}")
+        if value < 1:
+            raise ValueError(f"{name} is at least 1, not {value}")
+
+
+def check_seconds(**settings: object) -> None:
+    """Raise TypeError or ValueError for a setting that is no number of seconds from 0 on."""
+    for name, value in settings.items():
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise TypeError(f"{name} takes a number of seconds, not {type(value).__name__}")
+        if not 0 <= value < inf:
+            raise ValueError(f"{name} is a number of seconds from 0 on, not {value}")
+
+
+def check_switches(**settings: object) -> None:
+    """Raise TypeError for a setting that is neither True nor False."""
+    for name, value in settings.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} is True or False, not {type(value).__name__}")

@@ -5,29 +5,33 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
-from math import inf
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
+from typing import Literal, Self, TypedDict, TypeVar, Unpack
 from weakref import WeakKeyDictionary, finalize
 
 from cw_store.backends.cancellation import shielded
 from cw_store.backends.port import Backend
-from cw_store.backends.sqlite.connection import create_private_file
+from cw_store.calls import StoreCalls
 from cw_store.clock import Reading, StrictClock
 from cw_store.credentials import rules_for
 from cw_store.errors import StoreBusyError, StoreClosedError, UnreadableError
-from cw_store.location import Location, locate
-from cw_store.memory import MemoryFolder, sweep
-from cw_store.migrations import empty_database, failures_of_opening
-from cw_store.opening import Opening, open_backend
-from cw_store.owner import Owner, running_asyncio_loop, running_loop
+from cw_store.location import locate
+from cw_store.opening import (
+    Opening,
+    check_counts,
+    check_seconds,
+    check_switches,
+    open_backend,
+    open_in_memory,
+)
+from cw_store.owner import Owner, running_asyncio_loop
 from cw_store.repos.sql import Repositories
 from cw_store.repos.sql.accounts import reencrypt
 from cw_store.self_deadlock import WritingTasks
-from cw_store.statements.database import Database, Executor, Prepared, Query, Row
+from cw_store.statements.database import Database
 from cw_store.types import MAX_TEXT_BYTES
 from cw_store.uow import UnitOfWork
 
@@ -97,9 +101,9 @@ class Store(Repositories):
     ) -> None:
         if synchronous not in ("NORMAL", "FULL"):
             raise ValueError(f"synchronous is 'NORMAL' or 'FULL', not {synchronous!r}")
-        _check_counts(readers=readers, pool_size=pool_size, max_text_bytes=max_text_bytes)
-        _check_seconds(busy_timeout=busy_timeout)
-        _check_switches(migrate=migrate, pin_threads=pin_threads, read_only=read_only)
+        check_counts(readers=readers, pool_size=pool_size, max_text_bytes=max_text_bytes)
+        check_seconds(busy_timeout=busy_timeout)
+        check_switches(migrate=migrate, pin_threads=pin_threads, read_only=read_only)
         self._location = locate(url)
         self._rules = replace(rules_for(encryption_keys, max_text_bytes), clock=StrictClock(clock))
         self._opening = Opening(
@@ -112,13 +116,11 @@ class Store(Repositories):
             pin_threads=pin_threads,
             rules=self._rules,
         )
-        self._backend: Backend | None = None
-        self._owner: Owner | None = None
         self.writing_tasks = WritingTasks()
         self._remove_folder: finalize[[], Store] | None = None
         self._terminate_backend: finalize[[Owner, Backend], Store] | None = None
-        self._one_call = _OneCall(self)
-        super().__init__(Database(self._one_call))
+        self._calls = StoreCalls(self.writing_tasks)
+        super().__init__(Database(self._calls))
 
     @classmethod
     async def open(cls, url: str | Path | None = None, **settings: Unpack[StoreSettings]) -> Self:
@@ -133,12 +135,11 @@ class Store(Repositories):
         Of these SchemaBehindError and SchemaAheadError speak of the schema, SchemaError of what is
         no store or lies in no folder, StoreBusyError of what may pass.
         """
-        if self._owner is not None:
+        if self._calls.owner is not None:
             raise StoreClosedError("a store is opened once; make a new one")
-        self._owner = Owner()
+        owner = self._calls.owner = Owner()
         try:
-            self._backend = await self._opened()
-            self._one_call.opened(self._backend, self._owner.loop)
+            self._calls.open(await self._open_backend(owner), owner.loop)
         except BaseException:
             self._forget_folder()
             raise
@@ -151,17 +152,17 @@ class Store(Repositories):
         traceback: TracebackType | None,
     ) -> None:
         """Close; a forked child that leaves the block leaves the store to its parent."""
-        if kind is not None and self._owner is not None and not self._owner.is_this_process:
+        owner = self._calls.owner
+        if kind is not None and owner is not None and not owner.is_this_process:
             return
         await self.close()
 
     async def close(self) -> None:
         """Close every connection; what has not committed is rolled back. May be called again."""
-        if self._backend is None:
+        if not self._calls.is_open:
             return
         backend = self.backend
-        self._backend = None
-        self._one_call.closed()
+        self._calls.close()
         try:
             await shielded(backend.close())
         finally:
@@ -248,26 +249,18 @@ class Store(Repositories):
     @property
     def backend(self) -> Backend:
         """The open database; raises StoreClosedError when there is none to use from here."""
-        backend = self._backend
-        if backend is None:
-            raise StoreClosedError(
-                "the store is not open; open it with async with, or await Store.open(...)"
-                if self._owner is None
-                else "the store is closed"
-            )
-        self.owner.check("the store")
-        return backend
+        return self._calls.backend
 
     @property
     def owner(self) -> Owner:
         """The event loop and process that opened the store."""
-        assert self._owner is not None
-        return self._owner
+        assert self._calls.owner is not None
+        return self._calls.owner
 
     @property
     def connections_in_use(self) -> int:
         """How many connections are held by units of work or calls at this moment."""
-        return 0 if self._backend is None else self._backend.connections_in_use
+        return self._calls.connections_in_use
 
     @property
     def url(self) -> str:
@@ -280,27 +273,18 @@ class Store(Repositories):
 
     def terminate(self) -> None:
         """Let go of the database without an event loop, because the store's own is gone."""
-        backend, self._backend = self._backend, None
-        self._one_call.closed()
-        if self._owner is not None and self._owner.is_this_process:
+        backend, owner = self._calls.close(), self._calls.owner
+        if owner is not None and owner.is_this_process:
             if backend is not None:
                 backend.terminate()
             self._forget_folder()
 
-    async def _opened(self) -> Backend:
+    async def _open_backend(self, owner: Owner) -> Backend:
         if not self._location.is_memory:
             return await open_backend(self._location, self._opening)
-        with failures_of_opening(self._location):
-            folder = MemoryFolder()
-            self._remove_folder = finalize(self, folder.remove)
-            template = await asyncio.to_thread(_swept_and_made)
-            if self._opening.migrate:
-                create_private_file(folder.database)
-                folder.database.write_bytes(template)
-        backend = await open_backend(
-            Location(folder.database), self._opening, is_new=self._opening.migrate
-        )
-        self._terminate_backend = finalize(self, _terminate, self.owner, backend)
+        folder, backend = await open_in_memory(self._opening)
+        self._remove_folder = finalize(self, folder.remove)
+        self._terminate_backend = finalize(self, _terminate, owner, backend)
         self._terminate_backend.atexit = False  # its threads end with the process
         return backend
 
@@ -311,102 +295,11 @@ class Store(Repositories):
             self._remove_folder()
 
 
-def _check_counts(**settings: object) -> None:
-    for name, value in settings.items():
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise TypeError(f"{name} takes an integer, not {type(value).__name__}")
-        if value < 1:
-            raise ValueError(f"{name} is at least 1, not {value}")
-
-
-def _check_seconds(**settings: object) -> None:
-    for name, value in settings.items():
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise TypeError(f"{name} takes a number of seconds, not {type(value).__name__}")
-        if not 0 <= value < inf:
-            raise ValueError(f"{name} is a number of seconds from 0 on, not {value}")
-
-
-def _check_switches(**settings: object) -> None:
-    for name, value in settings.items():
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} is True or False, not {type(value).__name__}")
-
-
-def _swept_and_made() -> bytes:
-    sweep()
-    return empty_database()
-
-
 def _terminate(owner: Owner, backend: Backend) -> None:
     """Let go of the database of a store that was collected, in whatever thread that was."""
     if owner.is_this_process:
         with suppress(RuntimeError):  # the loop is closed, and its process about to end
             owner.loop.call_soon_threadsafe(backend.terminate)
-
-
-A_WRITE = "a call on the store that writes"
-
-
-class _OneCall:
-    """The executor of the store's own repositories: whatever backend is open."""
-
-    __slots__ = ("_compiled", "_loop", "_opened", "_store", "_writing_tasks")
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._writing_tasks = store.writing_tasks
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._opened: Backend
-        self._compiled: dict[Query[Any], Prepared[Any]]
-
-    def opened(self, backend: Backend, loop: asyncio.AbstractEventLoop) -> None:
-        """Use this backend, on this loop, from now on."""
-        self._opened = backend
-        self._compiled = backend.compiled
-        self._loop = loop
-
-    def closed(self) -> None:
-        """Use none any more."""
-        self._loop = None
-
-    def prepare(self, query: Query[R]) -> Prepared[R]:
-        """Every call begins here, so this is where the store's owner is checked."""
-        if running_loop() is self._loop is not None:
-            prepared = self._compiled.get(query)
-            if prepared is not None:
-                return prepared
-        return self._store.backend.prepare(query)
-
-    def rows(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[Sequence[Row]]:
-        if self._writing_tasks and prepared.query.writes and self._writing_tasks.includes_this_one:
-            return self._writing_tasks.refuse(A_WRITE)
-        return self._opened.rows(prepared, parameters)
-
-    def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
-        if self._writing_tasks and prepared.query.writes and self._writing_tasks.includes_this_one:
-            return self._writing_tasks.refuse(A_WRITE)
-        return self._opened.count(prepared, parameters)
-
-    def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
-        if self._writing_tasks.includes_this_one:
-            return self._writing_tasks.refuse(A_WRITE)
-        return self._opened.many(prepared, batch)
-
-    takes_turns = False
-
-    def lock(self, name: str) -> Awaitable[None]:
-        return self._store.backend.lock(name)
-
-    def atomic(self) -> AbstractAsyncContextManager[Executor]:
-        if self._writing_tasks.includes_this_one:
-            return self._refused()
-        return self._store.backend.atomic()
-
-    @asynccontextmanager
-    async def _refused(self) -> AsyncGenerator[Executor]:
-        await self._writing_tasks.refuse(A_WRITE)
-        yield self
 
 
 class _Default:
