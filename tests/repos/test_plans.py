@@ -1,12 +1,16 @@
 """How the databases find what repositories look for: by an index, whatever else is stored."""
 
+import re
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Table, text
+from sqlalchemy.dialects import sqlite
 
 from cw_store import Store
+from cw_store.repos import sql
 from cw_store.repos.sql import (
     agents,
     chat_sessions,
@@ -27,6 +31,10 @@ FINDERS: dict[str, tuple[Query[Any], str]] = {
         chat_sessions.ABOUT_TARGET,
         "ix_chat_sessions_target_type_target_id_status",
     ),
+    "conversations.find_pending_for_agent": (
+        conversations.PENDING_FOR_AGENT,
+        "ix_conversations_",
+    ),
     "conversations.find_pending": (conversations.PENDING, "ix_conversations_pending"),
     "conversations.find_unanswerable": (conversations.UNANSWERABLE, "ix_"),
     "initiatives.find_by_project_id": (
@@ -36,6 +44,13 @@ FINDERS: dict[str, tuple[Query[Any], str]] = {
     "log_chunks.find_last": (log_chunks.LAST_OF_AGENT, "ix_agent_log_chunks_agent_id"),
     "tasks.count_by_status": (tasks.COUNTS_OF_INITIATIVE, "ix_tasks_initiative_id"),
 }
+STATEMENTS: list[Query[Any]] = [
+    cast("Query[Any]", statement)
+    for module in vars(sql).values()
+    if isinstance(module, ModuleType)
+    for statement in vars(module).values()
+    if isinstance(statement, Query)
+]
 GIVEN = {"target_type": "task", "limit": 5}
 
 
@@ -82,3 +97,16 @@ async def test_a_prefix_is_a_range_of_the_index_of_ids(store: Store, table: Any)
         plan = await plan_of(store, query)
         assert "id>" in plan or "Index Cond: ((id" in plan or "Index Cond: (id" in plan, plan
         assert "Sort" not in plan and "TEMP" not in plan, plan
+
+
+@pytest.mark.parametrize("table", [t for t in metadata.sorted_tables if t.indexes], ids=str)
+def test_no_statement_is_planned_anew_each_time_it_runs(table: Table) -> None:
+    """SQLite does so where a parameter is compared with a column that a partial index is of."""
+    conditions = [str(index.dialect_options["sqlite"]["where"]) for index in table.indexes]
+    columns = [found[1] for each in conditions if (found := re.match(r"(\w+) = '", each))]
+    for statement in STATEMENTS:
+        text_of_it = str(statement.statement.compile(dialect=sqlite.dialect()))
+        for column in columns:
+            assert not re.search(rf"WHERE.*{table}\.{column} (=|IS) \?", text_of_it, re.DOTALL), (
+                text_of_it
+            )

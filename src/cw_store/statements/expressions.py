@@ -107,5 +107,11 @@ def later_than(column: ColumnElement[Any]) -> ColumnElement[datetime]:
 
 
 def exactly(value: str) -> ColumnElement[str]:
-    """Write a constant into the SQL, where a partial index is used only when it can be seen."""
+    """Write a constant into the SQL, for a column whose values a partial index is made of.
+
+    The index is used only where the constant can be seen. And a parameter that is compared with
+    such a column has SQLite plan the statement anew each time it is given another value, as the
+    index might fit then; that takes several times as long as to run it ("Partial Indexes";
+    sqlite3_prepare_v3).
+    """
     return literal_column(f"'{value}'")

@@ -33,7 +33,7 @@ PENDING_FOR_AGENT = Query(
     select(*TABLE.columns)
     .where(
         conversations.c.to_agent_id == bindparam("to_agent_id"),
-        conversations.c.status == "pending",
+        conversations.c.status == exactly("pending"),
     )
     .order_by(*oldest_first(conversations)),
     conversations,
@@ -50,7 +50,7 @@ FROM_AGENT = Query(
 ANSWER_PENDING = TABLE.returning(
     TABLE.setting(("answer",))
     .values(status="answered")
-    .where(conversations.c.id == bindparam("id"), conversations.c.status == "pending")
+    .where(conversations.c.id == bindparam("id"), conversations.c.status == exactly("pending"))
 )
 
 PENDING = Query(
