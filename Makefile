@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-uvloop test-pythons test-newest test-python check drills bench bench-growth bench-disk bench-quick mutants format migration build clean
+.PHONY: help setup demo test test-uvloop test-pythons test-newest test-python check drills functions bench bench-growth bench-disk bench-quick mutants format migration build clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,7 @@ check: $(READY) ## lint, format, types, imports
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --project pyproject.toml
 	$(BIN)/lint-imports
+	$(BIN)/python tests/import_circles.py
 
 drills: $(READY) ## the fault drills at full length: kills, cancellations, full disks (ten minutes)
 	CW_STORE_DRILLS=full $(BIN)/python -m pytest tests/drills
@@ -67,10 +68,16 @@ $(VENV)/.bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
 	@touch $@
 
+functions: $(READY) ## count the functions and files that a call, a unit, a session, an opening pass through
+	$(BIN)/python tests/count_functions.py
+
 mutants: $(READY) $(VENV)/.mutants ## change the code a little, again and again: do the tests notice? (half an hour)
 	$(BIN)/python tests/mutants.py $(FILES)
 
-$(VENV)/.mutants: $(READY)
+$(VENV)/.functions: $(READY) ## count the functions and files that a call, a unit, a session, an opening pass through
+	$(BIN)/python tests/count_functions.py
+
+mutants: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,mutants]'
 	@touch $@
 
