@@ -40,10 +40,12 @@ class Unit:
 
     __slots__ = (
         "__weakref__",
+        "_backend",
         "_block",
         "_entered_by",
         "_is_lost",
         "_label",
+        "_last_committed",
         "_lock",
         "_loop",
         "_outcome_is_unknown",
@@ -73,8 +75,10 @@ class Unit:
         self._spent_by: BaseException | None = None
         self._is_lost = False  # spent so that no savepoint helps
         self._outcome_is_unknown = False
+        self._last_committed: bool | None = None  # of the transactions before this one
         self._writing_task: asyncio.Task[Any] | None = None
         self._entered_by: asyncio.Task[Any] | None
+        self._backend: Backend
         self._owner: Owner
         self._loop: asyncio.AbstractEventLoop
         self._timeout: float
@@ -89,10 +93,24 @@ class Unit:
         self._writing_tasks = writing_tasks
         self._entered_by = asyncio.current_task()
         self._block = enter_block()
-        self.transaction = backend.transaction(
+        self._backend = backend
+        self._make_transaction()
+        self.state = OPEN
+
+    def _make_transaction(self) -> None:
+        self.transaction = self._backend.transaction(
             read_only=self._read_only, label=self._label, block=self._block
         )
-        self.state = OPEN
+
+    def _go_on(self) -> None:
+        """Have the next call begin another transaction, unless the last one could not be ended."""
+        if self.state is not OPEN or self.transaction.active:
+            return
+        if self.transaction.committed is not None:
+            self._last_committed = self.transaction.committed
+        self._make_transaction()
+        if self._session is not None:
+            self._session.follow(self.transaction)
 
     def __del__(self) -> None:
         """Give back what a unit holds that nobody can end any more; in whatever thread."""
@@ -315,19 +333,22 @@ class Unit:
 
     async def _commit_transaction(self) -> None:
         """Commit; whatever tears this out of the loop meanwhile leaves the outcome unknown."""
-        reached_the_database = self.transaction.active
+        transaction = self.transaction
+        reached_the_database = transaction.active
         self._forget_writing_task()
         try:
-            await self.transaction.commit()
+            await transaction.commit()
         except (StoreError, asyncio.CancelledError) as error:  # it has come to its end
-            is_sent = reached_the_database and not self.transaction.active
-            if is_sent and self.transaction.committed is None:
+            is_sent = reached_the_database and not transaction.active
+            if is_sent and transaction.committed is None:
                 self._lose_outcome(error)
             raise
         except BaseException as error:
-            if reached_the_database and not self.transaction.committed:
+            if reached_the_database and not transaction.committed:
                 self._lose_outcome(error)
             raise
+        finally:
+            self._go_on()
 
     def _lose_outcome(self, error: BaseException) -> None:
         self._outcome_is_unknown = self._is_lost = True
@@ -347,7 +368,10 @@ class Unit:
 
     async def _rollback_transaction(self) -> None:
         self._forget_writing_task()
-        await self.transaction.rollback()
+        try:
+            await self.transaction.rollback()
+        finally:
+            self._go_on()
 
     async def set_savepoint(self) -> Savepoint:
         self._check()
@@ -484,6 +508,8 @@ class Unit:
 
     def _settle(self, failed: bool) -> None:
         outcome = self.transaction.committed
+        if outcome is None:
+            outcome = self._last_committed
         if self._outcome_is_unknown:
             self.committed = None
         else:

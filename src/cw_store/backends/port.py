@@ -14,23 +14,30 @@ R = TypeVar("R")
 
 
 class Transaction(Protocol):
-    """One transaction after another on one connection; each begins with its first statement."""
+    """One transaction: it begins with its first statement, and after its end it is used no more.
+
+    `commit`, `rollback` and `terminate` end it, also when it has not begun. A statement that waits
+    to begin it then, for a task that was left behind, is a UnitOfWorkError.
+    """
 
     @property
     def active(self) -> bool:
-        """Whether anything may have reached the database since the last commit or rollback."""
+        """Whether anything may have reached the database, and the end has not been sent."""
         ...
 
     @property
     def committed(self) -> bool | None:
-        """How the last transaction that reached the database ended; None before.
+        """How it ended; None before, and for ever if nothing of it reached the database.
 
         Also None when nobody can know: from the moment that a commit is sent until its answer.
         """
         ...
 
     def session(self, owner: SessionOwner) -> UnitSession:
-        """Return a session on the same connection, in the same transaction."""
+        """Return a session on the same connection, in the same transaction.
+
+        It outlives the transaction, and `follow`s the unit to its next one.
+        """
         ...
 
     def prepare(self, query: Query[R]) -> Prepared[R]:

@@ -125,15 +125,25 @@ class WeakOwner:
         return owner
 
 
+class UnitConnection(Protocol):
+    """What a unit's session takes for its driver's connection."""
+
+    savepoints: SessionSavepoints
+
+    unit_transaction: Any
+    """The transaction of the same backend that statements run in."""
+
+
 class UnitSession(AsyncSession):
     """The session of a unit of work: its rollback is the unit's, its close is not."""
 
     def __init__(
-        self, engine: AsyncEngine, owner: SessionOwner, savepoints: SessionSavepoints
+        self, engine: AsyncEngine, owner: SessionOwner, connection: UnitConnection
     ) -> None:
         super().__init__(engine, expire_on_commit=False)
         self._owner = owner
-        self._savepoints = savepoints
+        self._unit_connection = connection
+        self._savepoints = connection.savepoints
         self.is_concluding = False
         """Whether it is the session that commits, and not somebody else its connection."""
 
@@ -180,6 +190,10 @@ class UnitSession(AsyncSession):
         await self.close()
 
     # What the unit asks of it.
+
+    def follow(self, transaction: object) -> None:
+        """Run in another transaction from now on, of the same backend and unit."""
+        self._unit_connection.unit_transaction = transaction
 
     async def conclude(self) -> None:
         """Flush, and end SQLAlchemy's transaction, for a unit that commits."""
@@ -440,11 +454,11 @@ class Sessions:
         self,
         adapted: Callable[[Any], object],
         owner: WeakOwner,
-        savepoints: SessionSavepoints,
+        connection: UnitConnection,
     ) -> UnitSession:
         """Return a session whose engine connects to nothing but what `adapted` gives.
 
-        That is SQLAlchemy's adapter around what stands in for the driver's connection.
+        That is SQLAlchemy's adapter around `connection`.
 
         The engine is put together around the dialect that is set up once for each store;
         create_async_engine would ask the database for its version in every unit of work.
@@ -454,7 +468,7 @@ class Sessions:
         async def connect() -> Any:
             owner().check_open()  # a session that was kept after the end is given nothing to hold
             await shielded(self._prepare())
-            savepoints.forget()
+            connection.savepoints.forget()
             return adapted(dialect.dbapi)
 
         pool = NullPool(
@@ -465,10 +479,10 @@ class Sessions:
         prepare = dialect.on_connect()
         if prepare is not None:
 
-            def prepare_connection(connection: Any, _record: object) -> None:
-                prepare(connection)
+            def prepare_connection(opened: Any, _record: object) -> None:
+                prepare(opened)
 
             event.listen(pool, "connect", prepare_connection)
         # Errors of SQLAlchemy show the statement's parameters unless they are hidden.
         engine = Engine(pool, dialect, self._engine.url, hide_parameters=True)
-        return UnitSession(AsyncEngine(engine), owner(), savepoints)
+        return UnitSession(AsyncEngine(engine), owner(), connection)

@@ -417,7 +417,7 @@ class PostgresTransaction:
         weak = WeakOwner(owner)
         connection = StandIn(self, weak)
         return self._backend.sessions.session_on(
-            lambda driver: AdaptedConnection(driver, connection), weak, connection.savepoints
+            lambda driver: AdaptedConnection(driver, connection), weak, connection
         )
 
     async def savepoint(self, name: str) -> None:

@@ -46,7 +46,7 @@ class StandIn:
     """Stands in for an asyncpg connection in front of SQLAlchemy's adapter."""
 
     def __init__(self, transaction: PostgresTransaction, owner: WeakOwner) -> None:
-        self._transaction = transaction
+        self.unit_transaction = transaction
         self._owner = owner
         self.savepoints = SessionSavepoints()
 
@@ -58,18 +58,18 @@ class StandIn:
             refuse_transaction_control(sql, owner)
 
         async def attempt() -> T:
-            connection = await self._transaction.begun()
+            connection = await self.unit_transaction.begun()
             connection.is_changed = True
             try:
                 return await work(connection)
             except _driver.ReadOnlySQLTransactionError as error:
                 raise ReadOnlyError("this unit of work only reads") from error
             except asyncio.CancelledError as error:
-                self._transaction.note(error)
+                self.unit_transaction.note(error)
                 raise
             except DRIVER_ERRORS as error:
-                if self._transaction.is_over(error):
-                    raise self._transaction.failure(error) from error
+                if self.unit_transaction.is_over(error):
+                    raise self.unit_transaction.failure(error) from error
                 raise  # what the server refused comes as SQLAlchemy's error
 
         recovers = sql is not None and sql.startswith("ROLLBACK TO")

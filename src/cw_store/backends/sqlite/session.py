@@ -6,7 +6,6 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Sequence
 from typing import Any, NoReturn, Protocol, TypeVar, cast
-from weakref import WeakSet
 
 import aiosqlite
 from aiosqlite.context import Result, contextmanager
@@ -37,6 +36,10 @@ class Host(Protocol):
         """Do the work in the transaction."""
         ...
 
+    def note_cursor(self, cursor: sqlite3.Cursor) -> None:
+        """Close the cursor when the transaction ends; in the connection's thread."""
+        ...
+
 
 class SessionConnection(aiosqlite.Connection):
     """An aiosqlite connection whose statements run in the transaction of a unit of work.
@@ -47,11 +50,10 @@ class SessionConnection(aiosqlite.Connection):
     """
 
     def __init__(  # without aiosqlite's, which makes a thread
-        self, transaction: Host, owner: WeakOwner, cursors: WeakSet[sqlite3.Cursor]
+        self, transaction: Host, owner: WeakOwner
     ) -> None:
-        self._transaction = transaction
+        self.unit_transaction = transaction
         self._owner = owner
-        self._cursors = cursors
         self._row_factory: Any = None
         self.savepoints = SessionSavepoints()
         self._iter_chunk_size = 64
@@ -130,19 +132,19 @@ class SessionConnection(aiosqlite.Connection):
 
     async def interrupt(self) -> None:
         """End the statement that is running in this unit, if one is."""
-        connection = self._transaction.connection
+        connection = self.unit_transaction.connection
         if connection is not None:
             connection.raw.interrupt()
 
     @property
     def in_transaction(self) -> bool:
         """Whether the unit has begun its transaction."""
-        return self._transaction.connection is not None
+        return self.unit_transaction.connection is not None
 
     @property
     def total_changes(self) -> int:
         """How many rows have been changed on this connection since it was opened."""
-        connection = self._transaction.connection
+        connection = self.unit_transaction.connection
         return 0 if connection is None else connection.raw.total_changes
 
     @property
@@ -237,7 +239,7 @@ class SessionConnection(aiosqlite.Connection):
 
         async def attempt() -> T:
             try:
-                return await self._transaction.run(work)
+                return await self.unit_transaction.run(work)
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
                     raise ReadOnlyError("this unit of work only reads") from error
@@ -249,12 +251,12 @@ class SessionConnection(aiosqlite.Connection):
         """Return a cursor that the end of the transaction closes."""
         cursor = raw.cursor()
         cursor.row_factory = self._row_factory
-        self._cursors.add(cursor)
+        self.unit_transaction.note_cursor(cursor)
         return cursor
 
     def close_cursor(self, cursor: sqlite3.Cursor) -> None:
         """Queue the closing, which needs no turn and is good in a spent unit too."""
-        connection = self._transaction.connection
+        connection = self.unit_transaction.connection
         if connection is not None:
             connection.run(cursor.close)
 

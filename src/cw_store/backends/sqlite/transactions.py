@@ -79,7 +79,8 @@ class SqliteTransaction(Generic[B]):
 
     def __init__(self, backend: B) -> None:
         self._backend = backend
-        self._cursors: WeakSet[sqlite3.Cursor] | None = None
+        self._cursors: WeakSet[sqlite3.Cursor] | None = None  # None while no session was used
+        self._has_ended = False
         self.committed: bool | None = None
 
     @property
@@ -118,14 +119,17 @@ class SqliteTransaction(Generic[B]):
 
     def session(self, owner: SessionOwner) -> UnitSession:
         """Return a session in this transaction."""
-        self._cursors = WeakSet()
         weak = WeakOwner(owner)
-        connection = SessionConnection(self, weak, self._cursors)
+        connection = SessionConnection(self, weak)
         return self._backend.sessions.session_on(
-            lambda driver: AdaptedConnection(driver, connection, weak),
-            weak,
-            connection.savepoints,
+            lambda driver: AdaptedConnection(driver, connection, weak), weak, connection
         )
+
+    def note_cursor(self, cursor: sqlite3.Cursor) -> None:
+        """Close the cursor of a session when the transaction ends; in the connection's thread."""
+        if self._cursors is None:
+            self._cursors = WeakSet()
+        self._cursors.add(cursor)
 
     async def savepoint(self, name: str) -> None:
         """Set a savepoint."""
@@ -168,95 +172,88 @@ class WriteTransaction(SqliteTransaction["SqliteBackend"]):
         self._label = label
         self._block = block
         self._turn: Turn | None = None
-        # Transactions of this unit are numbered, since a cancelled BEGIN may still be on its
-        # way when the next one starts.
-        self._number = 0
-        self._begun = -1
-        self._active = False
+        self._is_begun = False  # set in the writer's thread
+        self._is_active = False
 
     @property
     def connection(self) -> Connection | None:
         """The writing connection while the transaction is active."""
-        return self._backend.writer if self._active else None
+        return self._backend.writer if self._is_active else None
 
     @property
     def active(self) -> bool:
-        """Whether anything may have reached the database since the last commit or rollback."""
-        return self._active
+        """Whether anything may have reached the database, and the end has not been sent."""
+        return self._is_active
 
     def run(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
         """Do the work in the transaction, which begins with it when it has not begun."""
-        if self._begun == self._number:
+        if self._is_begun and self._is_active:
             return self._backend.writer.run(inside, self._backend.writer, work, arguments)
         return self._begin_with(work, arguments)
 
     async def _begin_with(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
-        number = self._number
+        if self._has_ended:
+            raise _ended_error()
         if self._turn is None:
-            turn = self._backend.write_queue.free_turn(self._label)
-            if turn is None:
-                turn = await self._backend.write_queue.turn(self._label)
-                if number != self._number:
-                    self._backend.write_queue.release(turn)
-                    raise _ended_error()
-            turn.block = self._block
-            self._turn = turn
-        self._active = True
-        outcome = await self._backend.writer.run(
-            self._begin_if_nobody_waits, number, work, arguments
-        )
+            await self._take_turn()
+        self._is_active = True
+        outcome = await self._backend.writer.run(self._begin_if_nobody_waits, work, arguments)
         if isinstance(outcome, _Busy):
-            return await self._begin_in_line(number, work, arguments)
+            return await self._begin_in_line(work, arguments)
         return outcome
 
-    async def _begin_in_line(
-        self, number: int, work: Callable[..., T], arguments: tuple[Any, ...]
-    ) -> T:
-        if number == self._number:
-            self._active = False
+    async def _take_turn(self) -> None:
+        turn = self._backend.write_queue.free_turn(self._label)
+        if turn is None:
+            turn = await self._backend.write_queue.turn(self._label)
+            if self._has_ended:
+                self._backend.write_queue.release(turn)
+                raise _ended_error()
+        turn.block = self._block
+        self._turn = turn
+
+    async def _begin_in_line(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        self._is_active = False
         async with lock_wait(
-            self._backend, self._deadline(), is_wanted=lambda: number == self._number
+            self._backend, self._deadline(), is_wanted=lambda: not self._has_ended
         ) as line:
-            while number == self._number:
+            while not self._has_ended:
                 await line.next()
-                if number != self._number:
+                if self._has_ended:
                     break
-                self._active = True
-                outcome = await self._backend.writer.run(self._begin, number, work, arguments)
+                self._is_active = True
+                outcome = await self._backend.writer.run(self._begin, work, arguments)
                 if not isinstance(outcome, _Busy):
                     return outcome
-                if number == self._number:
-                    self._active = False
+                self._is_active = False
         raise _ended_error()
 
     def _deadline(self) -> float:
         return 0.0 if self._turn is None else self._turn.deadline
 
     def _begin_if_nobody_waits(
-        self, number: int, work: Callable[..., T], arguments: tuple[Any, ...]
+        self, work: Callable[..., T], arguments: tuple[Any, ...]
     ) -> T | _Busy:
         """Let other processes go first that wait for their turn; in the writer's thread."""
-        return self._begin(number, work, arguments) if self._backend.nobody_waits() else _BUSY
+        return self._begin(work, arguments) if self._backend.nobody_waits() else _BUSY
 
-    def _begin(self, number: int, work: Callable[..., T], arguments: tuple[Any, ...]) -> T | _Busy:
+    def _begin(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T | _Busy:
         """Begin and do the first work in one job; runs in the writer's thread."""
         cursor = self._backend.writer.cursor_of_jobs
         if not begin_immediate(cursor):
             return _BUSY
-        self._begun = number
+        self._is_begun = True
         return work(*arguments, cursor)
 
-    def commit(self) -> Coroutine[Any, Any, None]:
+    async def commit(self) -> None:
         """Commit and pass the turn on; done even when the caller is cancelled."""
-        return self._commit_or_refuse(self._begun == self._number)
-
-    async def _commit_or_refuse(self, begun: bool) -> None:
         try:
             self._backend.write_queue.refuse_if_gone()
         except StoreError:
-            await self._end(self._rollback)
+            await self.rollback()
             raise
-        await self._end(self._commit, begun)
+        # As the loop sees it now: what begins it may be on its way, for a task left behind.
+        await self._end(self._commit, self._is_begun)
 
     def rollback(self) -> Coroutine[Any, Any, None]:
         """Roll back and pass the turn on; done even when the caller is cancelled."""
@@ -278,11 +275,11 @@ class WriteTransaction(SqliteTransaction["SqliteBackend"]):
     def _queue_end(self, work: Callable[..., None], *arguments: Any) -> Job[None] | None:
         """Queue the end and pass the turn on at once: who has it next stands behind this job."""
         end = None
-        if self._active:
+        if self._is_active:
             self.committed = None if work == self._commit else False
             end = self._backend.writer.run(work, *arguments)
-        self._number += 1
-        self._active = False
+        self._has_ended = True
+        self._is_active = False
         turn, self._turn = self._turn, None
         if turn is not None:
             self._backend.pass_turn_on(turn)
@@ -323,7 +320,6 @@ class ReadTransaction(SqliteTransaction[ReadingHost]):
     def __init__(self, backend: ReadingHost) -> None:
         super().__init__(backend)
         self._reader: Connection | None = None
-        self._number = 0
 
     @property
     def connection(self) -> Connection | None:
@@ -342,11 +338,12 @@ class ReadTransaction(SqliteTransaction[ReadingHost]):
         return self._begin_with(work, arguments)
 
     async def _begin_with(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        if self._has_ended:
+            raise UnitOfWorkError("the unit of work ended while this waited")
         reader = self._backend.readers.idle()
         if reader is None:
-            number = self._number
             reader = await self._backend.readers.take()
-            if number != self._number:
+            if self._has_ended:
                 self._backend.readers.give(reader)
                 raise UnitOfWorkError("the unit of work ended while this waited")
         self._reader = reader
@@ -373,7 +370,7 @@ class ReadTransaction(SqliteTransaction[ReadingHost]):
 
     def _end(self) -> None:
         """Queue the end and do not wait: whoever is next on the connection stands behind it."""
-        self._number += 1
+        self._has_ended = True
         if self._reader is not None:
             reader, self._reader = self._reader, None
             reader.run(self._let_go, reader).is_kept = True
