@@ -21,15 +21,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from cw_store.backends.cancellation import shielded
-from cw_store.backends.sqlite.connection import (
+from cw_store.backends.sqlite.errors import reason_of, shown
+from cw_store.backends.sqlite.files import contents_of, look, reason_not_to_write
+from cw_store.backends.sqlite.raw_connection import (
     BUSY_PAUSE,
     connect_with_retry,
     create_private_file,
-    reason_of,
     retry_while_busy,
-    shown,
 )
-from cw_store.backends.sqlite.files import contents_of, look, reason_not_to_write
 from cw_store.backends.sqlite.statements import plain_failure
 from cw_store.errors import (
     SchemaAheadError,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from cw_store.backends.port import Backend
 from cw_store.backends.sqlite.backend import SqliteBackend
-from cw_store.backends.sqlite.connection import create_private_file
 from cw_store.backends.sqlite.files import reason_not_to_write
+from cw_store.backends.sqlite.raw_connection import create_private_file
 from cw_store.backends.sqlite.read_only import ReadOnlySqliteBackend
 from cw_store.location import Location
 from cw_store.memory import MemoryFolder, sweep

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from cw_store import NewLogChunk, Store, StoreBusyError, StoreClosedError
 from cw_store.backends.sqlite import checkpoints
 from cw_store.backends.sqlite.backend import SqliteBackend
-from cw_store.backends.sqlite.connection import create_private_file
+from cw_store.backends.sqlite.raw_connection import create_private_file
 from programs import run_program
 from slow_disk import environment_of_slow_disk, why_not
 

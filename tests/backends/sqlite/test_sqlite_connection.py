@@ -5,7 +5,6 @@ import gc
 import inspect
 import sqlite3
 import threading
-import time
 import weakref
 from collections.abc import AsyncIterator
 from functools import partial
@@ -16,13 +15,9 @@ from typing import Any
 import aiosqlite
 import pytest
 
-from cw_store import SchemaError, StoreBusyError, StoreClosedError, StoreError
-from cw_store.backends.sqlite.connection import (
-    Connection,
-    connect_with_retry,
-    create_private_file,
-    open_connection,
-)
+from cw_store import StoreClosedError
+from cw_store.backends.sqlite.connection import Connection, open_connection
+from cw_store.backends.sqlite.raw_connection import create_private_file
 from cw_store.backends.thread.worker import LoopCallbacks
 from programs import run_program
 
@@ -286,100 +281,6 @@ def test_a_connection_whose_loop_was_closed_while_it_opened_is_closed(tmp_path: 
     other.execute("PRAGMA journal_mode = DELETE")  # refused while anybody else is connected
     assert value(other, "PRAGMA journal_mode") == "delete"
     other.close()
-
-
-def test_a_file_that_is_just_being_converted_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "cw.db"
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("CREATE TABLE t (x)")
-    other.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(StoreBusyError):
-        connect_with_retry(path, read_only=False, synchronous="NORMAL", timeout=0.05)
-
-    def pause(_: float) -> None:  # the other is done when this one pauses for the first time
-        other.execute("COMMIT")
-
-    monkeypatch.setattr(time, "sleep", pause)
-    connect_with_retry(path, read_only=False, synchronous="NORMAL", timeout=10).close()
-    other.close()
-
-
-def test_a_file_that_is_no_database_is_refused_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "cw.db"
-    path.write_text("a letter, and longer than the header of a database would be" * 20)
-
-    def sleep(_: float) -> None:
-        pytest.fail("waits for what no time will mend")
-
-    monkeypatch.setattr(time, "sleep", sleep)
-    with pytest.raises(StoreError, match=r"'cw.db' is no SQLite database") as raised:
-        connect_with_retry(path, read_only=False, synchronous="NORMAL", timeout=10)
-    assert type(raised.value) is SchemaError
-    assert isinstance(raised.value.__cause__, sqlite3.DatabaseError)
-
-
-def test_a_private_file_is_created_once_and_never_opened_again(tmp_path: Path) -> None:
-    path = tmp_path / "cw.db"
-    create_private_file(path)
-    path.write_text("kept")
-    create_private_file(path)
-    assert path.read_text() == "kept"
-    assert path.stat().st_mode & 0o777 == 0o600
-    link = tmp_path / "link.db"
-    link.symlink_to(tmp_path / "elsewhere.db")
-    create_private_file(link)
-    assert not link.exists()  # it was not followed
-    with pytest.raises(StoreError, match="cannot create"):
-        create_private_file(tmp_path / "nowhere" / "cw.db")
-
-
-FORKED = """
-import asyncio, os, sys
-from pathlib import Path
-from cw_store import StoreClosedError
-from cw_store.backends.thread.worker import LoopCallbacks
-from cw_store.backends.sqlite.connection import connect_with_retry, open_connection
-
-SETTINGS = {"read_only": False, "synchronous": "NORMAL", "timeout": 1}
-folder = Path(sys.argv[1])
-for name in ("closed.db", "open.db"):
-    (folder / name).touch()
-
-async def connect():
-    loop_callbacks = LoopCallbacks(asyncio.get_running_loop())
-    closed = await open_connection(folder / "closed.db", loop_callbacks=loop_callbacks, **SETTINGS)
-    open_twice = [
-        await open_connection(folder / "open.db", loop_callbacks=loop_callbacks, **SETTINGS)
-        for _ in range(2)
-    ]
-    await closed.closed()
-    await open_twice[0].closed()
-    return open_twice[1]
-
-kept = asyncio.new_event_loop().run_until_complete(connect())
-child = os.fork()
-if child:
-    os.waitpid(child, 0)
-    sys.exit()
-for name in ("closed.db", "open.db"):
-    try:
-        connect_with_retry(folder / name, **SETTINGS).close()
-        print(name, "opened", flush=True)
-    except StoreClosedError as error:
-        print(error, flush=True)
-os._exit(0)
-"""
-
-
-def test_a_forked_child_may_open_what_was_closed_before(tmp_path: Path) -> None:
-    done = run_program(FORKED, tmp_path, cwd=tmp_path, timeout=10)
-    told = done.stdout.splitlines()
-    assert told[0] == "closed.db opened", done.stderr
-    assert told[1].startswith("open.db was open when this process was forked"), done.stderr
 
 
 # Running out.

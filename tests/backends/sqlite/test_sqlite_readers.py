@@ -14,11 +14,8 @@ import pytest
 
 from cw_store import Store, StoreBusyError, StoreClosedError, StoreError
 from cw_store.backends.sqlite import readers
-from cw_store.backends.sqlite.connection import (
-    Connection,
-    create_private_file,
-    open_connection,
-)
+from cw_store.backends.sqlite.connection import Connection, open_connection
+from cw_store.backends.sqlite.raw_connection import create_private_file
 from cw_store.backends.sqlite.readers import ReaderPool
 from cw_store.backends.thread import worker
 from cw_store.backends.thread.worker import LoopCallbacks

@@ -49,7 +49,9 @@ from time import monotonic
 from typing import Generic, NamedTuple, TypeVar
 
 from cw_store.backends.cancellation import BegunTask
-from cw_store.backends.sqlite.connection import SHORT_BUSY_TIMEOUT, Connection, connect, is_busy
+from cw_store.backends.sqlite.connection import Connection
+from cw_store.backends.sqlite.errors import is_busy
+from cw_store.backends.sqlite.raw_connection import SHORT_BUSY_TIMEOUT, connect
 from cw_store.backends.sqlite.write_queue import Turn, WriteQueue
 from cw_store.errors import StoreBusyError, StoreError
 

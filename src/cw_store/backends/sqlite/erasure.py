@@ -13,7 +13,8 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from cw_store.backends.cancellation import shielded
-from cw_store.backends.sqlite.connection import Connection, is_busy
+from cw_store.backends.sqlite.connection import Connection
+from cw_store.backends.sqlite.errors import is_busy
 from cw_store.backends.sqlite.lock_wait import lock_wait
 from cw_store.backends.sqlite.readers import closed_error
 from cw_store.backends.sqlite.statements import plain_failure

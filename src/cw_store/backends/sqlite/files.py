@@ -17,19 +17,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cw_store.backends.sqlite.connection import (
-    SHORT_BUSY_TIMEOUT,
-    GivenUp,
-    RawConnection,
-    apply_settings,
+from cw_store.backends.sqlite.errors import (
     is_busy,
     is_in_use,
     no_database,
     reason_of,
-    refuse_inherited,
-    retry_while_busy,
     shown,
     unusable,
+)
+from cw_store.backends.sqlite.raw_connection import (
+    SHORT_BUSY_TIMEOUT,
+    GivenUp,
+    RawConnection,
+    apply_settings,
+    refuse_inherited,
+    retry_while_busy,
     uri_of,
 )
 from cw_store.errors import SchemaError, StoreBusyError, StoreError

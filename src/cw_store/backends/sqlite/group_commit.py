@@ -9,12 +9,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from cw_store.backends.cancellation import BegunTask
-from cw_store.backends.sqlite.connection import (
-    Connection,
-    Job,
-    closed_error,
-    is_interrupted,
-)
+from cw_store.backends.sqlite.connection import Connection, Job
+from cw_store.backends.sqlite.errors import closed_error, is_interrupted
 from cw_store.backends.sqlite.lock_wait import lock_wait
 from cw_store.backends.sqlite.statements import (
     begin_immediate,

@@ -9,8 +9,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from cw_store.backends.sqlite.connection import BUSY_PAUSE, closed_error
+from cw_store.backends.sqlite.errors import closed_error
 from cw_store.backends.sqlite.process_queue import Ticket
+from cw_store.backends.sqlite.raw_connection import BUSY_PAUSE
 from cw_store.errors import StoreBusyError, TurnHolder
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from typing import Any, NoReturn, TypeVar
 from sqlalchemy import Dialect
 
 from cw_store.backends.session import Sessions
-from cw_store.backends.sqlite.connection import Connection, open_with, shown
+from cw_store.backends.sqlite.connection import Connection, open_with
+from cw_store.backends.sqlite.errors import shown
 from cw_store.backends.sqlite.files import connect_to_read_with_retry, unused
 from cw_store.backends.sqlite.readers import ReaderPool
 from cw_store.backends.sqlite.statements import fetch_rows

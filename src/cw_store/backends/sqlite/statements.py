@@ -13,7 +13,9 @@ from sqlalchemy import Column, Table, false, select, text
 from sqlalchemy.dialects.sqlite import pysqlite
 
 from cw_store.backends.long_lists import as_parameter, first_refused, looked_up, values_of
-from cw_store.backends.sqlite.connection import Connection, RawConnection, is_busy
+from cw_store.backends.sqlite.connection import Connection
+from cw_store.backends.sqlite.errors import is_busy
+from cw_store.backends.sqlite.raw_connection import RawConnection
 from cw_store.errors import (
     AlreadyExistsError,
     BrokenReferenceError,

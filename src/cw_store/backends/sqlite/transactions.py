@@ -10,7 +10,8 @@ from weakref import WeakSet
 
 from cw_store.backends.cancellation import shielded
 from cw_store.backends.session import SessionOwner, Sessions, UnitSession, WeakOwner
-from cw_store.backends.sqlite.connection import Connection, Job, is_interrupted
+from cw_store.backends.sqlite.connection import Connection, Job
+from cw_store.backends.sqlite.errors import is_interrupted
 from cw_store.backends.sqlite.lock_wait import lock_wait
 from cw_store.backends.sqlite.readers import ReaderPool
 from cw_store.backends.sqlite.session import AdaptedConnection, SessionConnection
