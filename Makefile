@@ -74,10 +74,7 @@ functions: $(READY) ## count the functions and files that a call, a unit, a sess
 mutants: $(READY) $(VENV)/.mutants ## change the code a little, again and again: do the tests notice? (half an hour)
 	$(BIN)/python tests/mutants.py $(FILES)
 
-$(VENV)/.functions: $(READY) ## count the functions and files that a call, a unit, a session, an opening pass through
-	$(BIN)/python tests/count_functions.py
-
-mutants: $(READY)
+$(VENV)/.mutants: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,mutants]'
 	@touch $@
 

@@ -32,7 +32,7 @@ def render_type(kind: str, item: Any, _autogen_context: Any) -> str | bool:
             (WholeNumber, "INTEGER"),
             (Flag, "BOOLEAN"),
             (Json, "JSON"),
-            (UtcDateTime, "MOMENT"),
+            (UtcDateTime, "TIMESTAMP"),
         ):
             if isinstance(item, type_):
                 return name

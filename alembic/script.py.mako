@@ -20,7 +20,7 @@ TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 INTEGER = sa.Integer()
 BOOLEAN = sa.Boolean()
 JSON = sa.Text().with_variant(postgresql.JSONB(), "postgresql")
-MOMENT = sa.BigInteger().with_variant(postgresql.TIMESTAMP(timezone=True), "postgresql")
+TIMESTAMP = sa.BigInteger().with_variant(postgresql.TIMESTAMP(timezone=True), "postgresql")
 
 
 def upgrade() -> None:

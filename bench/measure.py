@@ -18,7 +18,7 @@ WARM_UP = 0.25
 
 
 class CallTimes(TypedDict):
-    """Microseconds for a call; `cpu` is the time of all threads, less disturbed by neighbours."""
+    """Microseconds for a call; `cpu` is that of all threads, less disturbed by other processes."""
 
     cpu: float
     median: float

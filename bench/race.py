@@ -83,7 +83,7 @@ class Race:
     new_database: Callable[[], str]
     """Gives the URL of a new database with the schema and the seed."""
     by_cpu: bool = False
-    """Compare the processor's time for a call, where neighbours make the other too noisy."""
+    """Compare the processor's time for a call, where other processes make the other too noisy."""
     any_core: bool = False
     """Leave the processes to the scheduler, as a program is that does not care."""
 

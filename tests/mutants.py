@@ -67,7 +67,7 @@ def choose_tests() -> None:
     reached_by: dict[str, list[str]] = statistics["tests_by_mangled_function_name"]
     for function, tests in reached_by.items():
         *_, folder, module, _ = function.split(".")
-        own, near = f"/test_{module}.py", f"tests/{folder}/"
+        own, near = f"_{module}.py", f"/{folder}/"
         tests.sort(key=lambda test: (own not in test, near not in test, seconds[test]))
         del tests[MOST_TESTS:]
     STATISTICS.write_text(json.dumps(statistics))

@@ -19,7 +19,7 @@ TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 INTEGER = sa.Integer()
 BOOLEAN = sa.Boolean()
 JSON = sa.Text().with_variant(postgresql.JSONB(), "postgresql")
-MOMENT = sa.BigInteger().with_variant(postgresql.TIMESTAMP(timezone=True), "postgresql")
+TIMESTAMP = sa.BigInteger().with_variant(postgresql.TIMESTAMP(timezone=True), "postgresql")
 
 
 def upgrade() -> None:
@@ -32,11 +32,11 @@ def upgrade() -> None:
         sa.Column("config_json", TEXT, nullable=True),
         sa.Column("credentials", TEXT, nullable=True),
         sa.Column("is_exhausted", BOOLEAN, server_default=sa.false(), nullable=False),
-        sa.Column("exhausted_until", MOMENT, nullable=True),
-        sa.Column("last_used_at", MOMENT, nullable=True),
+        sa.Column("exhausted_until", TIMESTAMP, nullable=True),
+        sa.Column("last_used_at", TIMESTAMP, nullable=True),
         sa.Column("sort_order", INTEGER, server_default=sa.text("0"), nullable=False),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.Column("updated_at", MOMENT, nullable=False),
+        sa.Column("created_at", TIMESTAMP, nullable=False),
+        sa.Column("updated_at", TIMESTAMP, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_accounts")),
     )
     op.create_index(
@@ -56,7 +56,7 @@ def upgrade() -> None:
         sa.Column("agent_name", TEXT, nullable=False),
         sa.Column("session_number", INTEGER, nullable=False),
         sa.Column("content", TEXT, nullable=False),
-        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("created_at", TIMESTAMP, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_agent_log_chunks")),
     )
     op.create_index(
@@ -77,8 +77,8 @@ def upgrade() -> None:
         sa.Column("name", TEXT, nullable=False),
         sa.Column("status", TEXT, server_default="active", nullable=False),
         sa.Column("branch", TEXT, nullable=True),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.Column("updated_at", MOMENT, nullable=False),
+        sa.Column("created_at", TIMESTAMP, nullable=False),
+        sa.Column("updated_at", TIMESTAMP, nullable=False),
         sa.CheckConstraint(
             "status IN ('active', 'pending_review', 'completed', 'archived')",
             name=op.f("ck_initiatives_status"),
@@ -100,9 +100,9 @@ def upgrade() -> None:
         sa.Column("name", TEXT, nullable=False),
         sa.Column("url", TEXT, nullable=False),
         sa.Column("default_branch", TEXT, server_default="main", nullable=False),
-        sa.Column("last_fetched_at", MOMENT, nullable=True),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.Column("updated_at", MOMENT, nullable=False),
+        sa.Column("last_fetched_at", TIMESTAMP, nullable=True),
+        sa.Column("created_at", TIMESTAMP, nullable=False),
+        sa.Column("updated_at", TIMESTAMP, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_projects")),
         sa.UniqueConstraint("name", name=op.f("uq_projects_name")),
         sa.UniqueConstraint("url", name=op.f("uq_projects_url")),
@@ -142,8 +142,8 @@ def upgrade() -> None:
         sa.Column("title", TEXT, nullable=False),
         sa.Column("content", JSON, nullable=True),
         sa.Column("sort_order", INTEGER, server_default=sa.text("0"), nullable=False),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.Column("updated_at", MOMENT, nullable=False),
+        sa.Column("created_at", TIMESTAMP, nullable=False),
+        sa.Column("updated_at", TIMESTAMP, nullable=False),
         sa.ForeignKeyConstraint(
             ["initiative_id"],
             ["initiatives.id"],
@@ -186,8 +186,8 @@ def upgrade() -> None:
         sa.Column("content", JSON, nullable=True),
         sa.Column("status", TEXT, server_default="pending", nullable=False),
         sa.Column("merge_base", TEXT, nullable=True),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.Column("updated_at", MOMENT, nullable=False),
+        sa.Column("created_at", TIMESTAMP, nullable=False),
+        sa.Column("updated_at", TIMESTAMP, nullable=False),
         sa.CheckConstraint(
             "status IN ('pending', 'approved', 'in_progress', 'completed', 'blocked', 'pending_review')",
             name=op.f("ck_phases_status"),
@@ -248,8 +248,8 @@ def upgrade() -> None:
         sa.Column("body", TEXT, nullable=False),
         sa.Column("author", TEXT, server_default="you", nullable=False),
         sa.Column("resolved", BOOLEAN, server_default=sa.false(), nullable=False),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.Column("updated_at", MOMENT, nullable=False),
+        sa.Column("created_at", TIMESTAMP, nullable=False),
+        sa.Column("updated_at", TIMESTAMP, nullable=False),
         sa.CheckConstraint(
             "line_type IN ('added', 'removed', 'context')",
             name=op.f("ck_review_comments_line_type"),
@@ -283,8 +283,8 @@ def upgrade() -> None:
         sa.Column("order", INTEGER, server_default=sa.text("0"), nullable=False),
         sa.Column("summary", TEXT, nullable=True),
         sa.Column("retry_count", INTEGER, server_default=sa.text("0"), nullable=False),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.Column("updated_at", MOMENT, nullable=False),
+        sa.Column("created_at", TIMESTAMP, nullable=False),
+        sa.Column("updated_at", TIMESTAMP, nullable=False),
         sa.CheckConstraint(
             "category IN ('execute', 'research', 'discuss', 'plan', 'detail', 'refine', 'verify', 'merge', 'review')",
             name=op.f("ck_tasks_category"),
@@ -350,9 +350,9 @@ def upgrade() -> None:
         sa.Column("output_file_path", TEXT, nullable=True),
         sa.Column("result", JSON, nullable=True),
         sa.Column("pending_questions", JSON, nullable=True),
-        sa.Column("user_dismissed_at", MOMENT, nullable=True),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.Column("updated_at", MOMENT, nullable=False),
+        sa.Column("user_dismissed_at", TIMESTAMP, nullable=True),
+        sa.Column("created_at", TIMESTAMP, nullable=False),
+        sa.Column("updated_at", TIMESTAMP, nullable=False),
         sa.CheckConstraint(
             "mode IN ('execute', 'discuss', 'plan', 'detail', 'refine')",
             name=op.f("ck_agents_mode"),
@@ -427,9 +427,9 @@ def upgrade() -> None:
         sa.Column("mode", TEXT, nullable=False),
         sa.Column("summary", TEXT, nullable=True),
         sa.Column("status", TEXT, server_default="applied", nullable=False),
-        sa.Column("reverted_at", MOMENT, nullable=True),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.Column("updated_at", MOMENT, nullable=False),
+        sa.Column("reverted_at", TIMESTAMP, nullable=True),
+        sa.Column("created_at", TIMESTAMP, nullable=False),
+        sa.Column("updated_at", TIMESTAMP, nullable=False),
         sa.CheckConstraint(
             "mode IN ('plan', 'detail', 'refine')", name=op.f("ck_change_sets_mode")
         ),
@@ -465,8 +465,8 @@ def upgrade() -> None:
         sa.Column("initiative_id", TEXT, nullable=False),
         sa.Column("agent_id", TEXT, nullable=True),
         sa.Column("status", TEXT, server_default="active", nullable=False),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.Column("updated_at", MOMENT, nullable=False),
+        sa.Column("created_at", TIMESTAMP, nullable=False),
+        sa.Column("updated_at", TIMESTAMP, nullable=False),
         sa.CheckConstraint("status IN ('active', 'closed')", name=op.f("ck_chat_sessions_status")),
         sa.CheckConstraint(
             "target_type IN ('phase', 'task')", name=op.f("ck_chat_sessions_target_type")
@@ -508,8 +508,8 @@ def upgrade() -> None:
         sa.Column("question", TEXT, nullable=False),
         sa.Column("answer", TEXT, nullable=True),
         sa.Column("status", TEXT, server_default="pending", nullable=False),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.Column("updated_at", MOMENT, nullable=False),
+        sa.Column("created_at", TIMESTAMP, nullable=False),
+        sa.Column("updated_at", TIMESTAMP, nullable=False),
         sa.CheckConstraint(
             "status IN ('pending', 'answered')", name=op.f("ck_conversations_status")
         ),
@@ -565,8 +565,8 @@ def upgrade() -> None:
         sa.Column("agent_id", TEXT, nullable=True),
         sa.Column("project_id", TEXT, nullable=False),
         sa.Column("status", TEXT, server_default="active", nullable=False),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.Column("updated_at", MOMENT, nullable=False),
+        sa.Column("created_at", TIMESTAMP, nullable=False),
+        sa.Column("updated_at", TIMESTAMP, nullable=False),
         sa.CheckConstraint(
             "status IN ('active', 'pending_review', 'conflict', 'merged', 'abandoned')",
             name=op.f("ck_errands_status"),
@@ -605,8 +605,8 @@ def upgrade() -> None:
         sa.Column("requires_response", BOOLEAN, server_default=sa.false(), nullable=False),
         sa.Column("status", TEXT, server_default="pending", nullable=False),
         sa.Column("parent_message_id", TEXT, nullable=True),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.Column("updated_at", MOMENT, nullable=False),
+        sa.Column("created_at", TIMESTAMP, nullable=False),
+        sa.Column("updated_at", TIMESTAMP, nullable=False),
         sa.CheckConstraint(
             "recipient_type IN ('agent', 'user')", name=op.f("ck_messages_recipient_type")
         ),
@@ -693,8 +693,8 @@ def upgrade() -> None:
         sa.Column("metadata", JSON, nullable=True),
         sa.Column("status", TEXT, server_default="pending", nullable=False),
         sa.Column("sort_order", INTEGER, server_default=sa.text("0"), nullable=False),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.Column("updated_at", MOMENT, nullable=False),
+        sa.Column("created_at", TIMESTAMP, nullable=False),
+        sa.Column("updated_at", TIMESTAMP, nullable=False),
         sa.CheckConstraint(
             "status IN ('pending', 'accepted', 'dismissed')", name=op.f("ck_proposals_status")
         ),
@@ -740,7 +740,7 @@ def upgrade() -> None:
         sa.Column("previous_state", JSON, nullable=True),
         sa.Column("new_state", JSON, nullable=True),
         sa.Column("sort_order", INTEGER, server_default=sa.text("0"), nullable=False),
-        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("created_at", TIMESTAMP, nullable=False),
         sa.CheckConstraint(
             "action IN ('create', 'update', 'delete')", name=op.f("ck_change_set_entries_action")
         ),
@@ -769,7 +769,7 @@ def upgrade() -> None:
         sa.Column("role", TEXT, nullable=False),
         sa.Column("content", TEXT, nullable=False),
         sa.Column("change_set_id", TEXT, nullable=True),
-        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("created_at", TIMESTAMP, nullable=False),
         sa.CheckConstraint(
             "role IN ('user', 'assistant', 'system')", name=op.f("ck_chat_messages_role")
         ),

@@ -134,7 +134,7 @@ class Stamps:
         return now
 
 
-def moment(microseconds: int) -> datetime:
+def timestamp(microseconds: int) -> datetime:
     """Return the stored time as an aware datetime; to the microsecond until the year 2242."""
     return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
 
@@ -167,11 +167,11 @@ def account(row: Any) -> Account:
         d,
         e,
         bool(exhausted),
-        None if until is None else moment(until),
-        None if used is None else moment(used),
+        None if until is None else timestamp(until),
+        None if used is None else timestamp(used),
         f,
-        moment(created_at),
-        moment(updated_at),
+        timestamp(created_at),
+        timestamp(updated_at),
     )
 
 
@@ -199,7 +199,7 @@ def new_task(stamps: Stamps, new: NewTask) -> tuple[tuple[Any, ...], Task]:
         None,
         0,
     )
-    created_at = moment(now)
+    created_at = timestamp(now)
     return (*values, now, now), Task(*values, created_at, created_at)
 
 
@@ -207,4 +207,4 @@ def new_chunk(stamps: Stamps, new: NewChunk) -> tuple[tuple[Any, ...], LogChunk]
     """Return the parameters of INSERT_CHUNK, and the record that will be stored."""
     now = stamps.next()
     id = nanoid.generate()
-    return (id, *new, now), LogChunk(id, *new, moment(now))
+    return (id, *new, now), LogChunk(id, *new, timestamp(now))

@@ -79,7 +79,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=6,
 )
-MOMENTS = st.integers(-5, 5).map(
+TIMES = st.integers(-5, 5).map(
     lambda hours: (START + timedelta(hours=hours)).astimezone(timezone(timedelta(hours=hours)))
 )
 PROVIDERS = st.sampled_from(("claude", "claude", "claude", "codex"))
@@ -118,7 +118,7 @@ def a_value(draw: Draw, model: Model, table: str, column: Column) -> Any:
         case "flag":
             return draw(st.booleans())
         case "moment":
-            return draw(MOMENTS)
+            return draw(TIMES)
         case "json":
             return draw(JSON)
 
@@ -893,7 +893,7 @@ class Machine(RuleBasedStateMachine):
         if record is not None:
             self.changed_now(table, row, record)
 
-    @rule(data=st.data(), until=st.none() | MOMENTS)
+    @rule(data=st.data(), until=st.none() | TIMES)
     def exhaust(self, data: st.DataObject, until: datetime | None) -> None:
         id = an_id(data.draw, self.model, "accounts")
         arguments = () if until is None and data.draw(st.booleans()) else (until,)
