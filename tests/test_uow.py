@@ -27,6 +27,7 @@ from cw_store import (
     UnitOfWorkError,
     schema,
 )
+from waits import until_idle
 
 
 class Failure(Exception):
@@ -62,12 +63,6 @@ async def names(store: Store) -> list[str]:
     """What another unit of work, begun now, sees."""
     async with store.unit_of_work(read_only=True) as uow:
         return [initiative.name for initiative in await uow.initiatives.find_all()]
-
-
-async def until_idle() -> None:
-    """Let every task go as far as it comes without a thread's help."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 # Commit and roll back.

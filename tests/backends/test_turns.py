@@ -12,13 +12,9 @@ import sqlalchemy as sa
 from builders import add_initiative
 from cw_store import Store, StoreBusyError, UnitOfWorkError, schema
 from programs import run_program
+from waits import until_idle
 
 Write = Callable[[Store], Coroutine[Any, Any, object]]
-
-
-async def until_idle() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 def written(path: Path) -> list[str]:

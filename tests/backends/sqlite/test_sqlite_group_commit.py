@@ -24,6 +24,7 @@ from cw_store import (
 )
 from cw_store.backends.sqlite import group_commit
 from cw_store.backends.sqlite.process_queue import ProcessQueue
+from waits import until_idle
 
 T = TypeVar("T")
 
@@ -37,11 +38,6 @@ def long_job(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """Let a group be done in one job, or each of its calls in one."""
     monkeypatch.setattr(group_commit, "LONG_JOB", request.param)
     return request.param
-
-
-async def until_idle() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 @asynccontextmanager

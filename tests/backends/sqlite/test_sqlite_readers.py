@@ -19,6 +19,7 @@ from cw_store.backends.sqlite.raw_connection import create_private_file
 from cw_store.backends.sqlite.readers import ReaderPool
 from cw_store.backends.thread import worker
 from cw_store.backends.thread.worker import LoopCallbacks
+from waits import until_idle
 
 Open = Callable[[], Awaitable[Connection]]
 
@@ -67,11 +68,6 @@ def one(cursor: sqlite3.Cursor) -> int:
 
 def fail(cursor: sqlite3.Cursor) -> None:
     cursor.execute("SELECT * FROM nowhere")
-
-
-async def until_idle() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 async def waiting(pool: ReaderPool) -> tuple["asyncio.Task[Connection]", "asyncio.Task[int]"]:

@@ -12,15 +12,11 @@ from sqlalchemy.exc import OperationalError
 
 from builders import add_initiative
 from cw_store import Store, StoreBusyError, StoreError, UnitOfWorkError
+from waits import until_idle
 
 
 class Failure(Exception):
     """What a test raises inside a block."""
-
-
-async def until_idle() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 async def names(store: Store) -> list[str]:

@@ -8,15 +8,11 @@ import pytest
 
 from cw_store import StoreBusyError, StoreClosedError
 from cw_store.backends.sqlite.write_queue import Turn, WriteQueue
+from waits import until_idle
 
 
 def write_queue(timeout: float = 30.0) -> WriteQueue:
     return WriteQueue(asyncio.get_running_loop(), timeout)
-
-
-async def until_idle() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 def waiting(write_queue: WriteQueue, count: int) -> list[asyncio.Task[Turn]]:
