@@ -215,15 +215,26 @@ def _sender(steps: Generator[Any, Any, Any], value: object) -> Callable[[], Any]
     return lambda: steps.send(value)
 
 
-CANCELLATIONS = ("early", "late", "early, twice", "late, twice")
-"""How a task is cancelled at an await.
+@dataclass(frozen=True)
+class Cancellation:
+    """How a task is cancelled at an await."""
 
-Early: what it waits for has hardly begun. Late: it has its result, and the task is about to
-wake up with it. Twice: once more at the await that it reaches next, which is in its cleaning up.
-"""
+    late: bool = False
+    """When what it waits for has its result, and the task is about to wake up with it; else when
+    that has hardly begun."""
+    twice: bool = False
+    """Once more at the await that it reaches next, which is in its cleaning up."""
+
+    def __str__(self) -> str:
+        return ("late" if self.late else "early") + (", twice" if self.twice else "")
 
 
-async def cancelled_at(point: int, how: str, work: Awaitable[object]) -> tuple[bool, bool]:
+EARLY, LATE = Cancellation(), Cancellation(late=True)
+EARLY_TWICE, LATE_TWICE = Cancellation(twice=True), Cancellation(late=True, twice=True)
+CANCELLATIONS = (EARLY, LATE, EARLY_TWICE, LATE_TWICE)
+
+
+async def cancelled_at(point: int, how: Cancellation, work: Awaitable[object]) -> tuple[bool, bool]:
     """Run `work`, cancelled at its await number `point`.
 
     Returns whether it got as far as that, and whether it ended as if nothing had happened.
@@ -234,11 +245,11 @@ async def cancelled_at(point: int, how: str, work: Awaitable[object]) -> tuple[b
         nonlocal reached
         if number == point:
             reached = True
-            if how.startswith("late") and awaited is not None:
+            if how.late and awaited is not None:
                 awaited.add_done_callback(lambda _: task.cancel())
             else:
                 task.cancel()
-        elif number == point + 1 and how.endswith("twice"):
+        elif number == point + 1 and how.twice:
             task.cancel()
 
     async def run() -> None:

@@ -14,7 +14,7 @@ P = ParamSpec("P")
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["cw_store", "alembic.command", "asyncpg", "asyncio", "sqlite3"])
 
-SHORT_BUSY_TIMEOUT = 60.0
+LONGEST_SILENCE = 60.0
 
 
 class Worker:
@@ -31,13 +31,13 @@ class Worker:
         self.process.start()
         theirs.close()
 
-    def receive(self, timeout: float = SHORT_BUSY_TIMEOUT) -> Any:
+    def receive(self, timeout: float = LONGEST_SILENCE) -> Any:
         """Return the next thing it says."""
         assert self.pipe.poll(timeout), f"the worker said nothing for {timeout:g} s"
         try:
             return self.pipe.recv()
         except EOFError:
-            self.process.join(SHORT_BUSY_TIMEOUT)
+            self.process.join(LONGEST_SILENCE)
             raise AssertionError(f"the worker ended with {self.process.exitcode}") from None
 
     def tell(self, message: Any = "go") -> None:
@@ -47,7 +47,7 @@ class Worker:
     def kill(self) -> None:
         """Kill it with SIGKILL, and wait until it is dead."""
         self.process.kill()
-        self.process.join(SHORT_BUSY_TIMEOUT)
+        self.process.join(LONGEST_SILENCE)
 
     def last_words(self) -> list[str]:
         """Return what it had said that was not read yet, after its death."""
@@ -67,7 +67,7 @@ class Worker:
                 words.append(self.pipe.recv())
         return words
 
-    def ended(self, timeout: float = SHORT_BUSY_TIMEOUT) -> None:
+    def ended(self, timeout: float = LONGEST_SILENCE) -> None:
         """Wait for its end, which has to be a good one."""
         self.process.join(timeout)
         assert self.process.exitcode == 0, f"the worker ended with {self.process.exitcode}"

@@ -189,8 +189,8 @@ PLACES = [place for method in METHODS for place in method.places()]
 # --- arguments that are good but for one value ------------------------------------------------
 
 
-class TableGateway:
-    """A row of every kind, made from the TypedDicts alone, and valid arguments that use them."""
+class RowOfEveryKind:
+    """Rows, made from the TypedDicts alone, and valid arguments that use them."""
 
     def __init__(self) -> None:
         self._ids: dict[str, str] = {}
@@ -406,7 +406,7 @@ async def test_every_method_takes_what_its_hints_say(both_stores: Mapping[str, S
     """A bad value is refused for itself only if the rest of the call is good."""
 
     async def run(store: Store) -> Cases:
-        rows = TableGateway()
+        rows = RowOfEveryKind()
         cases: Cases = []
         async with store.unit_of_work() as uow:
             await rows.add_all(uow)
@@ -446,7 +446,7 @@ async def test_every_kind_of_bad_input_is_refused_everywhere(
     started = time.perf_counter()
 
     async def run(store: Store) -> Cases:
-        rows = TableGateway()
+        rows = RowOfEveryKind()
         async with store.unit_of_work() as uow:
             await rows.add_all(uow)
         async with store.unit_of_work(read_only=True) as uow:
@@ -485,7 +485,7 @@ async def test_unknown_and_missing_keywords_are_type_errors(
     both_stores: Mapping[str, Store],
 ) -> None:
     async def run(store: Store) -> Cases:
-        rows = TableGateway()
+        rows = RowOfEveryKind()
         cases: Cases = []
         async with store.unit_of_work() as uow:
             await rows.add_all(uow)
@@ -532,7 +532,7 @@ def _without(missing: str, arguments: Arguments) -> Arguments:
 
 async def test_what_is_no_sequence_of_rows_is_refused(both_stores: Mapping[str, Store]) -> None:
     async def run(store: Store) -> Cases:
-        rows = TableGateway()
+        rows = RowOfEveryKind()
         cases: Cases = []
         async with store.unit_of_work() as uow:
             await rows.add_all(uow)
@@ -560,7 +560,7 @@ async def test_an_id_of_nothing_has_the_same_outcome_on_both_databases(
     both_stores: Mapping[str, Store], drill: Drill
 ) -> None:
     async def run(store: Store) -> Cases:
-        rows = TableGateway()
+        rows = RowOfEveryKind()
         cases: Cases = []
         async with store.unit_of_work() as uow:
             await rows.add_all(uow)

@@ -12,6 +12,9 @@ import sqlalchemy as sa
 from drill import (
     CANCELLATIONS,
     CHUNKS,
+    EARLY,
+    LATE_TWICE,
+    Cancellation,
     Drill,
     add_pair,
     cancelled_at,
@@ -160,44 +163,62 @@ async def a_crowd(store: Store) -> AsyncGenerator[None]:
         await asyncio.gather(*crowd)
 
 
-Scenario = Callable[[Attempt], Awaitable[None]]
-ProcessQueue = Callable[[Store], AbstractAsyncContextManager[None]]
+Company = Callable[[Store], AbstractAsyncContextManager[None]]
 
-SCENARIOS: list[Scenario] = [
-    a_writer,
-    a_writer_who_commits_inside,
-    a_writer_with_savepoints,
-    a_writers_session,
-    a_writer_who_fails,
-    a_writer_of_many_rows,
-    a_compound_call,
-    a_reader,
-    a_readers_session,
-    a_single_read,
+
+@dataclass(frozen=True)
+class Scenario:
+    """Work that will be cancelled somewhere, and what the end of its unit of work tells."""
+
+    work: Callable[[Attempt], Awaitable[None]]
+    commits_its_key: bool = True
+    """That its unit was committed means that its key is stored: not when it only reads, nor when
+    it commits something else first."""
+    fails: bool = False
+    """What it does is rolled back even when nobody cancels it."""
+
+    def __str__(self) -> str:
+        return self.work.__name__
+
+
+WRITER = Scenario(a_writer)
+WRITERS_SESSION = Scenario(a_writers_session)
+WRITER_OF_MANY_ROWS = Scenario(a_writer_of_many_rows)
+READER = Scenario(a_reader, commits_its_key=False)
+SINGLE_READ = Scenario(a_single_read)
+SCENARIOS = [
+    WRITER,
+    Scenario(a_writer_who_commits_inside, commits_its_key=False),
+    Scenario(a_writer_with_savepoints),
+    WRITERS_SESSION,
+    Scenario(a_writer_who_fails, fails=True),
+    WRITER_OF_MANY_ROWS,
+    Scenario(a_compound_call),
+    READER,
+    Scenario(a_readers_session, commits_its_key=False),
+    SINGLE_READ,
 ]
-CROWDED: list[Scenario] = [a_writer, a_writer_of_many_rows, a_reader, a_single_read]
+CROWDED = [WRITER, WRITER_OF_MANY_ROWS, READER, SINGLE_READ]
 
 
 class EveryAwait:
     """Cancels one scenario after another at each of its awaits."""
 
-    def __init__(self, url: str, ways: tuple[str, ...]) -> None:
+    def __init__(self, url: str, ways: tuple[Cancellation, ...]) -> None:
         self.url = url
         self.ways = ways
         self.points = 0
         self.slowest = 0.0
         self.stored: list[str] = []
 
-    async def warm(
-        self, store: Store, scenario: Scenario, process_queue: ProcessQueue = nobody_else
-    ) -> None:
+    async def warm(self, store: Store, scenario: Scenario, company: Company = nobody_else) -> None:
         """Cancel at each await on a store that is in use."""
         for how in self.ways:
             point = 0
             reached = True
             while reached:
                 point += 1
-                reached = await self._one(store, scenario, point, how, process_queue)
+                reached = await self._one(store, scenario, point, how, company)
 
     async def cold(self, scenario: Scenario) -> None:
         """Cancel at each await of the first thing that a store does."""
@@ -210,22 +231,29 @@ class EveryAwait:
                     reached = await self._one(store, scenario, point, how, nobody_else)
 
     async def _one(
-        self, store: Store, scenario: Scenario, point: int, how: str, process_queue: ProcessQueue
+        self,
+        store: Store,
+        scenario: Scenario,
+        point: int,
+        how: Cancellation,
+        company: Company,
     ) -> bool:
-        where = f"{scenario.__name__}, await {point}, {how}"
+        where = f"{scenario}, await {point}, {how}"
         attempt = Attempt(store, f"{where} ({self.points})")
-        async with process_queue(store):
-            reached, finished = await cancelled_at(point, how, scenario(attempt))
+        async with company(store):
+            reached, finished = await cancelled_at(point, how, scenario.work(attempt))
             self.slowest = max(self.slowest, await timed(write_unit(store, f"next {self.points}")))
         assert self.slowest < 1, f"{where}: the next write took {self.slowest:.1f} s; {load()}"
         await until(lambda: store.connections_in_use == 0, 1, f"{where}: a connection is held")
-        await self._check_rows(attempt, where, finished)
+        await self._check_rows(scenario, attempt, where, finished)
         if not self.url.endswith(".db"):
             assert await open_transactions(self.url) == 0, where
         self.points += reached
         return reached
 
-    async def _check_rows(self, attempt: Attempt, where: str, finished: bool) -> None:
+    async def _check_rows(
+        self, scenario: Scenario, attempt: Attempt, where: str, finished: bool
+    ) -> None:
         rows = await rows_by_key(attempt.store)
         assert torn(rows) == [], where
         assert not any(key.endswith("undone") for key in rows), where
@@ -236,29 +264,29 @@ class EveryAwait:
             there = attempt.key in rows
             if not uow.committed:
                 assert not there, f"{where}: uow.committed is {uow.committed}"
-            elif "reader" not in where and "commits_inside" not in where:
+            elif scenario.commits_its_key:
                 assert there, f"{where}: uow.committed is {uow.committed}"
             if finished:
-                assert uow.committed == ("who_fails" not in where), where
+                assert uow.committed is (not scenario.fails), where
         async with attempt.store.unit_of_work() as clean:
             await clean.session.execute(sa.delete(CHUNKS).where(CHUNKS.c.agent_id != "warm"))
 
 
 async def test_a_cancellation_at_any_await_leaves_nothing_behind(url: str, drill: Drill) -> None:
-    ways = drill.amount(("early", "late, twice"), CANCELLATIONS)
+    ways = drill.amount((EARLY, LATE_TWICE), CANCELLATIONS)
     every = SCENARIOS
     every_await = EveryAwait(url, ways)
     async with Store(url) as store:
         await write_unit(store, "warm")
         with collector_off():
             for scenario in every if url.endswith(".db") else drill.amount(every[1::2], every):
-                async with silence(f"{scenario.__name__}, warm"):
+                async with silence(f"{scenario}, warm"):
                     await every_await.warm(store, scenario)
             for scenario in CROWDED:
-                async with silence(f"{scenario.__name__}, in a crowd"):
+                async with silence(f"{scenario}, in a crowd"):
                     await every_await.warm(store, scenario, a_crowd)
-            for scenario in drill.amount([*CROWDED, a_writers_session], SCENARIOS):
-                async with silence(f"{scenario.__name__}, cold"):
+            for scenario in drill.amount([*CROWDED, WRITERS_SESSION], SCENARIOS):
+                async with silence(f"{scenario}, cold"):
                     await every_await.cold(scenario)
         if url.endswith(".db"):
             await integrity(store)
@@ -290,7 +318,7 @@ async def test_opening_and_closing_can_be_cancelled_at_any_await(url: str, drill
     points = 0
     with collector_off():
         async with silence("open and close"):
-            for how in drill.amount(CANCELLATIONS[::3], CANCELLATIONS):
+            for how in drill.amount((EARLY, LATE_TWICE), CANCELLATIONS):
                 point, reached = 0, True
                 while reached:
                     point += 1
@@ -368,6 +396,7 @@ class Told:
             await asyncio.gather(*(write_unit(store, f"warm {number}") for number in range(12)))
             await asyncio.gather(*(rows_by_key(store) for _ in range(12)))
             locker = workers.start(lock_now_and_then, url, shortest, longest)
+            assert await asyncio.to_thread(locker.receive) == "locked"
             before = await _holdings()
             async with silence("cancellations"):
                 yield store

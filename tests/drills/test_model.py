@@ -262,7 +262,7 @@ def unanswerable(model: Model) -> list[Row]:
     return model.rows("conversations", lambda row: row["to_agent_id"] in gone, status="pending")
 
 
-def process_queue(link: str, table: str, *, forward: bool) -> Expected:
+def linked(link: str, table: str, *, forward: bool) -> Expected:
     def expected(model: Model, id: str) -> list[Row]:
         near = model.linked(link, id, forward=forward)
         return model.rows(table, lambda row: row["id"] in near)
@@ -341,16 +341,16 @@ READS: dict[str, Read] = {
         if port.find and port.table != "agent_log_chunks"
     },
     "initiatives.find_by_project_id": Read(
-        [of("projects")], process_queue("initiative_projects", "initiatives", forward=False)
+        [of("projects")], linked("initiative_projects", "initiatives", forward=False)
     ),
     "initiatives.find_by_status": Read([one_of(InitiativeStatus)], by("initiatives", "status")),
     "phases.find_by_initiative_id": Read([of("initiatives")], by("phases", "initiative_id")),
     "phases.find_by_status": Read([one_of(PhaseStatus)], by("phases", "status")),
     "phases.get_dependencies": Read(
-        [of("phases")], process_queue("phase_dependencies", "phases", forward=True)
+        [of("phases")], linked("phase_dependencies", "phases", forward=True)
     ),
     "phases.get_dependents": Read(
-        [of("phases")], process_queue("phase_dependencies", "phases", forward=False)
+        [of("phases")], linked("phase_dependencies", "phases", forward=False)
     ),
     "phases.find_dependencies_by_initiative_id": Read(
         [of("initiatives")], edges_of("phase_dependencies", "phases")
@@ -365,10 +365,10 @@ READS: dict[str, Read] = {
     "tasks.count_by_status": Read([some("initiatives")], tasks_by_status),
     "tasks.find_by_status": Read([one_of(TaskStatus)], by("tasks", "status")),
     "tasks.get_dependencies": Read(
-        [of("tasks")], process_queue("task_dependencies", "tasks", forward=True)
+        [of("tasks")], linked("task_dependencies", "tasks", forward=True)
     ),
     "tasks.get_dependents": Read(
-        [of("tasks")], process_queue("task_dependencies", "tasks", forward=False)
+        [of("tasks")], linked("task_dependencies", "tasks", forward=False)
     ),
     "tasks.find_dependencies_by_initiative_id": Read(
         [of("initiatives")], edges_of("task_dependencies", "tasks")
@@ -404,7 +404,7 @@ READS: dict[str, Read] = {
     ),
     "projects.find_by_name": Read([WORD], newest("projects", "name")),
     "projects.find_projects_by_initiative_id": Read(
-        [of("initiatives")], process_queue("initiative_projects", "projects", forward=True)
+        [of("initiatives")], linked("initiative_projects", "projects", forward=True)
     ),
     "accounts.find_by_email": Read([WORD], by("accounts", "email")),
     "accounts.find_by_provider": Read([drawn(PROVIDERS)], by("accounts", "provider")),

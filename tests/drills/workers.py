@@ -50,7 +50,10 @@ async def _lock_server(pipe: Connection, url: str, seconds: float) -> None:
 
 
 def lock_now_and_then(pipe: Connection, url: str, shortest: float, longest: float) -> None:
-    """Hold the database's lock again and again, until told to stop; then say how often."""
+    """Hold the database's lock again and again, until told to stop; then say how often.
+
+    Says `"locked"` when it has the lock for the first time.
+    """
     chance = random.Random(7)
     times = 0
     if url.startswith(PREFIX):
@@ -59,6 +62,8 @@ def lock_now_and_then(pipe: Connection, url: str, shortest: float, longest: floa
     raw = sqlite3.connect(url, isolation_level=None, timeout=30)
     while not pipe.poll(chance.uniform(0.05, 0.2)):
         raw.execute("BEGIN IMMEDIATE")
+        if times == 0:
+            pipe.send("locked")
         pipe.poll(chance.uniform(shortest, longest))
         raw.execute("ROLLBACK")
         times += 1
@@ -74,6 +79,8 @@ async def _lock_server_now_and_then(
     while not pipe.poll(chance.uniform(0.05, 0.2)):
         async with connection.transaction():
             await connection.execute("LOCK TABLE agent_log_chunks IN EXCLUSIVE MODE")
+            if times == 0:
+                pipe.send("locked")
             pipe.poll(chance.uniform(shortest, longest))
         times += 1
     await connection.close()
