@@ -1,8 +1,7 @@
 """What only PostgreSQL has: schemas, SQLSTATEs, and connections that others can end."""
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
@@ -25,10 +24,7 @@ from cw_store import (
     UnitOfWorkError,
     ensure_schema,
 )
-from cw_store.backends.postgres import pool
-from cw_store.backends.postgres.backend import PostgresBackend, PostgresTransaction
-from cw_store.backends.postgres.connection import connect_beside_pool
-from cw_store.backends.postgres.errors import refusals
+from cw_store.backends.postgres.backend import PostgresBackend
 from cw_store.location import locate
 from cw_store.postgres_url import Server
 from cw_store.repos.sql.initiatives import BY_STATUS
@@ -55,16 +51,6 @@ async def test_a_schema_other_than_public_holds_the_whole_store(
     assert await connection.fetchval("SELECT count(*) FROM other.initiatives") == 2
     await connection.close()
     postgres_server.drop_database(url)
-
-
-async def test_without_a_busy_timeout_nobody_waits_for_a_connection(migrated_server: str) -> None:
-    async with Store(migrated_server, pool_size=1, busy_timeout=0) as store:
-        async with store.unit_of_work(read_only=True) as uow:
-            assert await uow.initiatives.find_all() == []
-            async with asyncio.timeout(10):
-                with pytest.raises(StoreBusyError, match="none of the 1 connections"):
-                    await store.initiatives.find_all()
-        assert await store.initiatives.find_all() == []
 
 
 async def test_a_statement_that_takes_too_long_is_one_of_our_errors(migrated_server: str) -> None:
@@ -197,17 +183,6 @@ async def test_a_lock_that_does_not_come_in_time_is_store_busy(migrated_server: 
         await store.initiatives.delete(one.id)
 
 
-async def test_units_wait_for_a_connection_in_turn_and_not_for_ever(migrated_server: str) -> None:
-    async with Store(migrated_server, pool_size=1, busy_timeout=0.2) as store:
-        async with store.unit_of_work() as holder:
-            await holder.initiatives.find_all()
-            assert store.connections_in_use == 1
-            with pytest.raises(StoreBusyError, match="none of the 1 connections"):
-                await store.initiatives.find_all()
-        assert store.connections_in_use == 0
-        assert await store.initiatives.find_all() == []
-
-
 async def test_closing_ends_the_units_that_are_open(migrated_server: str) -> None:
     store = await Store.open(migrated_server)
     uow = store.unit_of_work()
@@ -277,42 +252,7 @@ async def test_an_error_in_a_unit_names_the_table(refusing: Store) -> None:
     assert isinstance(error, AlreadyExistsError) and error.table == "initiatives"
 
 
-# Connecting.
-
-
-async def test_a_connection_waits_for_a_lock_for_the_busy_timeout_and_never_for_ever(
-    migrated_server: str,
-) -> None:
-    for seconds, expected in ((2.5, "2500ms"), (0, "1ms")):
-        async with Store(migrated_server, busy_timeout=seconds) as store:
-            async with store.unit_of_work() as uow:
-                assert await uow.session.scalar(sa.text("SHOW lock_timeout")) == expected
-
-
-async def test_a_connection_beside_the_pool_has_the_same_settings(migrated_server: str) -> None:
-    connection = await connect_beside_pool(server_of(migrated_server), 2.5)
-    assert await connection.fetchval("SHOW application_name") == "cw_store"
-    assert await connection.fetchval("SHOW lock_timeout") == "2500ms"
-    await connection.close()
-
-
-@pytest.fixture
-def silent_server() -> Iterator[str]:
-    """The URL of a server that lets everybody in and never says a word."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        yield f"postgresql://nobody:@127.0.0.1:{port}/nothing?ssl=disable"
-
-
-async def test_nobody_waits_for_ever_for_a_server_that_says_nothing(silent_server: str) -> None:
-    async with asyncio.timeout(5):
-        with pytest.raises(StoreBusyError, match="did not answer"), refusals():
-            await connect_beside_pool(server_of(silent_server), 0.02)
-        with pytest.raises(StoreBusyError, match="did not answer"):
-            await new_backend(silent_server, busy_timeout=0.02).open()
-
-
-# The pool and its connections.
+# The backend itself.
 
 
 def server_of(url: str) -> Server:
@@ -321,100 +261,27 @@ def server_of(url: str) -> Server:
     return server
 
 
-def new_backend(url: str, pool_size: int = 1, busy_timeout: float = 5.0) -> Any:
-    return PostgresBackend(
-        server_of(url), pool_size=pool_size, busy_timeout=busy_timeout, rules=ValueRules()
-    )
-
-
-@pytest.fixture
-async def backend(migrated_server: str) -> AsyncIterator[PostgresBackend]:
-    """A backend with one connection, which has to be there for the next when a test ends."""
-    backend = new_backend(migrated_server)
-    await backend.open()
-    yield backend
-    assert backend.connections_in_use == 0
-    async with asyncio.timeout(5):
-        await pid_of_the_next_connection(backend)
-    await backend.close()
-
-
-async def pid_of_the_next_connection(backend: PostgresBackend) -> int:
-    connection = await backend.acquire()
-    pid = await connection.fetchval("SELECT pg_backend_pid()")
-    backend.pool.release(connection)
-    return pid
-
-
-async def last_statement(server: str, pid: int) -> str | None:
-    """Return what a connection ran last, as others see it."""
-    connection = await cast(Any, asyncpg).connect(server)
-    query = "SELECT query FROM pg_stat_activity WHERE pid = $1"
-    statement = await connection.fetchval(query, pid)
-    await connection.close()
-    return statement
+def new_backend(url: str) -> PostgresBackend:
+    return PostgresBackend(server_of(url), pool_size=1, busy_timeout=5.0, rules=ValueRules())
 
 
 async def test_a_backend_that_was_never_opened_can_be_closed() -> None:
     backend = new_backend("postgresql://nobody@/nowhere")
-    assert backend.is_closed is False
     await backend.close()
-    assert backend.is_closed is True
+    with pytest.raises(StoreClosedError):
+        await backend.open()
 
 
 async def test_a_terminated_backend_gives_no_connections(migrated_server: str) -> None:
     backend = new_backend(migrated_server)
     backend.terminate()
-    assert backend.is_closed is True
     with pytest.raises(StoreClosedError):
-        await backend.acquire()
+        await backend.open()
 
 
-async def test_a_query_is_compiled_once(backend: PostgresBackend) -> None:
-    assert backend.prepare(BY_STATUS) is backend.prepare(BY_STATUS)
-
-
-async def test_a_pool_is_as_large_as_was_asked_for(migrated_server: str) -> None:
-    backend = new_backend(migrated_server, pool_size=11, busy_timeout=2)
-    await backend.open()
-    held = [await backend.acquire() for _ in range(11)]
-    assert backend.connections_in_use == 11
-    for connection in held:
-        backend.pool.release(connection)
-    assert backend.connections_in_use == 0
-    await backend.close()
-
-
-async def test_a_connection_that_the_server_refuses_says_why(
-    postgres_server: PostgresServer,
-) -> None:
-    url = postgres_server.create_database()
-    await ensure_schema(url)
-    backend = new_backend(url, pool_size=2)
-    await backend.open()
-    held = await backend.acquire()
-    postgres_server.drop_database(url)
-    with pytest.raises(StoreError, match="refused the connection") as raised:
-        await backend.acquire()
-    assert getattr(raised.value.__cause__, "sqlstate", None) == "3D000"
-    backend.pool.release(held)
-    await backend.close()
-
-
-async def test_a_connection_is_closed_when_nobody_needed_it_for_long(
-    migrated_server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pool, "IDLE_SECONDS", 0.01)
-    backend = new_backend(migrated_server, pool_size=2)
-    await backend.open()
-    held = [await backend.acquire() for _ in range(2)]
-    pids = [await connection.fetchval("SELECT pg_backend_pid()") for connection in held]
-    for connection in held:
-        backend.pool.release(connection)
-    async with asyncio.timeout(5):
-        while [await last_statement(migrated_server, pid) for pid in pids] != [None, None]:
-            pass
-    await backend.close()
+async def test_a_query_is_compiled_once(migrated_server: str) -> None:
+    async with Store(migrated_server) as store:
+        assert store.backend.prepare(BY_STATUS) is store.backend.prepare(BY_STATUS)
 
 
 async def test_a_call_by_itself_is_one_job_to_the_server(migrated_server: str) -> None:
@@ -422,8 +289,12 @@ async def test_a_call_by_itself_is_one_job_to_the_server(migrated_server: str) -
         async with store.unit_of_work() as uow:
             pid = await uow.session.scalar(sa.text("SELECT pg_backend_pid()"))
         assert await store.accounts.find_all() == []
-        statement = await last_statement(migrated_server, pid)
-        assert statement is not None and statement.startswith("SELECT accounts.")
+        connection = await cast(Any, asyncpg).connect(migrated_server)
+        statement = await connection.fetchval(
+            "SELECT query FROM pg_stat_activity WHERE pid = $1", pid
+        )
+        await connection.close()
+        assert statement.startswith("SELECT accounts.")
 
 
 async def test_json_is_read_as_its_value(migrated_server: str) -> None:
@@ -448,121 +319,6 @@ async def test_a_call_that_loses_its_connection_does_not_leave_it_to_the_next(
     assert await pid() == before
     await refusal_of_a_call(refusing, name="08006")
     assert await pid() != before
-
-
-# A transaction.
-
-
-async def test_a_unit_that_reads_has_one_snapshot_and_a_writer_sees_what_others_commit(
-    migrated_server: str,
-) -> None:
-    show = sa.text(
-        "SELECT current_setting('transaction_isolation'), current_setting('transaction_read_only')"
-    )
-    async with Store(migrated_server) as store:
-        for read_only, expected in (
-            (True, ("repeatable read", "on")),
-            (False, ("read committed", "off")),
-        ):
-            async with store.unit_of_work(read_only=read_only) as uow:
-                assert (await uow.session.execute(show)).one() == expected
-
-
-async def test_a_connection_that_is_lost_at_the_beginning_is_replaced(
-    backend: PostgresBackend,
-) -> None:
-    lost = await pid_of_the_next_connection(backend)
-    transaction = PostgresTransaction(
-        backend,
-        f"DO $$ BEGIN IF pg_backend_pid() = {lost} THEN"
-        " RAISE EXCEPTION 'lost' USING ERRCODE = '08006'; END IF; END $$; BEGIN",
-    )
-    async with asyncio.timeout(5):
-        connection = await transaction.begun()
-    assert await connection.fetchval("SELECT pg_backend_pid()") != lost
-    await transaction.rollback()
-
-
-async def test_a_beginning_that_the_server_refuses_is_not_tried_again(
-    backend: PostgresBackend,
-) -> None:
-    transaction = PostgresTransaction(backend, "SELECT 1 / 0")
-    async with asyncio.timeout(5):
-        with pytest.raises(StoreError, match="22012: division by zero"):
-            await transaction.begun()
-    assert not transaction.active
-
-
-End = Callable[[PostgresTransaction], Coroutine[Any, Any, None]]
-COMMIT, ROLLBACK = PostgresTransaction.commit, PostgresTransaction.rollback
-
-
-@pytest.mark.parametrize(
-    ("before", "meanwhile"),
-    [((COMMIT,), (COMMIT,)), ((ROLLBACK,), (ROLLBACK,)), ((), (COMMIT, ROLLBACK))],
-)
-async def test_a_unit_that_ended_takes_no_connection_any_more(
-    backend: PostgresBackend, before: tuple[End, ...], meanwhile: tuple[End, ...]
-) -> None:
-    held = await backend.acquire()
-    transaction = backend.transaction(read_only=False, label=None)
-    for end in before:
-        await end(transaction)
-    waiting = asyncio.ensure_future(transaction.begun())
-    await asyncio.sleep(0)
-    for end in meanwhile:
-        await end(transaction)
-    backend.pool.release(held)
-    async with asyncio.timeout(5):
-        with pytest.raises(UnitOfWorkError, match="ended while this waited"):
-            await waiting
-
-
-async def test_a_rollback_keeps_the_connection(backend: PostgresBackend) -> None:
-    transaction = backend.transaction(read_only=False, label=None)
-    connection = await transaction.begun()
-    pid = await connection.fetchval("SELECT pg_backend_pid()")
-    await transaction.rollback()
-    assert await pid_of_the_next_connection(backend) == pid
-
-
-async def test_what_the_server_refuses_of_a_savepoint_is_told(backend: PostgresBackend) -> None:
-    transaction = backend.transaction(read_only=False, label=None)
-    with pytest.raises(StoreError, match="3B001"):
-        await transaction.release("nowhere")
-    await transaction.rollback()
-
-
-async def test_a_commit_that_the_server_turns_into_a_rollback_is_an_error(
-    backend: PostgresBackend,
-) -> None:
-    transaction = backend.transaction(read_only=False, label=None)
-    connection = await transaction.begun()
-    with pytest.raises(cast(Any, asyncpg).PostgresError):
-        await connection.execute("SELECT 1 / 0")
-    with pytest.raises(UnitOfWorkError, match="rolled this unit of work back"):
-        await transaction.commit()
-    assert transaction.committed is False
-
-
-@pytest.mark.parametrize("end", [COMMIT, ROLLBACK])
-async def test_a_transaction_whose_end_is_lost_has_not_committed(
-    backend: PostgresBackend, end: End
-) -> None:
-    transaction = backend.transaction(read_only=False, label=None)
-    (await transaction.begun()).terminate()
-    if end is COMMIT:
-        with pytest.raises(StoreBusyError, match="nothing of it is stored"):
-            await end(transaction)
-    else:
-        await end(transaction)
-    assert transaction.committed is False
-
-
-async def test_a_transaction_is_its_own_atomic_executor(backend: PostgresBackend) -> None:
-    transaction = backend.transaction(read_only=False, label=None)
-    async with transaction.atomic() as executor:
-        assert executor is transaction
 
 
 # Two units that append to two logs in opposite orders wait for each other.

@@ -4,39 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from functools import cache
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
-import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
-from sqlalchemy import ARRAY, TEXT, Column, Dialect, bindparam, func, select
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+from sqlalchemy import Dialect
 
-from cw_store.backends.cancellation import shielded
-from cw_store.backends.long_lists import Looked, first_refused, looked_up, values_of
 from cw_store.backends.postgres.connection import connect, forget_changes
 from cw_store.backends.postgres.errors import (
     DRIVER_ERRORS,
-    ended_for_idling,
     ends_deadlock,
-    failure,
-    is_interrupted,
     is_lost,
+    leaves_in_doubt,
     may_be_of_the_schema,
-    refuses_feature,
     was_never_sent,
 )
-from cw_store.backends.postgres.pool import CANCEL_SECONDS, Pool
-from cw_store.backends.postgres.session import AdaptedConnection, StandIn
-from cw_store.backends.session import SessionOwner, Sessions, UnitSession, WeakOwner
+from cw_store.backends.postgres.pool import Pool
+from cw_store.backends.postgres.statements import count_changes, fetch_rows, run_many
+from cw_store.backends.postgres.transaction import (
+    BEGIN_READING,
+    BEGIN_WITHOUT_WRITING,
+    BEGIN_WRITING,
+    PostgresTransaction,
+)
+from cw_store.backends.session import Sessions
 from cw_store.errors import (
     OutcomeUnknownError,
     ReadOnlyError,
     SchemaAheadError,
-    StoreBusyError,
-    StoreClosedError,
     StoreError,
-    UnitOfWorkError,
     UnreadableError,
 )
 from cw_store.inspection import READ_VERSION
@@ -52,24 +47,15 @@ T = TypeVar("T")
 STATEMENT_SECONDS = 5.0
 """How much longer than a lock is waited for, by the server, a statement is waited for."""
 
-FORGET_SECONDS = 1.0
-"""How long a server may take to forget what a session left, before it loses the connection."""
-
 MOST_DEADLOCKS = 10
 """So often a call by itself is made again that the server chose to end a deadlock of others."""
 
-BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-BEGIN_WITHOUT_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
-BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 MAY_WRITE = """
 SELECT bool_or(
     has_table_privilege(to_regclass(name), 'INSERT, UPDATE, DELETE')
     OR has_any_column_privilege(to_regclass(name), 'INSERT, UPDATE')
 ) FROM unnest($1::text[]) AS tables (name)
 """
-
-LOOKUP = asyncpg_dialect()
 
 
 class PostgresBackend:
@@ -88,55 +74,35 @@ class PostgresBackend:
         self.timeout = busy_timeout
         self.command_timeout = busy_timeout + STATEMENT_SECONDS
         self.compiled: dict[Query[Any], Prepared[Any]] = {}
-        # In a task of its own, since the time that it may take ends it by a cancellation.
-        self.sessions = Sessions(
-            "postgresql+asyncpg",
-            lambda: asyncio.ensure_future(self._connect(busy_timeout or 1.0)),
-        )
+        self.sessions = Sessions("postgresql+asyncpg", self._connect_for_dialect)
         self.dialect: Dialect = self.sessions.dialect
         use_rules(self.dialect, rules)
-        self.pool = Pool(self._connect, size=pool_size, timeout=busy_timeout)
+        self.pool = Pool(self._connect, self._forget, size=pool_size, timeout=busy_timeout)
         self._begin = BEGIN_WRITING
         self._reason_not_to_write: str | None = None
         if read_only:
             self._only_read("that is how it was opened")
 
-    def _only_read(self, reason: str) -> None:
-        self._begin = BEGIN_WITHOUT_WRITING
-        self._reason_not_to_write = reason
-
-    def _connect(self, timeout: float) -> Awaitable[Any]:
-        return connect(
-            self._server,
-            timeout=timeout,
-            lock_timeout=self.timeout,
-            command_timeout=self.command_timeout,
-        )
-
-    async def give_back(self, connection: Any) -> None:
-        """Take a connection back after a transaction, without what a session left on it."""
-        if connection.is_changed and not connection.is_closed():
-            try:
-                async with asyncio.timeout(FORGET_SECONDS):
-                    await forget_changes(connection, self._server, self.timeout)
-            except DRIVER_ERRORS:
-                connection.terminate()
-        self.pool.release(connection)
+    # Opening and closing.
 
     async def open(self) -> None:
         """Connect; raises StoreBusyError when the server does not answer.
 
         Where the role may write to none of the tables, the store is open for reading only.
         """
-        connection = await self.acquire()
+        connection = await self.pool.acquire()
         try:
             may_write = await connection.fetchval(MAY_WRITE, list(metadata.tables))
-            if may_write is False and self._reason_not_to_write is None:
-                self._only_read("its role has the right to write to none of its tables")
         except DRIVER_ERRORS as error:
-            raise self.failure(None, error) from error
+            raise self.pool.store_error(None, error) from error
         finally:
             self.pool.release(connection)
+        if may_write is False and self._reason_not_to_write is None:
+            self._only_read("its role has the right to write to none of its tables")
+
+    def _only_read(self, reason: str) -> None:
+        self._begin = BEGIN_WITHOUT_WRITING
+        self._reason_not_to_write = reason
 
     async def close(self) -> None:
         """Close every connection; what has not committed is rolled back.
@@ -146,19 +112,33 @@ class PostgresBackend:
         """
         await self.pool.close()
 
+    def terminate(self) -> None:
+        """Let go of everything without an event loop, because the store's own is gone."""
+        self.pool.terminate()
+
     @property
     def connections_in_use(self) -> int:
         """How many connections are held by units of work or calls at this moment."""
         return self.pool.in_use
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether nobody gets a connection any more."""
-        return self.pool.is_closed
+    def _connect(self, timeout: float) -> Coroutine[Any, Any, Any]:
+        return connect(
+            self._server,
+            timeout=timeout,
+            lock_timeout=self.timeout,
+            command_timeout=self.command_timeout,
+        )
 
-    def terminate(self) -> None:
-        """Let go of everything without an event loop, because the store's own is gone."""
-        self.pool.terminate()
+    def _connect_for_dialect(self) -> asyncio.Task[Any]:
+        # In a task of its own, since the time that it may take ends it by a cancellation.
+        return asyncio.create_task(
+            self._connect(self.timeout or 1.0), name="cw_store asks for the server's version"
+        )
+
+    def _forget(self, connection: Any) -> Awaitable[None]:
+        return forget_changes(connection, self._server, self.timeout)
+
+    # What a unit of work needs.
 
     def prepare(self, query: Query[R]) -> Prepared[R]:
         """Return the query compiled for this database."""
@@ -172,40 +152,33 @@ class PostgresBackend:
             prepared = self.compiled[query] = query.prepare(self.dialect)
         return prepared
 
-    async def erase_deleted(self) -> None:
-        """Do nothing: the server keeps old rows until it is vacuumed, and its log until later."""
-
     def transaction(
         self, *, read_only: bool, label: str | None, block: object = None
     ) -> PostgresTransaction:
         """Return a transaction that has not begun; nobody waits for a turn, so no label is kept."""
-        if read_only:
-            return PostgresTransaction(self, BEGIN_READING)
-        return PostgresTransaction(self, self._begin)
+        return PostgresTransaction(self, BEGIN_READING if read_only else self._begin)
 
-    async def acquire(self) -> Any:
-        """Take a connection out of the pool; raises StoreBusyError when there is none in time."""
-        try:
-            return await self.pool.acquire()
-        except DRIVER_ERRORS as error:
-            if isinstance(error, StoreError):
-                raise
-            if isinstance(error, TimeoutError):
-                raise self.pool.none_free() from error
-            raise self.failure(None, error) from error
+    async def erase_deleted(self) -> None:
+        """Do nothing: the server keeps old rows until it is vacuumed, and its log until later."""
 
-    def failure(self, prepared: Prepared[Any] | None, error: BaseException) -> StoreError:
-        """Return what the driver's error means to a caller."""
-        if self.is_closed:
-            return StoreClosedError("the store was closed meanwhile")
-        return failure(prepared, error)
+    def note_commit(self) -> None:
+        """Hear that something was committed; every commit of this store on the server comes here.
 
-    async def explained(self, told: StoreError, error: BaseException) -> StoreError:
-        """Return what to tell of a refusal: that the schema is newer, where it is.
-
-        It is looked up on a further connection: this one's transaction has failed.
+        It is called on the event loop, once for each transaction that may have written: when the
+        server has answered that a unit's COMMIT is done, or a call's only statement, with which
+        the server commits by itself before it answers. Others can see by then what was stored.
+        It is called too when the answer is missing, because the connection was lost, the time was
+        up or the caller was cancelled: then nobody knows whether there is anything to see, or will
+        be in a moment. What was rolled back, and what only read, does not come here.
         """
-        if not may_be_of_the_schema(error) or self.is_closed:
+
+    async def refusal_error(self, prepared: Prepared[Any] | None, error: Exception) -> StoreError:
+        """Return what the server's refusal means to a caller: that the schema is newer, if it is.
+
+        That is looked up on a further connection, as this one's transaction has failed.
+        """
+        told = self.pool.store_error(prepared, error)
+        if not may_be_of_the_schema(error) or self.pool.is_closed:
             return told
         revision = await self._revision()
         return told if revision in (None, *revisions()) else SchemaAheadError(str(revision))
@@ -224,15 +197,15 @@ class PostgresBackend:
 
     async def rows(self, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
         """Run one statement by itself and return its rows."""
-        return await self._alone(prepared, _rows, parameters)
+        return await self._run_alone(prepared, fetch_rows, parameters)
 
     async def count(self, prepared: Prepared[Any], parameters: Row) -> int:
         """Run one statement by itself and return how many rows it changed."""
-        return await self._alone(prepared, _count, parameters)
+        return await self._run_alone(prepared, count_changes, parameters)
 
     async def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> None:
         """Run one statement for each entry, in a transaction of its own."""
-        await self._alone(prepared, _many, batch)
+        await self._run_alone(prepared, run_many, batch)
 
     takes_turns = False
 
@@ -253,363 +226,59 @@ class PostgresBackend:
             raise
         await transaction.commit()
 
-    async def _alone(
-        self, prepared: Prepared[Any], run: Callable[..., Awaitable[T]], parameters: Row
+    async def _run_alone(
+        self, prepared: Prepared[Any], work: Callable[..., Awaitable[T]], parameters: Row
     ) -> T:
-        pool = self.pool
+        """Run a statement that is a transaction by itself, again where that can only help."""
         may_be_stale = True
-        circles = 0
+        deadlocks_left = MOST_DEADLOCKS
         while True:
-            connection = await self.acquire()
+            connection = await self.pool.acquire()
             try:
-                result = await run(connection, prepared, parameters)
-            except BaseException as error:
-                # It may have been lost while nobody used it, which shows only now.
-                repeats = may_be_stale and self._can_be_repeated(prepared, error)
-                await pool.recover(connection, error)
-                if repeats:
+                result = await work(connection, prepared, parameters)
+            except DRIVER_ERRORS as error:
+                await self._take_back(connection, prepared, error)
+                if may_be_stale and self._can_be_repeated(prepared, error):
+                    # The connection was lost while nobody used it, which shows only now.
                     may_be_stale = False
-                    continue
-                # Those who wait in a circle are others; this call stood between two of them, and
-                # was the first to look. Nothing of it is stored, and nobody else repeats it.
-                if ends_deadlock(error) and not self.is_closed and circles < MOST_DEADLOCKS:
-                    circles += 1
-                    continue
-                if isinstance(error, DRIVER_ERRORS):
-                    told = self._failure_of_call(prepared, error)
-                    raise await self.explained(told, error) from error
+                elif deadlocks_left and ends_deadlock(error) and not self.pool.is_closed:
+                    # Those who wait in a circle are others; this call stood between two of them,
+                    # and was the first to look. Nothing of it is stored, nobody else repeats it.
+                    deadlocks_left -= 1
+                else:
+                    raise await self._error_of_call(prepared, error) from error
+            except BaseException as error:
+                await self._take_back(connection, prepared, error)
                 raise
-            pool.release(connection)
-            return result
+            else:
+                self.pool.release(connection)
+                if prepared.query.writes:
+                    self.note_commit()
+                return result
+
+    async def _take_back(
+        self, connection: Any, prepared: Prepared[Any], error: BaseException
+    ) -> None:
+        """Take back a connection on which a statement failed, which may be stored nevertheless."""
+        try:
+            await self.pool.recover(connection, error)
+        finally:
+            # What cannot be read was done.
+            is_done = isinstance(error, UnreadableError) or leaves_in_doubt(error)
+            if prepared.query.writes and is_done:
+                self.note_commit()
 
     def _can_be_repeated(self, prepared: Prepared[Any], error: BaseException) -> bool:
         return (
             is_lost(error)
-            and not self.is_closed
+            and not self.pool.is_closed
             and (not prepared.query.writes or was_never_sent(error))
         )
 
-    def _failure_of_call(self, prepared: Prepared[Any], error: BaseException) -> StoreError:
-        in_doubt = is_lost(error) or is_interrupted(error)
-        if prepared.query.writes and in_doubt and not was_never_sent(error):
+    async def _error_of_call(self, prepared: Prepared[Any], error: Exception) -> StoreError:
+        if prepared.query.writes and leaves_in_doubt(error):
             return OutcomeUnknownError(
                 "the connection to the server was lost during a write, or the server did not "
                 "answer in time; whether it is stored is not known"
             )
-        return self.failure(prepared, error)
-
-
-class PostgresTransaction:
-    """One transaction after another; each takes a connection with its first statement."""
-
-    def __init__(self, backend: PostgresBackend, begin: str) -> None:
-        self._backend = backend
-        self._begin = begin
-        self._connection: Any = None
-        # Transactions of this unit are numbered: a task it left behind may still wait to begin.
-        self._number = 0
-        # A statement that another task has under way must end before the transaction can.
-        self._lock = asyncio.Lock()
-        self._interrupted = False
-        # When the last statement began, and how long before that the one before.
-        self._used_at = 0.0
-        self._idle = 0.0
-        self.committed: bool | None = None
-
-    @property
-    def active(self) -> bool:
-        """Whether a connection is held."""
-        return self._connection is not None
-
-    async def begun(self) -> Any:
-        """Return the connection, in its transaction.
-
-        BEGIN is also the question whether the connection still lives: when it does not,
-        nothing has happened yet, and another connection is tried.
-        """
-        now = asyncio.get_running_loop().time()
-        connection = self._connection
-        if connection is not None:
-            self._idle, self._used_at = now - self._used_at, now
-            if connection.is_closed():
-                raise self._ended_by_server(connection)
-            return connection
-        number = self._number
-        pool = self._backend.pool
-        while self._connection is None:
-            connection = await self._backend.acquire()
-            if number != self._number:
-                pool.release(connection)
-                raise UnitOfWorkError("the unit of work ended while this waited for a connection")
-            self._connection = connection
-            self._interrupted = False
-            try:
-                await connection.execute(self._begin)
-            except asyncio.CancelledError:
-                self._interrupted = True
-                raise
-            except DRIVER_ERRORS as error:
-                self._connection = None
-                await pool.recover(connection, error)
-                if self._begin == BEGIN_WRITING and refuses_feature(error):
-                    self._begin = BEGIN_WITHOUT_WRITING  # on a standby, which only reads
-                elif not is_lost(error) or self._backend.is_closed:
-                    raise self._backend.failure(None, error) from error
-        self._idle, self._used_at = 0.0, asyncio.get_running_loop().time()
-        return self._connection
-
-    def failure(self, error: BaseException, prepared: Prepared[Any] | None = None) -> StoreError:
-        """Return what an error of the driver means to a caller, after a statement that failed."""
-        self.note(error)
-        if is_lost(error) and self._connection is not None:
-            return self._ended_by_server(self._connection, error)
-        return self._backend.failure(prepared, error)
-
-    def is_over(self, error: BaseException) -> bool:
-        """Whether nothing more can be done on the connection, whatever the statement was."""
-        return is_lost(error) or is_interrupted(error) or self._backend.is_closed
-
-    def note(self, error: BaseException) -> None:
-        """Remember that a statement may still be running, so that its end is not waited for."""
-        if isinstance(error, asyncio.CancelledError) or is_interrupted(error):
-            self._interrupted = True
-
-    def _ended_by_server(self, connection: Any, error: BaseException | None = None) -> StoreError:
-        """Return why the connection is gone although a transaction was open on it."""
-        if self._backend.is_closed:
-            return StoreClosedError("the store was closed meanwhile")
-        if 0 < connection.idle_limit <= self._idle:
-            return ended_for_idling(self._idle, connection.idle_limit)
-        if error is not None:
-            return self._backend.failure(None, error)
-        return StoreBusyError(
-            "the connection to the server was lost during the unit of work; nothing of it is stored"
-        )
-
-    def prepare(self, query: Query[R]) -> Prepared[R]:
-        """Return the query compiled for this database."""
-        return self._backend.prepare(query)
-
-    async def rows(self, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
-        """Run a statement and return its rows."""
-        return await self._run(prepared, _rows, parameters)
-
-    async def count(self, prepared: Prepared[Any], parameters: Row) -> int:
-        """Run a statement and return how many rows it changed."""
-        return await self._run(prepared, _count, parameters)
-
-    async def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> None:
-        """Run a statement once for each entry of the batch, all or nothing."""
-        await self._run(prepared, _many, batch)
-
-    takes_turns = True
-
-    async def lock(self, name: str) -> None:
-        """Take an advisory lock that the end of the transaction releases."""
-        await self._execute(TAKE_TURNS, name)
-
-    def atomic(self) -> AbstractAsyncContextManager[Executor]:
-        """Give this transaction."""
-        return nullcontext(self)
-
-    def session(self, owner: SessionOwner) -> UnitSession:
-        """Return a session in this transaction."""
-        weak = WeakOwner(owner)
-        connection = StandIn(self, weak)
-        return self._backend.sessions.session_on(
-            lambda driver: AdaptedConnection(driver, connection), weak, connection
-        )
-
-    async def savepoint(self, name: str) -> None:
-        """Set a savepoint."""
-        await self._execute(f"SAVEPOINT {name}")
-
-    async def release(self, name: str) -> None:
-        """Keep what was done since the savepoint."""
-        await self._execute(f"RELEASE {name}")
-
-    async def undo(self, name: str) -> None:
-        """Undo what was done since the savepoint; done even when the caller is cancelled."""
-        await self._to_its_end(self._execute(f"ROLLBACK TO {name}; RELEASE {name}"))
-        self._interrupted = False
-
-    async def commit(self) -> None:
-        """Commit and give the connection back.
-
-        A COMMIT that has begun is waited for, whoever is cancelled meanwhile. `committed` is None
-        after an OutcomeUnknownError, and False after every other error.
-        """
-        self._number += 1
-        async with self._lock:
-            if self._connection is not None:
-                await shielded(self._commit())
-
-    async def rollback(self) -> None:
-        """Roll back and give the connection back; done even when the caller is cancelled.
-
-        A server that does not answer soon after somebody gave up loses the connection, and rolls
-        back by that.
-        """
-        self._number += 1
-        if self._connection is not None:
-            await self._to_its_end(self._rollback())
-
-    async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
-        connection = self._connection
-        if connection is None:
-            await shielded(work)
-            return
-        task = asyncio.current_task()
-        hurries = self._interrupted or (task is not None and task.cancelling() > 0)
-        seconds = CANCEL_SECONDS if hurries else self._backend.command_timeout
-        await self._backend.pool.within(seconds, connection, work, hurry=True)
-
-    def terminate(self) -> None:
-        """Cut the connection, which rolls back, since nobody can wait for the server's answer."""
-        self._number += 1
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self.committed = False
-            connection.terminate()
-            self._backend.pool.release(connection)
-
-    async def _run(
-        self, prepared: Prepared[Any], run: Callable[..., Awaitable[T]], parameters: Row
-    ) -> T:
-        async with self._lock:
-            connection = await self.begun()
-            try:
-                return await run(connection, prepared, parameters)
-            except asyncio.CancelledError as error:
-                self.note(error)
-                raise
-            except DRIVER_ERRORS as error:
-                told = self.failure(error, prepared)
-                raise await self._backend.explained(told, error) from error
-
-    async def _execute(self, sql: str, *parameters: Any) -> None:
-        async with self._lock:
-            connection = await self.begun()
-            try:
-                await connection.execute(sql, *parameters)
-            except asyncio.CancelledError as error:
-                self.note(error)
-                raise
-            except DRIVER_ERRORS as error:
-                raise self.failure(error) from error
-
-    async def _commit(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return  # terminated in this very moment
-        pool = self._backend.pool
-        self.committed = None
-        pool.commit_begins()
-        try:
-            await self._send_commit(connection)
-        except DRIVER_ERRORS as error:
-            if isinstance(error, StoreError):
-                raise
-            connection.terminate()
-            if self._may_be_stored(error):
-                raise OutcomeUnknownError(
-                    "the connection to the server was lost at COMMIT, or the server did not "
-                    "answer in time; whether the unit of work is stored is not known"
-                ) from error
-            self.committed = False
-            if was_never_sent(error):
-                self._idle = asyncio.get_running_loop().time() - self._used_at
-                raise self._ended_by_server(connection) from error
-            raise self._backend.failure(None, error) from error
-        finally:
-            pool.commit_ends()
-            await self._backend.give_back(connection)
-
-    async def _send_commit(self, connection: Any) -> None:
-        only_read = self._begin != BEGIN_WRITING
-        if connection.is_closed():
-            self.committed = only_read
-            self._idle = asyncio.get_running_loop().time() - self._used_at
-            if not only_read:
-                raise self._ended_by_server(connection)
-            return
-        try:
-            status = await connection.execute("COMMIT")
-        except DRIVER_ERRORS as error:
-            # What was read was read from one snapshot, whether the server says so or not.
-            if not (only_read and is_lost(error)):
-                raise
-            status = "COMMIT"
-        self.committed = status == "COMMIT"
-        if not self.committed:
-            raise UnitOfWorkError(
-                "the database rolled this unit of work back; nothing of it is stored"
-            )
-
-    def _may_be_stored(self, error: Exception) -> bool:
-        return (is_lost(error) or is_interrupted(error)) and not was_never_sent(error)
-
-    async def _rollback(self) -> None:
-        async with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is None:
-                return
-            self.committed = False
-            try:
-                await connection.execute("ROLLBACK")
-            except DRIVER_ERRORS:
-                connection.terminate()
-            finally:
-                await self._backend.give_back(connection)
-
-
-async def _rows(connection: Any, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
-    if prepared.set_times is not None:
-        prepared.set_times(parameters)
-    try:
-        return await connection.fetch(prepared.sql, *parameters)
-    except OverflowError as error:
-        # asyncpg cannot make a datetime of it, and does not say in which row. It was done.
-        raise UnreadableError(
-            prepared.query.table.name, None, "a time", "it is not from the year 1 to 9999"
-        ) from error
-
-
-async def _count(connection: Any, prepared: Prepared[Any], parameters: Row) -> int:
-    if prepared.set_times is not None:
-        prepared.set_times(parameters)
-    status: str = await connection.execute(prepared.sql, *parameters)
-    return int(status.rpartition(" ")[2])
-
-
-async def _many(connection: Any, prepared: Prepared[Any], batch: Sequence[Row]) -> None:
-    await _refuse_a_row_of_many(connection, prepared, batch)
-    if prepared.set_times is not None:
-        for parameters in batch:
-            prepared.set_times(parameters)
-    await connection.executemany(prepared.sql, batch)
-
-
-async def _refuse_a_row_of_many(
-    connection: Any, prepared: Prepared[Any], batch: Sequence[Row]
-) -> None:
-    """Raise for the first row of a long list that would be refused, without storing the rest."""
-    found: dict[Looked, set[str]] = {}
-    for looked in looked_up(prepared, batch):
-        values = values_of(looked, batch)
-        rows = await connection.fetch(_lookup(looked.target), list(values)) if values else ()
-        found[looked] = {value for (value,) in rows}
-    refused = first_refused(prepared, batch, found)
-    if refused is None:
-        return
-    try:
-        # Twice, so that nothing is stored if what was missing is just being stored by another.
-        await connection.executemany(prepared.sql, [refused.row] * 2)
-    except asyncpg.IntegrityConstraintViolationError as error:
-        raise refused.error from error
-
-
-@cache
-def _lookup(column: Column[Any]) -> str:
-    values = bindparam("values", type_=ARRAY(TEXT))
-    return str(select(column).where(column == func.any(values)).compile(dialect=LOOKUP))
+        return await self.refusal_error(prepared, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Generator, Iterator
@@ -63,11 +64,11 @@ def refusals() -> Generator[None]:
         yield
     except DBAPIError as error:
         cause = error.orig.__cause__ if error.orig is not None else None
-        raise failure(None, cause or error) from error
+        raise store_error(None, cause or error) from error
     except DRIVER_ERRORS as error:
         if isinstance(error, StoreError):
             raise
-        raise failure(None, error) from error
+        raise store_error(None, error) from error
 
 
 def is_lost(error: BaseException) -> bool:
@@ -114,7 +115,17 @@ def is_interrupted(error: BaseException) -> bool:
     return isinstance(error, TimeoutError) and not isinstance(error, StoreError)
 
 
-def failure(prepared: Prepared[Any] | None, error: BaseException) -> StoreError:
+def leaves_in_doubt(error: BaseException) -> bool:
+    """Whether the server may have done what was asked of it, although it did not say so.
+
+    The connection was lost, or the caller gave up or was cancelled, after it was sent.
+    """
+    return (
+        is_lost(error) or is_interrupted(error) or isinstance(error, asyncio.CancelledError)
+    ) and not was_never_sent(error)
+
+
+def store_error(prepared: Prepared[Any] | None, error: BaseException) -> StoreError:
     """Say what PostgreSQL refused, from the SQLSTATE and the name of the constraint."""
     table = "?" if prepared is None else prepared.query.table.name
     columns = _constraint_columns.get(getattr(error, "constraint_name", None) or "", ())
@@ -142,7 +153,7 @@ def failure(prepared: Prepared[Any] | None, error: BaseException) -> StoreError:
         case "25P02":
             return UnitOfWorkError("an earlier statement failed, and the transaction with it")
         case "25P03":
-            return ended_for_idling()
+            return idled_error()
         case "25P04":
             return StoreError(
                 "the server ended the transaction, because it took too long "
@@ -166,10 +177,10 @@ def failure(prepared: Prepared[Any] | None, error: BaseException) -> StoreError:
         case "57P05":
             return StoreBusyError("the server ended a connection that had nothing to do")
         case state:
-            return _failure_of_connection(state, error)
+            return _connection_error(state, error)
 
 
-def ended_for_idling(seconds: float | None = None, limit: float | None = None) -> StoreError:
+def idled_error(seconds: float | None = None, limit: float | None = None) -> StoreError:
     """Return what to tell a unit of work that idled so long that the server ended it."""
     how_long = "" if seconds is None else f" for {seconds:.3g} s, and it allows {limit:.3g}"
     return StoreError(
@@ -179,7 +190,7 @@ def ended_for_idling(seconds: float | None = None, limit: float | None = None) -
     )
 
 
-def _failure_of_connection(state: str, error: BaseException) -> StoreError:
+def _connection_error(state: str, error: BaseException) -> StoreError:
     if isinstance(error, _driver.InvalidCachedStatementError):
         return StoreBusyError("the schema changed under a prepared statement")
     if isinstance(error, _driver.ClientConfigurationError):

@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
 
-from cw_store.backends.postgres.errors import DRIVER_ERRORS
 from cw_store.backends.session import (
     NO_ISOLATION_LEVEL,
+    SessionOwner,
+    Sessions,
     SessionSavepoints,
+    UnitSession,
     WeakOwner,
     refuse_transaction_control,
 )
 from cw_store.errors import ReadOnlyError, UnitOfWorkError
 
-if TYPE_CHECKING:
-    from cw_store.backends.postgres.backend import PostgresTransaction
-
 T = TypeVar("T")
 
 _driver: Any = asyncpg
+
+
+class Host(Protocol):
+    """The transaction that a session's statements run in."""
+
+    async def run_for_session(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        """Do the work on the driver's connection, in the transaction.
+
+        What the server refuses is raised as the driver raises it, for SQLAlchemy; what leaves
+        nothing to go on with is a StoreError.
+        """
+        ...
+
+
+def session_of_unit(sessions: Sessions, transaction: Host, owner: SessionOwner) -> UnitSession:
+    """Return a session of a unit of work that runs in this transaction."""
+    weak = WeakOwner(owner)
+    connection = SessionConnection(transaction, weak)
+    return sessions.session_on(
+        lambda driver: AdaptedConnection(driver, connection), weak, connection
+    )
 
 
 class AdaptedConnection(AsyncAdapt_asyncpg_connection):
@@ -42,10 +61,10 @@ class AdaptedConnection(AsyncAdapt_asyncpg_connection):
         raise UnitOfWorkError(NO_ISOLATION_LEVEL)
 
 
-class StandIn:
+class SessionConnection:
     """Stands in for an asyncpg connection in front of SQLAlchemy's adapter."""
 
-    def __init__(self, transaction: PostgresTransaction, owner: WeakOwner) -> None:
+    def __init__(self, transaction: Host, owner: WeakOwner) -> None:
         self.unit_transaction = transaction
         self._owner = owner
         self.savepoints = SessionSavepoints()
@@ -58,36 +77,27 @@ class StandIn:
             refuse_transaction_control(sql, owner)
 
         async def attempt() -> T:
-            connection = await self.unit_transaction.begun()
-            connection.is_changed = True
             try:
-                return await work(connection)
+                return await self.unit_transaction.run_for_session(work)
             except _driver.ReadOnlySQLTransactionError as error:
                 raise ReadOnlyError("this unit of work only reads") from error
-            except asyncio.CancelledError as error:
-                self.unit_transaction.note(error)
-                raise
-            except DRIVER_ERRORS as error:
-                if self.unit_transaction.is_over(error):
-                    raise self.unit_transaction.failure(error) from error
-                raise  # what the server refused comes as SQLAlchemy's error
 
         recovers = sql is not None and sql.startswith("ROLLBACK TO")
         return await owner.in_turn(attempt, recovers=recovers)
 
-    def transaction(self, **_settings: Any) -> StandInTransaction:
+    def transaction(self, **_settings: Any) -> SessionTransaction:
         """Return what SQLAlchemy takes for its transaction: the unit's own."""
-        return StandInTransaction(self._owner)
+        return SessionTransaction(self._owner)
 
     async def prepare(
         self, sql: str, *, name: str | None = None
-    ) -> StandInStatement | UnsentStatement:
+    ) -> SessionStatement | UnsentStatement:
         """Prepare a statement."""
         if self.savepoints.is_nothing_to_send(sql):
             return UnsentStatement()
 
-        async def prepare(connection: Any) -> StandInStatement:
-            return StandInStatement(self, await connection.prepare(sql, name=name), sql)
+        async def prepare(connection: Any) -> SessionStatement:
+            return SessionStatement(self, await connection.prepare(sql, name=name), sql)
 
         return await self.run(prepare, sql=sql)
 
@@ -113,7 +123,7 @@ class StandIn:
         """Leave the connection to the unit of work."""
 
 
-class StandInTransaction:
+class SessionTransaction:
     """Stands in for asyncpg's transaction: the unit of work's."""
 
     def __init__(self, owner: WeakOwner) -> None:
@@ -131,10 +141,10 @@ class StandInTransaction:
         await self._owner().rollback_from_session()
 
 
-class StandInStatement:
+class SessionStatement:
     """Stands in for asyncpg's prepared statement."""
 
-    def __init__(self, connection: StandIn, statement: Any, sql: str) -> None:
+    def __init__(self, connection: SessionConnection, statement: Any, sql: str) -> None:
         self._connection = connection
         self._statement = statement
         self._attributes = statement.get_attributes()  # later the connection may be closed
@@ -154,13 +164,13 @@ class StandInStatement:
             lambda _: self._statement.fetch(*parameters), sql=self._sql
         )
 
-    async def cursor(self, *parameters: Any) -> StandInCursor:
+    async def cursor(self, *parameters: Any) -> SessionCursor:
         """Run the statement and return a cursor on the server."""
 
         async def declare(_connection: Any) -> Any:
             return await self._statement.cursor(*parameters)
 
-        return StandInCursor(self._connection, await self._connection.run(declare))
+        return SessionCursor(self._connection, await self._connection.run(declare))
 
 
 class UnsentStatement:
@@ -179,10 +189,10 @@ class UnsentStatement:
         return []
 
 
-class StandInCursor:
+class SessionCursor:
     """Stands in for asyncpg's cursor."""
 
-    def __init__(self, connection: StandIn, cursor: Any) -> None:
+    def __init__(self, connection: SessionConnection, cursor: Any) -> None:
         self._connection = connection
         self._cursor = cursor
 

@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, Select, Table, Text, cast, func, literal_c
 from sqlalchemy.dialects.postgresql import asyncpg
 
 from cw_store.backends.cancellation import shielded
-from cw_store.backends.postgres.backend import BEGIN_READING, BEGIN_WRITING
 from cw_store.backends.postgres.connection import connect_beside_pool
 from cw_store.backends.postgres.errors import DRIVER_ERRORS, refusals, refuses_feature
+from cw_store.backends.postgres.transaction import BEGIN_READING, BEGIN_WRITING
 from cw_store.backends.table_copy import Row, in_order, strangers_among
 from cw_store.errors import ReadOnlyError, StoreError
 from cw_store.inspection import VERSION_TABLE
