@@ -1,6 +1,8 @@
 """The session of a unit of work: its transaction is the unit's, whatever it is asked."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 import sqlalchemy as sa
@@ -216,6 +218,35 @@ async def test_what_a_rollback_past_the_session_undid_is_not_stored(store: Store
             await connection.rollback()
     assert uow.committed is False
     assert await stored(store) == ([], [])
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback", "the block", "an error"])
+async def test_a_unit_ends_as_told_while_its_session_is_used_in_another_task(
+    store: Store, ends: str
+) -> None:
+    uow = store.unit_of_work()
+    statements: list[asyncio.Task[object]] = []
+    with suppress(Failure):
+        async with uow:
+            await uow.initiatives.create(name="of the unit")
+            connection = await uow.session.connection()
+            insert = MARKS.insert().values(id="a")
+            statements.append(asyncio.create_task(connection.execute(insert)))
+            await asyncio.sleep(0)
+            if ends == "commit":
+                await uow.commit()
+            elif ends == "rollback":
+                await uow.rollback()
+            elif ends == "an error":
+                raise Failure
+    async with asyncio.timeout(10):
+        await asyncio.wait(statements)
+    is_kept = ends in ("commit", "the block")
+    assert uow.committed is is_kept
+    names, marks = await stored(store)
+    assert names == (["of the unit"] if is_kept else [])
+    # Where it takes more than one step, the unit may have ended between them.
+    assert marks == (["a"] if is_kept and statements[0].exception() is None else [])
 
 
 async def test_a_block_of_session_begin_commits_the_unit(store: Store) -> None:

@@ -177,3 +177,42 @@ async def test_a_transaction_is_its_own_atomic_executor(backend: PostgresBackend
     transaction = new_transaction(backend)
     async with transaction.atomic() as executor:
         assert executor is transaction
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback", "the block"])
+async def test_the_end_waits_for_a_statement_of_the_session_that_another_task_has_under_way(
+    migrated_server: str, ends: str
+) -> None:
+    onlooker = await cast(Any, asyncpg).connect(migrated_server)
+    sleeping = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    async with Store(migrated_server) as store:
+        uow = store.unit_of_work()
+        async with uow:
+            initiative = await uow.initiatives.create(name="of the unit")
+            connection = await uow.session.connection()
+            statement = asyncio.create_task(connection.execute(sa.text("SELECT pg_sleep(0.1)")))
+            while not await onlooker.fetch(sleeping):
+                pass
+            if ends != "the block":
+                await getattr(uow, ends)()
+        await statement
+        is_kept = ends != "rollback"
+        assert uow.committed is is_kept
+        assert (await store.initiatives.find_by_id(initiative.id) is not None) is is_kept
+        if is_kept:
+            await store.initiatives.delete(initiative.id)
+    await onlooker.close()
+
+
+async def test_a_result_that_is_read_step_by_step_ends_with_its_transaction(
+    migrated_server: str,
+) -> None:
+    async with Store(migrated_server) as store:
+        with pytest.raises(UnitOfWorkError, match="ended"):
+            async with store.unit_of_work() as uow:
+                connection = await uow.session.connection()
+                rows = await connection.stream(sa.text("SELECT generate_series(1, 100000)"))
+                assert await rows.fetchone() is not None
+                await uow.commit()
+                await uow.initiatives.find_all()
+                await rows.fetchall()

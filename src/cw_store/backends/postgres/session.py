@@ -69,8 +69,18 @@ class SessionConnection:
         self._owner = owner
         self.savepoints = SessionSavepoints()
 
-    async def run(self, work: Callable[[Any], Awaitable[T]], *, sql: str | None = None) -> T:
-        """Run in the unit's turn, on the connection of its transaction."""
+    async def run(
+        self,
+        work: Callable[[Any], Awaitable[T]],
+        *,
+        sql: str | None = None,
+        transaction: Host | None = None,
+    ) -> T:
+        """Run in the unit's turn, on the connection of its transaction.
+
+        What was begun in one transaction goes on there or nowhere: in the unit's next one it would
+        run on a connection that has become somebody else's.
+        """
         owner = self._owner()
         owner.check_owner()
         if sql is not None:
@@ -78,7 +88,7 @@ class SessionConnection:
 
         async def attempt() -> T:
             try:
-                return await self.unit_transaction.run_for_session(work)
+                return await (transaction or self.unit_transaction).run_for_session(work)
             except _driver.ReadOnlySQLTransactionError as error:
                 raise ReadOnlyError("this unit of work only reads") from error
 
@@ -97,7 +107,8 @@ class SessionConnection:
             return UnsentStatement()
 
         async def prepare(connection: Any) -> SessionStatement:
-            return SessionStatement(self, await connection.prepare(sql, name=name), sql)
+            statement = await connection.prepare(sql, name=name)
+            return SessionStatement(self, self.unit_transaction, statement, sql)
 
         return await self.run(prepare, sql=sql)
 
@@ -144,8 +155,11 @@ class SessionTransaction:
 class SessionStatement:
     """Stands in for asyncpg's prepared statement."""
 
-    def __init__(self, connection: SessionConnection, statement: Any, sql: str) -> None:
+    def __init__(
+        self, connection: SessionConnection, transaction: Host, statement: Any, sql: str
+    ) -> None:
         self._connection = connection
+        self._transaction = transaction
         self._statement = statement
         self._attributes = statement.get_attributes()  # later the connection may be closed
         self._sql = sql
@@ -161,7 +175,9 @@ class SessionStatement:
     async def fetch(self, *parameters: Any) -> Any:
         """Run the statement and return its rows."""
         return await self._connection.run(
-            lambda _: self._statement.fetch(*parameters), sql=self._sql
+            lambda _: self._statement.fetch(*parameters),
+            sql=self._sql,
+            transaction=self._transaction,
         )
 
     async def cursor(self, *parameters: Any) -> SessionCursor:
@@ -170,7 +186,8 @@ class SessionStatement:
         async def declare(_connection: Any) -> Any:
             return await self._statement.cursor(*parameters)
 
-        return SessionCursor(self._connection, await self._connection.run(declare))
+        cursor = await self._connection.run(declare, transaction=self._transaction)
+        return SessionCursor(self._connection, self._transaction, cursor)
 
 
 class UnsentStatement:
@@ -192,10 +209,13 @@ class UnsentStatement:
 class SessionCursor:
     """Stands in for asyncpg's cursor."""
 
-    def __init__(self, connection: SessionConnection, cursor: Any) -> None:
+    def __init__(self, connection: SessionConnection, transaction: Host, cursor: Any) -> None:
         self._connection = connection
+        self._transaction = transaction
         self._cursor = cursor
 
     async def fetch(self, size: int) -> Any:
         """Return the next rows."""
-        return await self._connection.run(lambda _: self._cursor.fetch(size))
+        return await self._connection.run(
+            lambda _: self._cursor.fetch(size), transaction=self._transaction
+        )

@@ -154,17 +154,18 @@ class PostgresTransaction:
         What the server refuses is raised as the driver raises it, for SQLAlchemy; what leaves
         nothing to go on with is a StoreError.
         """
-        connection = await self._ready_connection()
-        connection.is_changed = True
-        try:
-            return await work(connection)
-        except asyncio.CancelledError as error:
-            self._note_interruption(error)
-            raise
-        except DRIVER_ERRORS as error:
-            if is_lost(error) or is_interrupted(error) or self._pool.is_closed:
-                raise await self._error(None, error) from error
-            raise
+        async with self._lock:
+            connection = await self._ready_connection()
+            connection.is_changed = True
+            try:
+                return await work(connection)
+            except asyncio.CancelledError as error:
+                self._note_interruption(error)
+                raise
+            except DRIVER_ERRORS as error:
+                if is_lost(error) or is_interrupted(error) or self._pool.is_closed:
+                    raise await self._error(None, error) from error
+                raise
 
     # Savepoints.
 
