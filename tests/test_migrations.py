@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, Connection, Index, UniqueConstraint, inspect, make_url
 
-from builders import add_initiative, add_task
+from builders import add_initiative
 from cw_store import (
     SchemaAheadError,
     SchemaBehindError,
@@ -24,8 +24,9 @@ from cw_store import (
     StoreBusyError,
     ensure_schema,
 )
+from cw_store.backends.sqlite.migrating import lock_for_migration
 from cw_store.inspection import VERSION_TABLE
-from cw_store.migrations import revisions, scripts, sqlite_connection, upgrade
+from cw_store.migrations import revisions, scripts
 from cw_store.schema import metadata_on
 from postgres_server import PostgresServer
 from programs import start_program
@@ -50,7 +51,7 @@ def current(path: Path, migrated_file: Path) -> Path:
 
 @pytest.fixture
 def connection(current: Path) -> Iterator[Connection]:
-    with sqlite_connection(current, timeout=5) as connection:
+    with lock_for_migration(current, timeout=5) as connection:
         yield connection
 
 
@@ -91,7 +92,7 @@ async def test_upgrade_downgrade_and_upgrade_again_lead_to_the_same_schema(path:
     await ensure_schema(path)
     first = tables(path)
     assert set(metadata.tables) < set(first)
-    with sqlite_connection(path, timeout=5) as connection:
+    with lock_for_migration(path, timeout=5) as connection:
         command.downgrade(configured(connection), "base")
     assert set(tables(path)) == {"cw_store_version"}
     await ensure_schema(path)
@@ -364,89 +365,6 @@ async def test_a_file_created_by_migrating_is_private(path: Path) -> None:
 async def test_memory_has_no_schema_to_bring_up_to_date() -> None:
     with pytest.raises((SchemaError, ValueError)):
         await ensure_schema(":memory:")
-
-
-# Migrations to come: tables built anew while other tables point to them.
-
-
-@pytest.fixture
-async def family(current: Path) -> Path:
-    """A database in which rows point to initiatives and to tasks, with every action on delete."""
-    async with Store(current) as store:
-        async with store.unit_of_work() as uow:
-            for number in range(3):
-                initiative = await uow.initiatives.create(name=f"{number}")
-                phase = await uow.phases.create(initiative_id=initiative.id, name="p")
-                parent = await add_task(uow, phase_id=phase.id)
-                child = await add_task(uow, parent_task_id=parent.id)
-                await uow.tasks.create_dependency(child.id, parent.id)
-                await uow.agents.create(task_id=child.id, worktree_id="w")
-    return current
-
-
-COUNTED = ("initiatives", "phases", "tasks", "task_dependencies", "agents")
-
-
-def counts(path: Path) -> dict[str, int]:
-    return {table: rows(path, f"SELECT count(*) FROM {table}")[0][0] for table in COUNTED}
-
-
-def test_tables_built_anew_keep_every_row_that_points_to_them(family: Path) -> None:
-    before = counts(family)
-    linked = rows(family, "SELECT count(*) FROM agents WHERE task_id IS NOT NULL")
-    assert linked == [(3,)]
-    with sqlite_connection(family, timeout=5) as connection:
-        upgrade(connection, "later_good", LATER)
-    assert counts(family) == before
-    assert rows(family, "SELECT count(*) FROM agents WHERE task_id IS NOT NULL") == linked
-    assert rows(family, "SELECT DISTINCT colour FROM initiatives") == [("green",)]
-    assert rows(family, "SELECT DISTINCT weight FROM tasks") == [(1,)]
-    assert rows(family, "PRAGMA foreign_key_check") == []
-    cascades = [sql for sql in tables(family).values() if "ON DELETE CASCADE" in sql]
-    assert any('"tasks"' in sql or " tasks " in sql for sql in cascades)
-
-
-def test_tables_built_anew_are_guarded_as_before(family: Path) -> None:
-    with sqlite_connection(family, timeout=5) as connection:
-        upgrade(connection, "later_good", LATER)
-        inspector = inspect(connection)
-        assert {str(check["name"]) for check in inspector.get_check_constraints("tasks")} == {
-            "ck_tasks_type",
-            "ck_tasks_category",
-            "ck_tasks_priority",
-            "ck_tasks_status",
-        }
-        assert {index["name"] for index in inspector.get_indexes("tasks")} == {
-            str(index.name) for index in metadata.tables["tasks"].indexes
-        }
-
-
-@pytest.mark.parametrize("kind", ["stopped", "dangling"])
-def test_a_migration_that_fails_changes_nothing_and_can_be_tried_again(
-    family: Path, kind: str
-) -> None:
-    before, schema = counts(family), tables(family)
-    error = SchemaError if kind == "dangling" else ZeroDivisionError
-    for _ in range(2):
-        with pytest.raises(error):
-            with sqlite_connection(family, timeout=5) as connection:
-                upgrade(connection, f"later_{kind}", LATER)
-        assert counts(family) == before
-        assert tables(family) == schema
-    assert rows(family, "SELECT version_num FROM cw_store_version") == [(revisions()[-1],)]
-    with sqlite_connection(family, timeout=5) as connection:
-        upgrade(connection, "later_good", LATER)
-    assert counts(family) == before
-
-
-def test_references_that_dangled_before_do_not_stop_a_migration(family: Path) -> None:
-    other = sqlite3.connect(family)  # with foreign keys off, as in a program of somebody's own
-    other.execute("UPDATE agents SET task_id = 'gone'")
-    other.commit()
-    other.close()
-    with sqlite_connection(family, timeout=5) as connection:
-        upgrade(connection, "later_good", LATER)
-    assert rows(family, "SELECT DISTINCT colour FROM initiatives") == [("green",)]
 
 
 async def test_limits_that_a_role_has_for_its_transactions_end_no_migration(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cw_store.migrations import VERSION_TABLE
+from cw_store.inspection import VERSION_TABLE
 from cw_store.schema import metadata
 
 if TYPE_CHECKING:

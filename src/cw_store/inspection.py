@@ -17,7 +17,8 @@ VERSION_TABLE = "cw_store_version"
 """Where the revision is kept; Alembic's own name is left to the application's migrations."""
 
 # A table's name cannot be a parameter.
-READ_VERSION = f"SELECT version_num FROM {VERSION_TABLE} LIMIT 1"  # noqa: S608 -- a constant
+READ_VERSIONS = f"SELECT version_num FROM {VERSION_TABLE} LIMIT 9"  # noqa: S608 -- a constant
+"""Reads the one row that a store has, and enough of what no store has to tell of it."""
 
 HIDDEN_TABLE = "hidden table"
 """What a server calls by its name only with its schema, as another schema has one of that name."""

@@ -34,7 +34,7 @@ from cw_store.errors import (
     StoreError,
     UnreadableError,
 )
-from cw_store.inspection import READ_VERSION
+from cw_store.inspection import READ_VERSIONS
 from cw_store.postgres_url import Server
 from cw_store.revisions import revisions
 from cw_store.schema import metadata
@@ -187,7 +187,7 @@ class PostgresBackend:
         try:
             connection = await self._connect(self.timeout or 1.0)
             try:
-                return await connection.fetchval(READ_VERSION)
+                return await connection.fetchval(READ_VERSIONS)
             finally:
                 connection.terminate()
         except (*DRIVER_ERRORS, StoreError):

@@ -35,7 +35,7 @@ from cw_store.backends.sqlite.raw_connection import (
     uri_of,
 )
 from cw_store.errors import SchemaError, StoreBusyError, StoreError
-from cw_store.inspection import EMPTY, ORIGINALS_COLUMNS, VERSION_TABLE, Contents
+from cw_store.inspection import EMPTY, ORIGINALS_COLUMNS, READ_VERSIONS, VERSION_TABLE, Contents
 
 SUFFIXES = ("-wal", "-shm", "-journal", "-turns")
 """How the names of the files end that belong to a database and are none."""
@@ -337,8 +337,7 @@ def contents_of(raw: sqlite3.Connection) -> Contents:
 def _versions(cursor: sqlite3.Cursor) -> list[object] | None:
     if _columns(cursor, VERSION_TABLE) != ["version_num"]:
         return None
-    sql = f"SELECT version_num FROM {VERSION_TABLE} LIMIT 9"  # noqa: S608 -- a constant
-    return [version for (version,) in cursor.execute(sql).fetchall()]
+    return [version for (version,) in cursor.execute(READ_VERSIONS).fetchall()]
 
 
 def _columns(cursor: sqlite3.Cursor, table: str) -> list[str]:

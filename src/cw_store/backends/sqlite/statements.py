@@ -28,7 +28,7 @@ from cw_store.errors import (
     StoreError,
     UnitOfWorkError,
 )
-from cw_store.inspection import READ_VERSION
+from cw_store.inspection import READ_VERSIONS
 from cw_store.revisions import revisions
 from cw_store.statements.database import Prepared, Row
 
@@ -300,7 +300,7 @@ def _changed_schema(table: Table, cursor: sqlite3.Cursor, code: int | None) -> S
     if code is None or code & 0xFF not in OF_THE_SCHEMA:
         return None
     try:
-        found = cursor.execute(READ_VERSION).fetchone()
+        found = cursor.execute(READ_VERSIONS).fetchone()
         if found is None or found[0] in revisions():
             cursor.execute(str(select(table).where(false()).compile(dialect=PROBE)))
     except sqlite3.Error as error:
