@@ -148,7 +148,7 @@ async def test_without_keys_each_store_says_once_that_credentials_are_readable(
         for _ in range(3):
             await add_account(store, credentials=SECRET)
     (record,) = caplog.records
-    assert (record.name, record.levelno) == ("cw_store", logging.WARNING)
+    assert (record.name, record.levelno) == ("cw_store.credentials", logging.WARNING)
     assert "unencrypted" in record.getMessage()
     assert SECRET not in record.getMessage()
 

@@ -22,7 +22,7 @@ from cw_store.errors import StoreError, UnreadableError
 from cw_store.types import ENCRYPTION_MARK, Cell, ValueRules
 
 KEYS_VARIABLE = "CW_STORE_KEYS"
-_log = logging.getLogger("cw_store")
+logger = logging.getLogger(__name__)
 BOUND = ENCRYPTION_MARK + "bound:"
 """Begins every text that is encrypted for its cell."""
 UNBOUND = ENCRYPTION_MARK + "fernet:"
@@ -109,7 +109,7 @@ class _PlainCipher:
     def encrypt(self, text: str, _cell: Cell | None) -> str:
         if not self._warned:
             self._warned = True
-            _log.warning(
+            logger.warning(
                 "credentials are stored unencrypted; pass encryption_keys or set $%s",
                 KEYS_VARIABLE,
             )

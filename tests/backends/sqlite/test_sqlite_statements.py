@@ -203,7 +203,7 @@ def test_undoing_to_a_savepoint_forgets_it(cursor: sqlite3.Cursor) -> None:
 
 # A commit that the disk refuses.
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 
 REFUSED_BY_THE_DISK = """
 import asyncio, os, sys

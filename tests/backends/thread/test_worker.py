@@ -288,7 +288,7 @@ async def test_one_that_raises_is_logged_and_does_not_keep_the_rest_waiting(
     in_a_thread(add_all)
     await asyncio.wait_for(ended.wait(), 5)
     (record,) = caplog.records
-    assert record.name == "cw_store" and record.exc_info is not None
+    assert record.name == worker.__name__ and record.exc_info is not None
     assert record.exc_info[1] is error
     callbacks.stop()
 

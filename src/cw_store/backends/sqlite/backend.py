@@ -37,7 +37,7 @@ from cw_store.types import ValueRules, use_rules
 
 R = TypeVar("R")
 
-logger = logging.getLogger("cw_store")
+logger = logging.getLogger(__name__)
 
 
 def _as_before_the_opening() -> bool:

@@ -57,7 +57,7 @@ from cw_store.errors import StoreBusyError, StoreError
 
 T = TypeVar("T")
 
-logger = logging.getLogger("cw_store")
+logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.05
 """Seconds between two looks at the log while there are writes."""
@@ -256,7 +256,7 @@ class Maintenance:
         timeout: float,
     ) -> None:
         self._path = path
-        self._log = path.with_name(path.name + "-wal")
+        self.logger = path.with_name(path.name + "-wal")
         self._write_queue = write_queue
         self._open_connection = open_connection
         self._timeout = timeout
@@ -381,7 +381,7 @@ class Maintenance:
     def _length(self) -> int:
         """Return the bytes of the file, which SQLite cuts to `WAL_LIMIT` when it begins it anew."""
         try:
-            return os.stat(self._log).st_size  # opening it would drop SQLite's locks on it
+            return os.stat(self.logger).st_size  # opening it would drop SQLite's locks on it
         except FileNotFoundError:
             return 0
 

@@ -35,7 +35,7 @@ from cw_store.errors import StoreClosedError, StoreError
 
 T = TypeVar("T")
 
-logger = logging.getLogger("cw_store")
+logger = logging.getLogger(__name__)
 
 INTERRUPT_AGAIN = 0.005
 """Seconds after which work that goes on although it was interrupted is interrupted again."""

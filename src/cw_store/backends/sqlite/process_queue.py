@@ -25,7 +25,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-_log = logging.getLogger("cw_store")
+logger = logging.getLogger(__name__)
 
 _SLOT = struct.Struct("<qq")  # ticket, last sign of life: nanoseconds of the monotonic clock
 _SLOTS = 64
@@ -61,7 +61,7 @@ class ProcessQueue:
         try:
             self._descriptor = _open(path, database)
         except OSError as error:
-            _log.warning(
+            logger.warning(
                 "processes that write to this database take no fair turns: cannot use %s: %s",
                 path.name,
                 error.strerror or error,

@@ -19,7 +19,7 @@ from cw_store.errors import StoreBusyError, StoreClosedError, StoreError
 
 T = TypeVar("T")
 
-logger = logging.getLogger("cw_store")
+logger = logging.getLogger(__name__)
 
 GROUP_LIMIT = 256
 """Most reads that share one job."""

@@ -83,7 +83,7 @@ class Turn(QueuedWaiter):
 
 T = TypeVar("T", bound=Turn)
 
-logger = logging.getLogger("cw_store")
+logger = logging.getLogger(__name__)
 
 
 class WriteQueue:

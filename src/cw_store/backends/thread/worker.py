@@ -26,7 +26,7 @@ from time import monotonic
 
 from cw_store.backends.thread.future import may_run_nested
 
-logger = logging.getLogger("cw_store")
+logger = logging.getLogger(__name__)
 
 BYTES_AT_A_TIME = 4096
 

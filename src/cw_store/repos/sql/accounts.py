@@ -46,7 +46,7 @@ from cw_store.statements.expressions import (
 )
 from cw_store.types import Encrypted, PlainText, WholeNumber
 
-_log = logging.getLogger("cw_store")
+logger = logging.getLogger(__name__)
 
 TABLE = TableGateway(accounts, Account, NewAccount, AccountChanges, AccountExpected)
 
@@ -298,7 +298,7 @@ class Accounts(AccountRepository):
             except UnreadableError as error:
                 if error.id is None:
                     raise
-                _log.warning("find_next_available passes an account by: %s", error)
+                logger.warning("find_next_available passes an account by: %s", error)
                 passed[f"passed_{len(passed)}"] = error.id
                 unreadable = unreadable or error
                 continue
