@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -11,9 +12,11 @@ from cw_store.backends.port import Backend
 from cw_store.errors import StoreClosedError
 from cw_store.owner import Owner, running_loop
 from cw_store.self_deadlock import WritingTasks
-from cw_store.statements.database import Executor, Prepared, Query, Row
+from cw_store.statements.compiled import CompiledStatement, Parameters
+from cw_store.statements.database import Executor, Operation
+from cw_store.statements.query import Query
 
-R = TypeVar("R")
+T = TypeVar("T")
 
 A_WRITE = "a call on the store that writes"
 
@@ -21,7 +24,7 @@ A_WRITE = "a call on the store that writes"
 class StoreCalls:
     """The executor of the store's own repositories, on the backend that is open."""
 
-    __slots__ = ("_backend", "_compiled", "_loop", "_writing_tasks", "owner")
+    __slots__ = ("_backend", "_loop", "_writing_tasks", "owner")
 
     def __init__(self, writing_tasks: WritingTasks) -> None:
         self._writing_tasks = writing_tasks
@@ -29,12 +32,10 @@ class StoreCalls:
         """Who opened the store, or tried to."""
         self._loop: AbstractEventLoop | None = None  # while a backend is open
         self._backend: Backend
-        self._compiled: dict[Query[Any], Prepared[Any]]
 
     def open(self, backend: Backend, loop: AbstractEventLoop) -> None:
         """Use this backend from now on."""
         self._backend = backend
-        self._compiled = backend.compiled
         self._loop = loop
 
     def close(self) -> Backend | None:
@@ -62,37 +63,29 @@ class StoreCalls:
         return self._backend
 
     @property
+    def no_statements(self) -> dict[Query[Any], Any]:
+        """What says of every query that the store is not open, or closed."""
+        return defaultdict(lambda: self.backend)
+
+    @property
     def connections_in_use(self) -> int:
         """How many connections are held by units of work or calls at this moment."""
         return 0 if self._loop is None else self._backend.connections_in_use
 
-    def prepare(self, query: Query[R]) -> Prepared[R]:
-        """Every call begins here, so this is where the store's owner is checked."""
-        if running_loop() is self._loop is not None:
-            prepared = self._compiled.get(query)
-            if prepared is not None:
-                return prepared
-        return self.backend.prepare(query)
+    def run(
+        self, operation: Operation[T], statement: CompiledStatement[Any], parameters: Parameters
+    ) -> Awaitable[T]:
+        """Run one statement by itself; every call passes here, so the store's owner is checked."""
+        if running_loop() is not self._loop:
+            self.check(statement.query)
+        writing = self._writing_tasks
+        if statement.writes and writing.tasks and writing.includes_this_one:
+            return writing.refuse(A_WRITE)
+        return self._backend.run(operation, statement, parameters)
 
-    def rows(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[Sequence[Row]]:
-        """Run one statement by itself and return its rows."""
-        if self._writing_tasks and prepared.query.writes and self._writing_tasks.includes_this_one:
-            return self._writing_tasks.refuse(A_WRITE)
-        return self._backend.rows(prepared, parameters)
-
-    def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
-        """Run one statement by itself and return how many rows it changed."""
-        if self._writing_tasks and prepared.query.writes and self._writing_tasks.includes_this_one:
-            return self._writing_tasks.refuse(A_WRITE)
-        return self._backend.count(prepared, parameters)
-
-    def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
-        """Run one statement for each entry, in a transaction of its own."""
-        if self._writing_tasks.includes_this_one:
-            return self._writing_tasks.refuse(A_WRITE)
-        return self._backend.many(prepared, batch)
-
-    takes_turns = False
+    def check(self, query: Query[Any]) -> None:
+        """Raise StoreClosedError when the store is closed or belongs elsewhere."""
+        _backend = self.backend
 
     def lock(self, name: str) -> Awaitable[None]:
         """Take turns, which a call by itself does not need to."""

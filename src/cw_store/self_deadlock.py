@@ -23,14 +23,10 @@ class WritingTasks:
     can end it.
     """
 
-    __slots__ = ("_tasks",)
+    __slots__ = ("tasks",)
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    def __bool__(self) -> bool:
-        """Whether there is any."""
-        return bool(self._tasks)
+        self.tasks: set[asyncio.Task[Any]] = set()
 
     def enter(self, entered_by: asyncio.Task[Any] | None) -> asyncio.Task[Any] | None:
         """Note that the running task has run a statement in a unit, if the unit's block is its own.
@@ -41,17 +37,17 @@ class WritingTasks:
         task = asyncio.current_task()
         if task is None or not (task is entered_by or entered_by is None or entered_by.done()):
             return None
-        self._tasks.add(task)
+        self.tasks.add(task)
         return task
 
     def leave(self, task: asyncio.Task[Any]) -> None:
         """Note that the unit has committed or rolled back."""
-        self._tasks.discard(task)
+        self.tasks.discard(task)
 
     @property
     def includes_this_one(self) -> bool:
         """Whether the running task is one of them."""
-        return bool(self._tasks) and asyncio.current_task() in self._tasks
+        return bool(self.tasks) and asyncio.current_task() in self.tasks
 
     async def refuse(self, what: str) -> NoReturn:
         """Raise UnitOfWorkError after a tenth of a second."""

@@ -120,7 +120,7 @@ class Store(Repositories):
         self._remove_folder: finalize[[], Store] | None = None
         self._terminate_backend: finalize[[Owner, Backend], Store] | None = None
         self._calls = StoreCalls(self.writing_tasks)
-        super().__init__(Database(self._calls))
+        super().__init__(Database(self._calls, self._calls.no_statements, is_transaction=False))
 
     @classmethod
     async def open(cls, url: str | Path | None = None, **settings: Unpack[StoreSettings]) -> Self:
@@ -139,7 +139,9 @@ class Store(Repositories):
             raise StoreClosedError("a store is opened once; make a new one")
         owner = self._calls.owner = Owner()
         try:
-            self._calls.open(await self._open_backend(owner), owner.loop)
+            backend = await self._open_backend(owner)
+            self._calls.open(backend, owner.loop)
+            self._database.use(backend.statements, backend.capabilities)
         except BaseException:
             self._forget_folder()
             raise
@@ -163,6 +165,7 @@ class Store(Repositories):
             return
         backend = self.backend
         self._calls.close()
+        self._database.use(self._calls.no_statements)
         try:
             await shielded(backend.close())
         finally:
@@ -274,6 +277,7 @@ class Store(Repositories):
     def terminate(self) -> None:
         """Let go of the database without an event loop, because the store's own is gone."""
         backend, owner = self._calls.close(), self._calls.owner
+        self._database.use(self._calls.no_statements)
         if owner is not None and owner.is_this_process:
             if backend is not None:
                 backend.terminate()

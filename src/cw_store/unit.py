@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -24,9 +24,12 @@ from cw_store.errors import (
 from cw_store.owner import Owner, running_loop
 from cw_store.savepoints import Savepoint, Savepoints
 from cw_store.self_deadlock import WritingTasks
-from cw_store.statements.database import Executor, Prepared, Query, Row
+from cw_store.statements.compiled import CompiledStatement, Parameters
+from cw_store.statements.database import Executor, Operation
+from cw_store.statements.query import Query
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -142,63 +145,39 @@ class Unit:
 
     # The executor of the repositories.
 
-    def prepare(self, query: Query[R]) -> Prepared[R]:
+    async def run(
+        self, operation: Operation[T], statement: CompiledStatement[Any], parameters: Parameters
+    ) -> T:
         if self.state is not OPEN or self._spent_by is not None or running_loop() is not self._loop:
             self._check()
+        if self._read_only and statement.writes:
+            self.check(statement.query)
+        if self._session is not None:
+            await self._flush(self._session)
+        await self._lock.acquire()
+        if self._savepoints.open:
+            await self._savepoints.stand_back(self._lock, self._timeout)
+        try:
+            if self.state is not OPEN or self._spent_by is not None:
+                self._check()
+            if self._writing_task is None and not self._read_only:
+                await self._note_writing_task()
+            return await self.transaction.run(operation, statement, parameters)
+        except BaseException as error:
+            self._note(error)
+            raise
+        finally:
+            self._lock.release()
+
+    def check(self, query: Query[Any]) -> None:
+        self._check()
         if query.writes and self._read_only:
             raise ReadOnlyError(f"this unit of work only reads; it cannot write {query.table.name}")
-        return self.transaction.prepare(query)
-
-    async def rows(self, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
-        if self._session is not None:
-            await self._flush(self._session)
-        await self._lock.acquire()
-        if self._savepoints.open:
-            await self._savepoints.stand_back(self._lock, self._timeout)
-        try:
-            if self.state is not OPEN or self._spent_by is not None:
-                self._check()
-            if self._writing_task is None and not self._read_only:
-                await self._note_writing_task()
-            return await self.transaction.rows(prepared, parameters)
-        except BaseException as error:
-            self._note(error)
-            raise
-        finally:
-            self._lock.release()
-
-    async def count(self, prepared: Prepared[Any], parameters: Row) -> int:
-        if self._session is not None:
-            await self._flush(self._session)
-        await self._lock.acquire()
-        if self._savepoints.open:
-            await self._savepoints.stand_back(self._lock, self._timeout)
-        try:
-            if self.state is not OPEN or self._spent_by is not None:
-                self._check()
-            if self._writing_task is None and not self._read_only:
-                await self._note_writing_task()
-            return await self.transaction.count(prepared, parameters)
-        except BaseException as error:
-            self._note(error)
-            raise
-        finally:
-            self._lock.release()
-
-    async def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> None:
-        if self._session is not None:
-            await self._flush(self._session)
-        async with self._in_turn():
-            await self.run(self.transaction.many, prepared, batch)
-
-    @property
-    def takes_turns(self) -> bool:
-        return self.transaction.takes_turns
 
     async def lock(self, name: str) -> None:
         self.refuse_to_write()
         async with self._in_turn():
-            await self.run(self.transaction.lock, name)
+            await self.attempt(self.transaction.lock, name)
 
     def refuse_to_write(self) -> None:
         if self._read_only:
@@ -228,7 +207,7 @@ class Unit:
         finally:
             self._lock.release()
 
-    async def run(self, work: Callable[..., Awaitable[R]], *arguments: Any) -> R:
+    async def attempt(self, work: Callable[..., Awaitable[R]], *arguments: Any) -> R:
         """Run what reaches the database; a refusal, or not knowing the outcome, spends the unit."""
         self._check()
         try:
@@ -276,7 +255,7 @@ class Unit:
         async with self._in_turn():
             if recovers and self.state is OPEN and not self._is_lost:
                 self._spent_by = None
-            return await self.run(work)
+            return await self.attempt(work)
 
     async def _flush(self, session: UnitSession) -> None:
         """Make what was added to the session visible to the repositories."""
@@ -383,7 +362,7 @@ class Unit:
             if self._session is not None:
                 await self._session.flush()
             async with self._in_turn():
-                await self.run(self.transaction.savepoint, savepoint.name)
+                await self.attempt(self.transaction.savepoint, savepoint.name)
                 self._savepoints.enter(savepoint)
             if self._session is not None:
                 await self._nest_session(self._session, savepoint)
@@ -422,7 +401,7 @@ class Unit:
             ) from spent_by
         try:
             async with self._lock:
-                await self.run(self.transaction.release, savepoint.name)
+                await self.attempt(self.transaction.release, savepoint.name)
         finally:
             self._savepoints.leave(savepoint)
 
@@ -566,25 +545,19 @@ class _Uninterrupted:
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
 
-    def prepare(self, query: Query[R]) -> Prepared[R]:
-        return self._unit.prepare(query)
+    async def run(
+        self, operation: Operation[T], statement: CompiledStatement[Any], parameters: Parameters
+    ) -> T:
+        unit = self._unit
+        unit.check(statement.query)
+        return await unit.attempt(unit.transaction.run, operation, statement, parameters)
 
-    async def rows(self, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
-        return await self._unit.run(self._unit.transaction.rows, prepared, parameters)
-
-    async def count(self, prepared: Prepared[Any], parameters: Row) -> int:
-        return await self._unit.run(self._unit.transaction.count, prepared, parameters)
-
-    async def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> None:
-        await self._unit.run(self._unit.transaction.many, prepared, batch)
-
-    @property
-    def takes_turns(self) -> bool:
-        return self._unit.takes_turns
+    def check(self, query: Query[Any]) -> None:
+        self._unit.check(query)
 
     async def lock(self, name: str) -> None:
         self._unit.refuse_to_write()
-        await self._unit.run(self._unit.transaction.lock, name)
+        await self._unit.attempt(self._unit.transaction.lock, name)
 
     @asynccontextmanager
     async def atomic(self) -> AsyncGenerator[Executor]:

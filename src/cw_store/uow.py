@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -42,7 +43,9 @@ class UnitOfWork(Repositories):
             _check_store(store)
         self._store = store
         self._unit = Unit(read_only, label)
-        self._database = Database(self._unit)
+        self._database = Database(
+            self._unit, defaultdict(self._unit.check_open), is_transaction=True
+        )
 
     async def __aenter__(self) -> Self:
         """Begin; raises StoreClosedError when the store is closed or belongs elsewhere."""
@@ -53,7 +56,9 @@ class UnitOfWork(Repositories):
             from cw_store.store import default_store  # the store knows units of work
 
             store = self._store = await default_store()
-        self._unit.open(store.backend, store.owner, store.writing_tasks)
+        backend = store.backend
+        self._unit.open(backend, store.owner, store.writing_tasks)
+        self._database.use(backend.statements, backend.capabilities)
         return self
 
     def __aexit__(

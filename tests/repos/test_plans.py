@@ -21,7 +21,7 @@ from cw_store.repos.sql import (
 )
 from cw_store.repos.sql.listings import Ids
 from cw_store.schema import metadata
-from cw_store.statements.database import Query
+from cw_store.statements.query import Query
 
 FINDERS: dict[str, tuple[Query[Any], str]] = {
     "agents.find_by_initiative_id": (agents.BY_INITIATIVE_ID, "ix_agents_initiative_id"),

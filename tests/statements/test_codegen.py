@@ -23,29 +23,29 @@ def test_each_value_is_checked_and_stands_wherever_it_is_named() -> None:
     fixed = object()
     checks = {"a": shout, "order": shout}
     bind = write_binder(
-        ["order", "param_1", "a", "order"], checks, {"param_1": fixed}, (), complain
+        "x", ["order", "param_1", "a", "order"], checks, {"param_1": fixed}, (), complain
     )
     assert bind({"a": "x", "order": "y"}) == ["Y", fixed, "X", "Y"]
     assert bind({"a": None, "order": "y", "left out": 1}) == ["Y", fixed, None, "Y"]
-    assert write_binder(["param_1"], {}, {"param_1": fixed}, (), complain)({}) == [fixed]
+    assert write_binder("x", ["param_1"], {}, {"param_1": fixed}, (), complain)({}) == [fixed]
 
 
 @pytest.mark.parametrize("given", [{"a": None, "b": "y"}, {"a": "x", "b": 1}, {"a": 1, "b": 1}])
 def test_whoever_knows_the_table_is_told_of_a_value_that_is_refused(given: dict[str, Any]) -> None:
-    bind = write_binder(["a", "b"], {"a": shout, "b": shout}, {}, {"a"}, complain)
+    bind = write_binder("x", ["a", "b"], {"a": shout, "b": shout}, {}, {"a"}, complain)
     with pytest.raises(LookupError) as raised:
         bind(given)
     assert raised.value.args == (given,)
 
 
 def test_a_refusal_that_cannot_be_told_apart_is_raised_as_it_is() -> None:
-    bind = write_binder(["a"], {"a": shout}, {}, (), lambda values: None)
+    bind = write_binder("x", ["a"], {"a": shout}, {}, (), lambda values: None)
     with pytest.raises(Refused, match="takes no number"):
         bind({"a": 1})
 
 
 def test_a_blank_converts_what_has_to_be_and_leaves_none_alone() -> None:
-    blank = write_blank(["id", "name", "rest"], [None, shout])
+    blank = write_blank("x", ["id", "name", "rest"], [None, shout])
     made = blank("i", "n", 5)
     assert (made.id, made.name, made.rest) == ("i", "N", 5)
     assert blank(None, None, None).name is None
@@ -58,13 +58,13 @@ def sign(value: Any, id: Any) -> Any:
 
 def test_a_value_may_be_checked_together_with_the_id_of_its_row() -> None:
     checks = {"id": shout, "secret": sign}
-    bind = write_binder(["secret", "id"], checks, {}, (), complain, {"secret"})
+    bind = write_binder("x", ["secret", "id"], checks, {}, (), complain, {"secret"})
     assert bind({"id": "a", "secret": "s"}) == ["s of a", "A"]
     assert bind({"id": "a", "secret": None}) == [None, "A"]
 
 
 def test_a_value_may_be_converted_together_with_the_id_of_its_row() -> None:
-    blank = write_blank(["id", "name", "secret"], [None, shout, sign], with_id={"secret"})
+    blank = write_blank("x", ["id", "name", "secret"], [None, shout, sign], with_id={"secret"})
     made = blank("i", "n", "s")
     assert (made.id, made.name, made.secret) == ("i", "N", "s of i")
     assert blank("i", "n", None).secret is None

@@ -15,7 +15,7 @@ from sqlalchemy import Column
 from sqlalchemy.sql import Insert
 
 from cw_store.errors import AlreadyExistsError, BrokenReferenceError, StoreError
-from cw_store.statements.database import Prepared, Row
+from cw_store.statements.compiled import CompiledStatement, Parameters
 
 LONG = 200
 """So many rows are looked at first; storing fewer takes hardly longer than the look."""
@@ -32,27 +32,27 @@ class Looked(NamedTuple):
 class RefusedRow(NamedTuple):
     """The first row that would be refused, stored so many times, and why."""
 
-    row: Row
+    row: Parameters
     times: int
     error: StoreError
 
 
-def looked_up(prepared: Prepared[Any], batch: Sequence[Row]) -> list[Looked]:
+def looked_up(statement: CompiledStatement[Any], batch: Sequence[Parameters]) -> list[Looked]:
     """Return what to look up of a list: its references, and its ids; nothing of a short one."""
-    if len(batch) < LONG or not isinstance(prepared.query.statement, Insert):
+    if len(batch) < LONG or not isinstance(statement.query.statement, Insert):
         return []
-    table = prepared.query.table
+    table = statement.query.table
     targets = {key.parent.name: key.column for key in table.foreign_keys}
     if "id" in table.columns:
         targets["id"] = table.columns["id"]
     return [
         Looked(place, name, targets[name])
-        for place, name in enumerate(prepared.names())
+        for place, name in enumerate(statement.columns())
         if name in targets
     ]
 
 
-def values_of(looked: Looked, batch: Sequence[Row]) -> set[str]:
+def values_of(looked: Looked, batch: Sequence[Parameters]) -> set[str]:
     """Return the different values that the rows have in this column."""
     return {row[looked.place] for row in batch} - {None}
 
@@ -63,13 +63,15 @@ def as_parameter(values: Iterable[str]) -> str:
 
 
 def first_refused(
-    prepared: Prepared[Any], batch: Sequence[Row], found: Mapping[Looked, AbstractSet[str]]
+    statement: CompiledStatement[Any],
+    batch: Sequence[Parameters],
+    found: Mapping[Looked, AbstractSet[str]],
 ) -> RefusedRow | None:
     """Return the first row that would be refused, given which of the values there are, or None.
 
     A row may refer to one before it in the list.
     """
-    table = prepared.query.table
+    table = statement.query.table
     ids = [(looked.place, taken) for looked, taken in found.items() if looked.name == "id"]
     missing = {
         looked: values_of(looked, batch) - there
@@ -94,5 +96,5 @@ def first_refused(
     return None
 
 
-def _repeats(place: int, batch: Sequence[Row]) -> bool:
+def _repeats(place: int, batch: Sequence[Parameters]) -> bool:
     return len({row[place] for row in batch}) < len(batch)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from sqlalchemy import Dialect
 
 from cw_store.backends.session import SessionOwner, UnitSession
-from cw_store.statements.database import Executor, Prepared, Query, Row
+from cw_store.statements.capabilities import Capabilities
+from cw_store.statements.compiled import Statements
+from cw_store.statements.database import Executor
 
-R = TypeVar("R")
 
-
-class Transaction(Protocol):
+class Transaction(Executor, Protocol):
     """One transaction: it begins with its first statement, and after its end it is used no more.
 
     `commit`, `rollback` and `terminate` end it, also when it has not begun. A statement that waits
@@ -38,31 +38,6 @@ class Transaction(Protocol):
 
         It outlives the transaction, and `follow`s the unit to its next one.
         """
-        ...
-
-    def prepare(self, query: Query[R]) -> Prepared[R]:
-        """Return the query compiled for this database."""
-        ...
-
-    def rows(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[Sequence[Row]]:
-        """Run a statement and return its rows, for `Prepared.load`."""
-        ...
-
-    def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
-        """Run a statement and return how many rows it changed."""
-        ...
-
-    def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
-        """Run a statement once for each entry of the batch, all or nothing."""
-        ...
-
-    @property
-    def takes_turns(self) -> bool:
-        """Whether `lock` does anything: not where a transaction is alone anyway."""
-        ...
-
-    def lock(self, name: str) -> Awaitable[None]:
-        """Take turns with every other transaction that names `name`, until the end of this one."""
         ...
 
     async def savepoint(self, name: str) -> None:
@@ -102,8 +77,13 @@ class Backend(Executor, Protocol):
         ...
 
     @property
-    def compiled(self) -> dict[Query[Any], Prepared[Any]]:
-        """What `prepare` has returned so far."""
+    def statements(self) -> Statements:
+        """The queries compiled for this database, each when it is first asked for."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this database can do and another cannot."""
         ...
 
     @property

@@ -1,13 +1,17 @@
 """Functions and classes that are written out as text, as dataclasses does it.
 
 A loop over the parameters of a statement, or the columns of a row, takes two to three times as
-long. The text is made of the names of columns and parameters alone.
+long. The text is made of the names of columns and parameters alone. A traceback shows it, and
+`inspect.getsource` finds it, since linecache is told of it.
 """
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Callable, Container, Mapping, Sequence
-from itertools import zip_longest
+from functools import cache
+from itertools import count, zip_longest
+from types import CodeType
 from typing import Any
 
 from cw_store.types import Refused, Unreadable
@@ -16,6 +20,7 @@ Processor = Callable[..., Any]
 
 
 def write_binder(
+    what: str,
     result: Sequence[str],
     checks: Mapping[str, Processor],
     fixed: Mapping[str, Any],
@@ -27,7 +32,8 @@ def write_binder(
 
     Each is checked and converted, or is one of the `fixed`; those `with_id` are checked together
     with the row's id, which is the value of that name. `refuse` is called with the values
-    and shall raise if one that is `needed` is None, or a check raised Refused.
+    and shall raise if one that is `needed` is None, or a check raised Refused. `what` says in
+    tracebacks what the values are of.
     """
     names = [name for name in dict.fromkeys(result) if name not in fixed]
     places = {name: f"value_{place}" for place, name in enumerate(names)}
@@ -45,10 +51,11 @@ def write_binder(
         places[name] = f"fixed_{place}"
         known[f"fixed_{place}"] = value
     lines.append(f"    return [{', '.join(places[name] for name in result)}]")
-    return _written(lines, known)["bind"]
+    return _written(f"binder of {what}", lines, known)["bind"]
 
 
 def write_blank(
+    what: str,
     names: Sequence[str],
     processors: Sequence[Processor | None],
     kinds: Sequence[type | None] = (),
@@ -59,7 +66,8 @@ def write_blank(
 
     A value is None or of its `kind`, where it has one. What is `with_id` is converted together with
     the row's id, which is the slot of that name. `unreadable` is called with the object and
-    the row when a value is not, or cannot be converted, and shall raise or fill the object.
+    the row when a value is not, or cannot be converted, and shall raise or fill the object. `what`
+    says in tracebacks what the rows become.
     """
     # A column may be called `type`.
     known: dict[str, Any] = {"Unreadable": Unreadable, "unreadable": unreadable, "type_of": type}
@@ -86,10 +94,24 @@ def write_blank(
         if unreadable is None
         else f"        unreadable(self, ({', '.join(names)},))"
     )
-    return type("Blank", (), {"__slots__": tuple(names), **_written(lines, known)})
+    methods = _written(f"reader of {what}", lines, known)
+    return type("Blank", (), {"__slots__": tuple(names), **methods})
 
 
-def _written(lines: Sequence[str], known: dict[str, Any]) -> dict[str, Any]:
+def _written(what: str, lines: Sequence[str], known: dict[str, Any]) -> dict[str, Any]:
     written: dict[str, Any] = {}
-    exec("\n".join(lines), known, written)  # noqa: S102 -- of names from the schema alone
+    known["__name__"] = __name__
+    exec(_compiled(what, "\n".join(lines) + "\n"), known, written)  # noqa: S102 -- of names from the schema alone
     return written
+
+
+@cache
+def _compiled(what: str, source: str) -> CodeType:
+    """Compile the text, under the name of a file that linecache knows and no other text has."""
+    lines = (len(source), None, source.splitlines(keepends=True))
+    for number in count(1):
+        file = f"<cw_store: {what}>" if number == 1 else f"<cw_store: {what}, {number}>"
+        known: tuple[Any, ...] = linecache.cache.setdefault(file, (*lines, file))
+        if known == (*lines, file):
+            return compile(source, file, "exec")
+    raise AssertionError("the numbers do not end")

@@ -1,4 +1,4 @@
-"""The few expressions that the two databases spell differently."""
+"""The few expressions that the two databases, or SQLAlchemy for them, spell differently."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, bindparam, literal_column
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from cw_store.types import EPOCH, MICROSECOND, Now, Stamp, UtcDateTime
+
+insert_unless = insert
+"""An INSERT that may say `on_conflict_do_nothing`, which both databases write the same."""
 
 PRESENT = literal_column("1", Integer())
 """What a query selects that only asks whether there is a row."""

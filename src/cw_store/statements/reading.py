@@ -24,6 +24,8 @@ from cw_store.types import Encrypted, Unreadable, kind_on
 R = TypeVar("R")
 
 Row = Sequence[Any]
+"""A row as a driver gives it, or as it is about to be stored: a value for each of its columns."""
+
 Make = Callable[[Row], R]
 MakeAll = Callable[[Sequence[Row]], list[R]]
 
@@ -40,7 +42,14 @@ def makers(
     if not is_dataclass(record):
         return _of_only_column(_Reader((columns[0].key or "?",), columns, dialect, table))
     reader = _Reader([field.name for field in fields(record)], columns, dialect, table)
-    blank = write_blank(reader.names, reader.processors, reader.kinds, reader.secrets, reader.fill)
+    blank = write_blank(
+        record.__name__,
+        reader.names,
+        reader.processors,
+        reader.kinds,
+        reader.secrets,
+        reader.fill,
+    )
     if reader.secrets:
         return _with_secrets(record, blank, reader.secrets)
 
@@ -147,7 +156,7 @@ def _of_only_column(reader: _Reader) -> tuple[Make[Any], MakeAll[Any]]:
         except Exception:
             return reader.only(row)
 
-    return make, lambda rows: [make(row) for row in rows]
+    return make, lambda rows: list(map(make, rows))
 
 
 def _with_secrets(
@@ -161,7 +170,7 @@ def _with_secrets(
         filled.__class__ = record if is_readable else _unreadable_in_part(record, tuple(secrets))
         return filled
 
-    return make, lambda rows: [make(row) for row in rows]
+    return make, lambda rows: list(map(make, rows))
 
 
 @cache

@@ -18,7 +18,13 @@ from cw_store.types.json_text import (
     decode_json_unless_done,
 )
 from cw_store.types.rules import Unreadable
-from cw_store.types.timestamps import finite, in_utc, microseconds_of, read_microseconds
+from cw_store.types.timestamps import (
+    finite,
+    in_utc,
+    microseconds_of,
+    read_microseconds,
+    timestamp_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,8 @@ class Storage:
     timestamp: TypeEngine[Any]
     write_timestamp: Callable[[Any], Any]
     read_timestamp: Callable[[Any], Any]
+    from_clock: Callable[[int], Any] | None
+    """Returns what the driver is given for a clock's microseconds, None where it is those."""
     json: TypeEngine[Any]
     write_json: Callable[[object, int], str]
     """Returns the JSON text that the driver is given; told how long it may be, in bytes."""
@@ -65,6 +73,7 @@ _SQLITE = Storage(
     timestamp=BigInteger(),
     write_timestamp=microseconds_of,
     read_timestamp=read_microseconds,
+    from_clock=None,
     json=Text(),
     write_json=check_json,
     read_json=decode_json,
@@ -79,6 +88,7 @@ _STORAGE = {
         timestamp=TIMESTAMP(timezone=True),
         write_timestamp=in_utc,
         read_timestamp=finite,
+        from_clock=timestamp_of,
         json=JSONB(none_as_null=True),
         write_json=check_jsonb,
         read_json=decode_json_unless_done,

@@ -281,7 +281,8 @@ async def test_a_terminated_backend_gives_no_connections(migrated_server: str) -
 
 async def test_a_query_is_compiled_once(migrated_server: str) -> None:
     async with Store(migrated_server) as store:
-        assert store.backend.prepare(BY_STATUS) is store.backend.prepare(BY_STATUS)
+        statements = store.backend.statements
+        assert statements[BY_STATUS] is statements[BY_STATUS]
 
 
 async def test_a_call_by_itself_is_one_job_to_the_server(migrated_server: str) -> None:

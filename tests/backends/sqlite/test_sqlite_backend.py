@@ -10,7 +10,8 @@ from cw_store import StoreBusyError, schema
 from cw_store.backends.sqlite.backend import SqliteBackend
 from cw_store.backends.sqlite.connection import Connection
 from cw_store.backends.sqlite.process_queue import ProcessQueue
-from cw_store.statements.database import Query
+from cw_store.statements.database import RECORDS
+from cw_store.statements.query import Query
 from cw_store.types import ValueRules
 
 NAMES = Query(str, sa.select(schema.initiatives.c.name), schema.initiatives)
@@ -64,7 +65,7 @@ async def test_the_connections_are_what_they_are_for(backend: SqliteBackend) -> 
 
 
 async def test_a_query_is_compiled_once(backend: SqliteBackend) -> None:
-    assert backend.prepare(NAMES) is backend.prepare(NAMES)
+    assert backend.statements[NAMES] is backend.statements[NAMES]
 
 
 async def test_a_process_that_waits_is_seen(backend: SqliteBackend, path: Path) -> None:
@@ -84,4 +85,4 @@ async def test_the_transaction_of_a_compound_call_has_no_other_inside(
     async with backend.atomic() as outer:
         async with outer.atomic() as inner:
             assert inner is outer
-            assert await inner.rows(inner.prepare(NAMES), []) == []
+            assert await inner.run(RECORDS, backend.statements[NAMES], []) == []

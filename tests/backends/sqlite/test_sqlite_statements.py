@@ -21,17 +21,17 @@ from cw_store import (
     StoreError,
     schema,
 )
-from cw_store.backends.sqlite import statements
 from cw_store.backends.sqlite.statements import (
     begin_immediate,
     count_changes,
-    fetch_rows,
+    fetch_records,
     plain_failure,
     run_many,
     run_sql,
     undo_to,
 )
-from cw_store.statements.database import Loaded, Prepared, Query
+from cw_store.statements.compiled import CompiledStatement, compile_for
+from cw_store.statements.query import Query
 from cw_store.types import ValueRules, use_rules
 from programs import run_program
 from slow_disk import environment_of_slow_disk, why_not
@@ -50,9 +50,9 @@ def cursor(migrated_file: Path, tmp_path: Path) -> Iterator[sqlite3.Cursor]:
     raw.close()
 
 
-def insert(table: sa.Table, *columns: str) -> Prepared[Initiative]:
+def insert(table: sa.Table, *columns: str) -> CompiledStatement[Initiative]:
     statement = sa.insert(table).values({name: sa.bindparam(name) for name in columns})
-    return Query(Initiative, statement, table).prepare(DIALECT)
+    return compile_for(DIALECT, Query(Initiative, statement, table))
 
 
 INITIATIVE = insert(schema.initiatives, "id", "name", "status", "created_at", "updated_at")
@@ -70,18 +70,14 @@ def test_a_row_that_is_there_names_its_columns(cursor: sqlite3.Cursor) -> None:
     assert isinstance(raised.value.__cause__, sqlite3.IntegrityError)
 
 
-def test_many_rows_become_records_where_they_are_fetched(
-    cursor: sqlite3.Cursor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(statements, "MANY_ROWS", 2)
-    every = Query(
-        Initiative, sa.select(*schema.record_columns(schema.initiatives)), schema.initiatives
-    ).prepare(DIALECT)
-    for number, kind in enumerate((list, list, Loaded), 1):
+def test_rows_become_records_where_they_are_fetched(cursor: sqlite3.Cursor) -> None:
+    columns = schema.record_columns(schema.initiatives)
+    every = compile_for(DIALECT, Query(Initiative, sa.select(*columns), schema.initiatives))
+    for number in (1, 2, 3):
         count_changes(INITIATIVE, [f"{number}", "a", "active", 1, 1], cursor)
-        found = fetch_rows(every, [], cursor)
-        assert type(found) is kind
-        assert [one.id for one in every.load(found)] == ["1", "2", "3"][:number]
+        found = fetch_records(every, [], cursor)
+        assert {type(one) for one in found} == {Initiative}
+        assert [one.id for one in found] == ["1", "2", "3"][:number]
 
 
 def test_a_pair_that_is_there_names_both_columns(cursor: sqlite3.Cursor) -> None:
@@ -125,7 +121,7 @@ def test_of_several_references_the_broken_one_is_named(cursor: sqlite3.Cursor) -
             run_many(TASK, [good, bad], cursor)
         assert (raised.value.table, list(raised.value.columns)) == ("tasks", [column])
         with pytest.raises(BrokenReferenceError) as raised:
-            fetch_rows(TASK, bad, cursor)
+            fetch_records(TASK, bad, cursor)
         assert isinstance(raised.value.__cause__, sqlite3.IntegrityError)
         assert list(raised.value.columns) == [column]
         cursor.execute("DELETE FROM tasks")
@@ -143,8 +139,9 @@ def test_when_no_reference_is_seen_to_be_broken_all_are_named(cursor: sqlite3.Cu
     cursor.execute("CREATE TABLE keeps (p REFERENCES phases (id))")
     cursor.execute("INSERT INTO keeps VALUES ('p')")
     statement = sa.delete(schema.phases).where(schema.phases.c.id == sa.bindparam("id"))
+    query = Query(Initiative, statement, schema.phases)
     with pytest.raises(BrokenReferenceError) as raised:
-        count_changes(Query(Initiative, statement, schema.phases).prepare(DIALECT), ["p"], cursor)
+        count_changes(compile_for(DIALECT, query), ["p"], cursor)
     assert list(raised.value.columns) == ["initiative_id"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from cw_store.backends.postgres.errors import (
     was_never_sent,
 )
 from cw_store.backends.postgres.pool import Pool
-from cw_store.backends.postgres.statements import count_changes, fetch_rows, run_many
+from cw_store.backends.postgres.statements import OPERATIONS
 from cw_store.backends.postgres.transaction import (
     BEGIN_READING,
     BEGIN_WITHOUT_WRITING,
@@ -29,7 +29,6 @@ from cw_store.backends.postgres.transaction import (
 from cw_store.backends.session import Sessions
 from cw_store.errors import (
     OutcomeUnknownError,
-    ReadOnlyError,
     SchemaAheadError,
     StoreError,
     UnreadableError,
@@ -38,10 +37,12 @@ from cw_store.inspection import READ_VERSIONS
 from cw_store.postgres_url import Server
 from cw_store.revisions import revisions
 from cw_store.schema import metadata
-from cw_store.statements.database import Executor, Prepared, Query, Row
+from cw_store.statements.capabilities import Capabilities
+from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
+from cw_store.statements.database import Executor, Operation
+from cw_store.statements.query import Query
 from cw_store.types import ValueRules, use_rules
 
-R = TypeVar("R")
 T = TypeVar("T")
 
 STATEMENT_SECONDS = 5.0
@@ -56,6 +57,10 @@ SELECT bool_or(
     OR has_any_column_privilege(to_regclass(name), 'INSERT, UPDATE')
 ) FROM unnest($1::text[]) AS tables (name)
 """
+
+CAPABILITIES = Capabilities(
+    has_concurrent_writers=True, has_advisory_locks=True, has_insert_or_ignore=False
+)
 
 
 class PostgresBackend:
@@ -73,13 +78,13 @@ class PostgresBackend:
         self._server = server
         self.timeout = busy_timeout
         self.command_timeout = busy_timeout + STATEMENT_SECONDS
-        self.compiled: dict[Query[Any], Prepared[Any]] = {}
         self.sessions = Sessions("postgresql+asyncpg", self._connect_for_dialect)
         self.dialect: Dialect = self.sessions.dialect
         use_rules(self.dialect, rules)
+        self.capabilities = CAPABILITIES
+        self.statements = Statements(self.dialect)
         self.pool = Pool(self._connect, self._forget, size=pool_size, timeout=busy_timeout)
         self._begin = BEGIN_WRITING
-        self._reason_not_to_write: str | None = None
         if read_only:
             self._only_read("that is how it was opened")
 
@@ -97,12 +102,12 @@ class PostgresBackend:
             raise self.pool.store_error(None, error) from error
         finally:
             self.pool.release(connection)
-        if may_write is False and self._reason_not_to_write is None:
+        if may_write is False and self.statements.refusal is None:
             self._only_read("its role has the right to write to none of its tables")
 
     def _only_read(self, reason: str) -> None:
         self._begin = BEGIN_WITHOUT_WRITING
-        self._reason_not_to_write = reason
+        self.statements.refusal = f"the store is open for reading only, as {reason}"
 
     async def close(self) -> None:
         """Close every connection; what has not committed is rolled back.
@@ -140,18 +145,6 @@ class PostgresBackend:
 
     # What a unit of work needs.
 
-    def prepare(self, query: Query[R]) -> Prepared[R]:
-        """Return the query compiled for this database."""
-        prepared = self.compiled.get(query)
-        if prepared is None:
-            if query.writes and self._reason_not_to_write is not None:
-                raise ReadOnlyError(
-                    f"{query.table.name} cannot be written: the store is open for reading only, "
-                    f"as {self._reason_not_to_write}"
-                )
-            prepared = self.compiled[query] = query.prepare(self.dialect)
-        return prepared
-
     def transaction(
         self, *, read_only: bool, label: str | None, block: object = None
     ) -> PostgresTransaction:
@@ -172,12 +165,14 @@ class PostgresBackend:
         be in a moment. What was rolled back, and what only read, does not come here.
         """
 
-    async def refusal_error(self, prepared: Prepared[Any] | None, error: Exception) -> StoreError:
+    async def refusal_error(
+        self, statement: CompiledStatement[Any] | None, error: Exception
+    ) -> StoreError:
         """Return what the server's refusal means to a caller: that the schema is newer, if it is.
 
         That is looked up on a further connection, as this one's transaction has failed.
         """
-        told = self.pool.store_error(prepared, error)
+        told = self.pool.store_error(statement, error)
         if not may_be_of_the_schema(error) or self.pool.is_closed:
             return told
         revision = await self._revision()
@@ -195,19 +190,39 @@ class PostgresBackend:
 
     # One call, one transaction: the executor of the store's own repositories.
 
-    async def rows(self, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
-        """Run one statement by itself and return its rows."""
-        return await self._run_alone(prepared, fetch_rows, parameters)
+    async def run(
+        self, operation: Operation[T], statement: CompiledStatement[Any], parameters: Parameters
+    ) -> T:
+        """Run a statement that is a transaction by itself, again where that can only help."""
+        work = OPERATIONS[operation]
+        may_be_stale = True
+        deadlocks_left = MOST_DEADLOCKS
+        while True:
+            connection = await self.pool.acquire()
+            try:
+                result = await work(connection, statement, parameters)
+            except DRIVER_ERRORS as error:
+                await self._take_back(connection, statement, error)
+                if may_be_stale and self._can_be_repeated(statement, error):
+                    # The connection was lost while nobody used it, which shows only now.
+                    may_be_stale = False
+                elif deadlocks_left and ends_deadlock(error) and not self.pool.is_closed:
+                    # Those who wait in a circle are others; this call stood between two of them,
+                    # and was the first to look. Nothing of it is stored, nobody else repeats it.
+                    deadlocks_left -= 1
+                else:
+                    raise await self._error_of_call(statement, error) from error
+            except BaseException as error:
+                await self._take_back(connection, statement, error)
+                raise
+            else:
+                self.pool.release(connection)
+                if statement.writes:
+                    self.note_commit()
+                return result
 
-    async def count(self, prepared: Prepared[Any], parameters: Row) -> int:
-        """Run one statement by itself and return how many rows it changed."""
-        return await self._run_alone(prepared, count_changes, parameters)
-
-    async def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> None:
-        """Run one statement for each entry, in a transaction of its own."""
-        await self._run_alone(prepared, run_many, batch)
-
-    takes_turns = False
+    def check(self, query: Query[Any]) -> None:
+        """Do nothing: whatever is compiled may be run here."""
 
     async def lock(self, name: str) -> None:
         """Do nothing: a call by itself holds no turn."""
@@ -226,38 +241,8 @@ class PostgresBackend:
             raise
         await transaction.commit()
 
-    async def _run_alone(
-        self, prepared: Prepared[Any], work: Callable[..., Awaitable[T]], parameters: Row
-    ) -> T:
-        """Run a statement that is a transaction by itself, again where that can only help."""
-        may_be_stale = True
-        deadlocks_left = MOST_DEADLOCKS
-        while True:
-            connection = await self.pool.acquire()
-            try:
-                result = await work(connection, prepared, parameters)
-            except DRIVER_ERRORS as error:
-                await self._take_back(connection, prepared, error)
-                if may_be_stale and self._can_be_repeated(prepared, error):
-                    # The connection was lost while nobody used it, which shows only now.
-                    may_be_stale = False
-                elif deadlocks_left and ends_deadlock(error) and not self.pool.is_closed:
-                    # Those who wait in a circle are others; this call stood between two of them,
-                    # and was the first to look. Nothing of it is stored, nobody else repeats it.
-                    deadlocks_left -= 1
-                else:
-                    raise await self._error_of_call(prepared, error) from error
-            except BaseException as error:
-                await self._take_back(connection, prepared, error)
-                raise
-            else:
-                self.pool.release(connection)
-                if prepared.query.writes:
-                    self.note_commit()
-                return result
-
     async def _take_back(
-        self, connection: Any, prepared: Prepared[Any], error: BaseException
+        self, connection: Any, statement: CompiledStatement[Any], error: BaseException
     ) -> None:
         """Take back a connection on which a statement failed, which may be stored nevertheless."""
         try:
@@ -265,20 +250,22 @@ class PostgresBackend:
         finally:
             # What cannot be read was done.
             is_done = isinstance(error, UnreadableError) or leaves_in_doubt(error)
-            if prepared.query.writes and is_done:
+            if statement.writes and is_done:
                 self.note_commit()
 
-    def _can_be_repeated(self, prepared: Prepared[Any], error: BaseException) -> bool:
+    def _can_be_repeated(self, statement: CompiledStatement[Any], error: BaseException) -> bool:
         return (
             is_lost(error)
             and not self.pool.is_closed
-            and (not prepared.query.writes or was_never_sent(error))
+            and (not statement.writes or was_never_sent(error))
         )
 
-    async def _error_of_call(self, prepared: Prepared[Any], error: Exception) -> StoreError:
-        if prepared.query.writes and leaves_in_doubt(error):
+    async def _error_of_call(
+        self, statement: CompiledStatement[Any], error: Exception
+    ) -> StoreError:
+        if statement.writes and leaves_in_doubt(error):
             return OutcomeUnknownError(
                 "the connection to the server was lost during a write, or the server did not "
                 "answer in time; whether it is stored is not known"
             )
-        return await self.refusal_error(prepared, error)
+        return await self.refusal_error(statement, error)

@@ -25,7 +25,7 @@ from cw_store.errors import (
     UnitOfWorkError,
 )
 from cw_store.schema import metadata
-from cw_store.statements.database import Prepared
+from cw_store.statements.compiled import CompiledStatement
 
 _driver: Any = asyncpg
 
@@ -125,9 +125,9 @@ def leaves_in_doubt(error: BaseException) -> bool:
     ) and not was_never_sent(error)
 
 
-def store_error(prepared: Prepared[Any] | None, error: BaseException) -> StoreError:
+def store_error(statement: CompiledStatement[Any] | None, error: BaseException) -> StoreError:
     """Say what PostgreSQL refused, from the SQLSTATE and the name of the constraint."""
-    table = "?" if prepared is None else prepared.query.table.name
+    table = "?" if statement is None else statement.query.table.name
     columns = _constraint_columns.get(getattr(error, "constraint_name", None) or "", ())
     match _ending(error) or _state(error):
         case "23505":
@@ -161,10 +161,10 @@ def store_error(prepared: Prepared[Any] | None, error: BaseException) -> StoreEr
             )
         case "42P01" | "42703" | "3F000":
             return SchemaError(f"the schema does not fit this cw_store: {error}")
-        case "42501" if prepared is not None and prepared.query.writes:
+        case "42501" if statement is not None and statement.writes:
             return ReadOnlyError(
                 f"{table} cannot be written: the role lacks a right on the server that "
-                f"{prepared.sql.split(maxsplit=1)[0]} needs: {error}"
+                f"{statement.sql.split(maxsplit=1)[0]} needs: {error}"
             )
         case "42501":
             return StoreError(f"the role lacks a right on the server: {error}")

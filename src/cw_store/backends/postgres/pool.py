@@ -31,7 +31,7 @@ from cw_store.backends.postgres.errors import (
     store_error,
 )
 from cw_store.errors import StoreBusyError, StoreClosedError, StoreError
-from cw_store.statements.database import Prepared
+from cw_store.statements.compiled import CompiledStatement
 
 T = TypeVar("T")
 
@@ -213,11 +213,13 @@ class Pool:
         """Let go of everything without an event loop."""
         self.is_closed = True
 
-    def store_error(self, prepared: Prepared[Any] | None, error: BaseException) -> StoreError:
+    def store_error(
+        self, statement: CompiledStatement[Any] | None, error: BaseException
+    ) -> StoreError:
         """Return what an error of the driver means to a caller."""
         if self.is_closed:
             return StoreClosedError("the store was closed meanwhile")
-        return store_error(prepared, error)
+        return store_error(statement, error)
 
     def _none_free_error(self) -> StoreBusyError:
         """Return what to tell who waited too long."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -12,29 +12,35 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from cw_store.backends.long_lists import Looked, first_refused, looked_up, values_of
 from cw_store.errors import UnreadableError
-from cw_store.statements.database import Prepared, Row
+from cw_store.statements.compiled import CompiledStatement, Parameters
+from cw_store.statements.database import COUNT, MANY, RECORDS, Operation
 
 _dialect = asyncpg_dialect()
 
 
-async def fetch_rows(connection: Any, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
-    """Run a statement and return its rows."""
-    if prepared.set_times is not None:
-        prepared.set_times(parameters)
+async def fetch_records(
+    connection: Any, statement: CompiledStatement[Any], parameters: Parameters
+) -> list[Any]:
+    """Run a statement and return the records of its rows."""
+    if statement.set_times is not None:
+        statement.set_times(parameters)
     try:
-        return await connection.fetch(prepared.sql, *parameters)
+        found = await connection.fetch(statement.sql, *parameters)
     except OverflowError as error:
         # asyncpg cannot make a datetime of it, and does not say in which row. It was done.
         raise UnreadableError(
-            prepared.query.table.name, None, "a time", "it is not from the year 1 to 9999"
+            statement.query.table.name, None, "a time", "it is not from the year 1 to 9999"
         ) from error
+    return statement.records(found)
 
 
-async def count_changes(connection: Any, prepared: Prepared[Any], parameters: Row) -> int:
+async def count_changes(
+    connection: Any, statement: CompiledStatement[Any], parameters: Parameters
+) -> int:
     """Run a statement and return how many rows it changed."""
-    if prepared.set_times is not None:
-        prepared.set_times(parameters)
-    status: str = await connection.execute(prepared.sql, *parameters)
+    if statement.set_times is not None:
+        statement.set_times(parameters)
+    status: str = await connection.execute(statement.sql, *parameters)
     return int(status.rpartition(" ")[2])
 
 
@@ -43,30 +49,40 @@ async def execute(connection: Any, sql: str, *parameters: Any) -> None:
     await connection.execute(sql, *parameters)
 
 
-async def run_many(connection: Any, prepared: Prepared[Any], batch: Sequence[Row]) -> None:
+async def run_many(
+    connection: Any, statement: CompiledStatement[Any], batch: Sequence[Parameters]
+) -> None:
     """Run a statement once for each entry of the batch, all or nothing."""
-    await _refuse_a_row_of_many(connection, prepared, batch)
-    if prepared.set_times is not None:
+    await _refuse_a_row_of_many(connection, statement, batch)
+    if statement.set_times is not None:
         for parameters in batch:
-            prepared.set_times(parameters)
-    await connection.executemany(prepared.sql, batch)
+            statement.set_times(parameters)
+    await connection.executemany(statement.sql, batch)
+
+
+OPERATIONS: dict[Operation[Any], Callable[..., Awaitable[Any]]] = {
+    RECORDS: fetch_records,
+    COUNT: count_changes,
+    MANY: run_many,
+}
+"""What is done on a connection with a statement and its parameters."""
 
 
 async def _refuse_a_row_of_many(
-    connection: Any, prepared: Prepared[Any], batch: Sequence[Row]
+    connection: Any, statement: CompiledStatement[Any], batch: Sequence[Parameters]
 ) -> None:
     """Raise for the first row of a long list that would be refused, without storing the rest."""
     found: dict[Looked, set[str]] = {}
-    for looked in looked_up(prepared, batch):
+    for looked in looked_up(statement, batch):
         values = values_of(looked, batch)
         rows = await connection.fetch(_lookup(looked.target), list(values)) if values else ()
         found[looked] = {value for (value,) in rows}
-    refused = first_refused(prepared, batch, found)
+    refused = first_refused(statement, batch, found)
     if refused is None:
         return
     try:
         # Twice, so that nothing is stored if what was missing is just being stored by another.
-        await connection.executemany(prepared.sql, [refused.row] * 2)
+        await connection.executemany(statement.sql, [refused.row] * 2)
     except asyncpg.IntegrityConstraintViolationError as error:
         raise refused.error from error
 

@@ -15,7 +15,7 @@ it waits for anything: a task that the unit left behind finds neither, and does 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Protocol, TypeVar
 
@@ -31,7 +31,7 @@ from cw_store.backends.postgres.errors import (
 )
 from cw_store.backends.postgres.pool import CANCEL_SECONDS, Pool
 from cw_store.backends.postgres.session import session_of_unit
-from cw_store.backends.postgres.statements import count_changes, execute, fetch_rows, run_many
+from cw_store.backends.postgres.statements import OPERATIONS, execute
 from cw_store.backends.session import SessionOwner, Sessions, UnitSession
 from cw_store.errors import (
     OutcomeUnknownError,
@@ -40,9 +40,10 @@ from cw_store.errors import (
     StoreError,
     UnitOfWorkError,
 )
-from cw_store.statements.database import Executor, Prepared, Query, Row
+from cw_store.statements.compiled import CompiledStatement, Parameters
+from cw_store.statements.database import Executor, Operation
+from cw_store.statements.query import Query
 
-R = TypeVar("R")
 T = TypeVar("T")
 
 BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
@@ -69,11 +70,9 @@ class Host(Protocol):
         """Seconds that a statement may take."""
         ...
 
-    def prepare(self, query: Query[R]) -> Prepared[R]:
-        """Return the query compiled for this database."""
-        ...
-
-    async def refusal_error(self, prepared: Prepared[Any] | None, error: Exception) -> StoreError:
+    async def refusal_error(
+        self, statement: CompiledStatement[Any] | None, error: Exception
+    ) -> StoreError:
         """Return what the server's refusal means to a caller."""
         ...
 
@@ -116,23 +115,14 @@ class PostgresTransaction:
 
     # The executor.
 
-    def prepare(self, query: Query[R]) -> Prepared[R]:
-        """Return the query compiled for this database."""
-        return self._host.prepare(query)
+    def run(
+        self, operation: Operation[T], statement: CompiledStatement[Any], parameters: Parameters
+    ) -> Awaitable[T]:
+        """Run a statement in the transaction."""
+        return self._run(statement, OPERATIONS[operation], statement, parameters)
 
-    async def rows(self, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
-        """Run a statement and return its rows."""
-        return await self._run(prepared, fetch_rows, prepared, parameters)
-
-    async def count(self, prepared: Prepared[Any], parameters: Row) -> int:
-        """Run a statement and return how many rows it changed."""
-        return await self._run(prepared, count_changes, prepared, parameters)
-
-    async def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> None:
-        """Run a statement once for each entry of the batch, all or nothing."""
-        await self._run(prepared, run_many, prepared, batch)
-
-    takes_turns = True
+    def check(self, query: Query[Any]) -> None:
+        """Do nothing: the unit of work looks after that."""
 
     async def lock(self, name: str) -> None:
         """Take an advisory lock that the end of the transaction releases."""
@@ -282,11 +272,11 @@ class PostgresTransaction:
 
     async def _run(
         self,
-        prepared: Prepared[Any] | None,
+        statement: CompiledStatement[Any] | None,
         work: Callable[..., Awaitable[T]],
         *arguments: Any,
     ) -> T:
-        """Do the work in this transaction; `prepared` is the statement that an error tells of."""
+        """Do the work in this transaction; `statement` is what an error tells of."""
         async with self._lock:
             connection = await self._ready_connection()
             try:
@@ -295,7 +285,7 @@ class PostgresTransaction:
                 self._note_interruption(error)
                 raise
             except DRIVER_ERRORS as error:
-                raise await self._error(prepared, error) from error
+                raise await self._error(statement, error) from error
 
     async def _ready_connection(self) -> Any:
         """Return the connection, in its transaction, which begins when it has not begun."""
@@ -350,12 +340,14 @@ class PostgresTransaction:
         if isinstance(error, asyncio.CancelledError) or is_interrupted(error):
             self._is_interrupted = True
 
-    async def _error(self, prepared: Prepared[Any] | None, error: Exception) -> StoreError:
+    async def _error(
+        self, statement: CompiledStatement[Any] | None, error: Exception
+    ) -> StoreError:
         """Return what an error of the driver means to a caller, after a statement that failed."""
         self._note_interruption(error)
         if is_lost(error) and self._connection is not None:
             return self._error_of_ended_connection(self._connection, error)
-        return await self._host.refusal_error(prepared, error)
+        return await self._host.refusal_error(statement, error)
 
     def _error_of_ended_connection(
         self, connection: Any, error: Exception | None = None

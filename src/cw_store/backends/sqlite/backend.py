@@ -7,7 +7,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -23,21 +23,24 @@ from cw_store.backends.sqlite.group_commit import Call
 from cw_store.backends.sqlite.lock_wait import note_closed, note_opened
 from cw_store.backends.sqlite.process_queue import ProcessQueue
 from cw_store.backends.sqlite.readers import ReaderPool
-from cw_store.backends.sqlite.statements import (
-    count_changes,
-    fetch_rows,
-    run_many,
-)
+from cw_store.backends.sqlite.statements import OPERATIONS
 from cw_store.backends.sqlite.transactions import ReadTransaction, WriteTransaction
 from cw_store.backends.sqlite.write_queue import Turn, WriteQueue
 from cw_store.backends.thread.worker import LoopCallbacks
 from cw_store.errors import StoreError
-from cw_store.statements.database import Executor, Prepared, Query, Row
+from cw_store.statements.capabilities import Capabilities
+from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
+from cw_store.statements.database import MANY, Executor, Operation
+from cw_store.statements.query import Query
 from cw_store.types import ValueRules, use_rules
 
-R = TypeVar("R")
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+CAPABILITIES = Capabilities(
+    has_concurrent_writers=False, has_advisory_locks=False, has_insert_or_ignore=True
+)
 
 
 def _as_before_the_opening() -> bool:
@@ -69,10 +72,11 @@ class SqliteBackend:
         self.path = path = path.resolve()
         self.loop = asyncio.get_running_loop()
         self.timeout = busy_timeout
-        self.compiled: dict[Query[Any], Prepared[Any]] = {}
         self.sessions = Sessions("sqlite+aiosqlite")
         self.dialect: Dialect = self.sessions.dialect
         use_rules(self.dialect, rules)
+        self.capabilities = CAPABILITIES
+        self.statements = Statements(self.dialect)
         self.loop_callbacks = LoopCallbacks(self.loop)
         self._closing = threading.Event()
         self._open = partial(
@@ -156,13 +160,6 @@ class SqliteBackend:
                 self._writer.run(self.process_queue.close)
             self._writer.terminate()
 
-    def prepare(self, query: Query[R]) -> Prepared[R]:
-        """Return the query compiled for this database."""
-        prepared = self.compiled.get(query)
-        if prepared is None:
-            prepared = self.compiled[query] = query.prepare(self.dialect)
-        return prepared
-
     def transaction(
         self, *, read_only: bool, label: str | None, block: object = None
     ) -> ReadTransaction | WriteTransaction:
@@ -195,27 +192,18 @@ class SqliteBackend:
 
     # One call, one transaction: the executor of the store's own repositories.
 
-    def rows(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[Sequence[Row]]:
-        """Run one statement by itself and return its rows."""
-        if not prepared.query.writes:
-            return self.readers.read(fetch_rows, prepared, parameters)
-        call = Call(self, fetch_rows, (prepared, parameters), False)
+    def run(
+        self, operation: Operation[T], statement: CompiledStatement[Any], parameters: Parameters
+    ) -> Awaitable[T]:
+        """Run one statement by itself, or one for each entry, in a transaction of its own."""
+        if not statement.writes:
+            return self.readers.read(OPERATIONS[operation], statement, parameters)
+        call = Call(self, OPERATIONS[operation], (statement, parameters), operation is MANY)
         self.write_queue.ask(call)
         return call
 
-    def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
-        """Run one statement by itself and return how many rows it changed."""
-        call = Call(self, count_changes, (prepared, parameters), False)
-        self.write_queue.ask(call)
-        return call
-
-    def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
-        """Run one statement for each entry, in a transaction of its own."""
-        call = Call(self, run_many, (prepared, batch), True)
-        self.write_queue.ask(call)
-        return call
-
-    takes_turns = False
+    def check(self, query: Query[Any]) -> None:
+        """Do nothing: whatever is asked for may be run here."""
 
     async def lock(self, name: str) -> None:
         """Do nothing: a call by itself holds no turn."""

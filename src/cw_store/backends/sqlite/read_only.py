@@ -8,27 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Dialect
 
 from cw_store.backends.session import Sessions
+from cw_store.backends.sqlite.backend import CAPABILITIES
 from cw_store.backends.sqlite.connection import Connection, open_with
 from cw_store.backends.sqlite.errors import shown
 from cw_store.backends.sqlite.files import connect_to_read_with_retry, unused
 from cw_store.backends.sqlite.readers import ReaderPool
-from cw_store.backends.sqlite.statements import fetch_rows
+from cw_store.backends.sqlite.statements import OPERATIONS
 from cw_store.backends.sqlite.transactions import ReadTransaction
 from cw_store.backends.thread.worker import LoopCallbacks
 from cw_store.errors import ReadOnlyError, StoreBusyError
-from cw_store.statements.database import Executor, Prepared, Query, Row
+from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
+from cw_store.statements.database import Executor, Operation
+from cw_store.statements.query import Query
 from cw_store.types import ValueRules, use_rules
 
-R = TypeVar("R")
+T = TypeVar("T")
 
 ATTEMPTS = 5
 """How often a call reads anew because somebody began to write to the file meanwhile."""
@@ -49,11 +52,12 @@ class ReadOnlySqliteBackend:
     ) -> None:
         self.path = path = path.resolve()
         self.timeout = busy_timeout
-        self.compiled: dict[Query[Any], Prepared[Any]] = {}
         self.sessions = Sessions("sqlite+aiosqlite")
         self.dialect: Dialect = self.sessions.dialect
         use_rules(self.dialect, rules)
-        self._reason = reason
+        self.capabilities = CAPABILITIES
+        self._refusal = f"the store on {shown(path)} is open for reading only, as {reason}"
+        self.statements = Statements(self.dialect, self._refusal)
         self._callbacks = LoopCallbacks(asyncio.get_running_loop())
         self._pin_threads = pin_threads
         self._closing = threading.Event()
@@ -95,24 +99,9 @@ class ReadOnlySqliteBackend:
             self._readers.renew()
         return self._readers
 
-    def prepare(self, query: Query[R]) -> Prepared[R]:
-        """Return the query compiled for this database; raises ReadOnlyError if it writes."""
-        prepared = self.compiled.get(query)
-        if prepared is None:
-            if query.writes:
-                self._refuse(query.table.name)
-            prepared = self.compiled[query] = query.prepare(self.dialect)
-        return prepared
-
-    def _refuse(self, what: str) -> NoReturn:
-        raise ReadOnlyError(
-            f"{what} cannot be written: the store on {shown(self.path)} is open for reading only, "
-            f"as {self._reason}"
-        )
-
     async def erase_deleted(self) -> None:
         """Refuse."""
-        self._refuse("what was deleted")
+        raise ReadOnlyError(f"what was deleted cannot be written: {self._refusal}")
 
     def transaction(
         self, *, read_only: bool, label: str | None, block: object = None
@@ -127,25 +116,24 @@ class ReadOnlySqliteBackend:
 
     # One call, one transaction: the executor of the store's own repositories.
 
-    async def rows(self, prepared: Prepared[Any], parameters: Row) -> Sequence[Row]:
-        """Run one statement by itself and return its rows."""
+    async def run(
+        self,
+        operation: Operation[T],
+        statement: CompiledStatement[Any],
+        parameters: Parameters,
+    ) -> T:
+        """Run one statement by itself, which reads, as no other is compiled here."""
+        work = OPERATIONS[operation]
         for _ in range(ATTEMPTS - 1):
             try:
-                return await self.readers.read(fetch_rows, prepared, parameters)
+                return await self.readers.read(work, statement, parameters)
             except StoreBusyError:
                 if self._unused is None or self._unused.is_current():
                     raise
-        return await self.readers.read(fetch_rows, prepared, parameters)
+        return await self.readers.read(work, statement, parameters)
 
-    def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
-        """Refuse."""
-        self._refuse(prepared.query.table.name)
-
-    def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
-        """Refuse."""
-        self._refuse(prepared.query.table.name)
-
-    takes_turns = False
+    def check(self, query: Query[Any]) -> None:
+        """Do nothing: what writes was refused when it was to be compiled."""
 
     async def lock(self, name: str) -> None:
         """Do nothing: nobody can write here."""

@@ -32,7 +32,7 @@ class Host(Protocol):
         """The connection while the transaction is active."""
         ...
 
-    def run(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+    def perform(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
         """Do the work in the transaction."""
         ...
 
@@ -239,7 +239,7 @@ class SessionConnection(aiosqlite.Connection):
 
         async def attempt() -> T:
             try:
-                return await self.unit_transaction.run(work)
+                return await self.unit_transaction.perform(work)
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
                     raise ReadOnlyError("this unit of work only reads") from error

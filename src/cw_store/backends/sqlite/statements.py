@@ -30,12 +30,11 @@ from cw_store.errors import (
 )
 from cw_store.inspection import READ_VERSIONS
 from cw_store.revisions import revisions
-from cw_store.statements.database import Prepared, Row
+from cw_store.statements.compiled import CompiledStatement, Parameters
+from cw_store.statements.database import COUNT, MANY, RECORDS, Operation
+from cw_store.statements.reading import Row
 
 T = TypeVar("T")
-
-MANY_ROWS = 1000
-"""So many rows become records in the thread, where others can interrupt it."""
 
 ROWS_AT_A_TIME = 500
 """Rows that are written before a look whether anybody still wants them."""
@@ -169,28 +168,32 @@ def undo_to(name: str, cursor: sqlite3.Cursor) -> None:
     run_sql(f"RELEASE {name}", cursor)
 
 
-def fetch_rows(prepared: Prepared[Any], parameters: Row, cursor: sqlite3.Cursor) -> Sequence[Row]:
-    """Run a statement to its end and return its rows."""
-    if prepared.set_times is not None:
-        prepared.set_times(parameters)
+def fetch_records(
+    statement: CompiledStatement[Any], parameters: Parameters, cursor: sqlite3.Cursor
+) -> list[Any]:
+    """Run a statement to its end and return the records of its rows."""
+    if statement.set_times is not None:
+        statement.set_times(parameters)
     try:
-        found = cursor.execute(prepared.sql, parameters).fetchall()
+        found = cursor.execute(statement.sql, parameters).fetchall()
     except sqlite3.Error as error:
         if _without_values(error) is not None:
-            raise failure(prepared, [parameters], cursor, error) from error
-        found = _fetch_undecoded(prepared, parameters, cursor)
-    return prepared.loaded(found) if len(found) > MANY_ROWS else found
+            raise failure(statement, [parameters], cursor, error) from error
+        found = _fetch_undecoded(statement, parameters, cursor)
+    return statement.records(found)
 
 
-def _fetch_undecoded(prepared: Prepared[Any], parameters: Row, cursor: sqlite3.Cursor) -> list[Row]:
+def _fetch_undecoded(
+    statement: CompiledStatement[Any], parameters: Parameters, cursor: sqlite3.Cursor
+) -> list[Row]:
     """Fetch rows one of which holds text that is not UTF-8, for whoever makes records of them.
 
     A query is run anew; a write was done when its first row came, and that row is still there.
     """
     cursor.connection.text_factory = _decoded_if_it_can_be
     try:
-        if not prepared.query.writes:
-            cursor.execute(prepared.sql, parameters)
+        if not statement.writes:
+            cursor.execute(statement.sql, parameters)
         return cursor.fetchall()
     finally:
         cursor.connection.text_factory = str
@@ -203,53 +206,65 @@ def _decoded_if_it_can_be(text: bytes) -> str | bytes:
         return text
 
 
-def count_changes(prepared: Prepared[Any], parameters: Row, cursor: sqlite3.Cursor) -> int:
+def count_changes(
+    statement: CompiledStatement[Any], parameters: Parameters, cursor: sqlite3.Cursor
+) -> int:
     """Run a statement and return how many rows it changed."""
-    if prepared.set_times is not None:
-        prepared.set_times(parameters)
+    if statement.set_times is not None:
+        statement.set_times(parameters)
     try:
-        return cursor.execute(prepared.sql, parameters).rowcount
+        return cursor.execute(statement.sql, parameters).rowcount
     except sqlite3.Error as error:
-        raise failure(prepared, [parameters], cursor, error) from error
+        raise failure(statement, [parameters], cursor, error) from error
 
 
-def run_many(prepared: Prepared[Any], batch: Sequence[Row], cursor: sqlite3.Cursor) -> None:
+def run_many(
+    statement: CompiledStatement[Any], batch: Sequence[Parameters], cursor: sqlite3.Cursor
+) -> None:
     """Run a statement once for each entry of the batch."""
-    _refuse_a_row_of_many(prepared, batch, cursor)
+    _refuse_a_row_of_many(statement, batch, cursor)
     try:
-        if prepared.set_times is not None:
+        if statement.set_times is not None:
             for parameters in batch:
-                prepared.set_times(parameters)
+                statement.set_times(parameters)
         for start in range(0, len(batch), ROWS_AT_A_TIME):
             if start and cast(RawConnection, cursor.connection).is_unwanted:
                 # SQLite's own way would most often come between two of the rows, and be forgotten.
                 raise StoreError("nobody waits for these rows any more")
-            cursor.executemany(prepared.sql, batch[start : start + ROWS_AT_A_TIME])
+            cursor.executemany(statement.sql, batch[start : start + ROWS_AT_A_TIME])
     except sqlite3.Error as error:
-        raise failure(prepared, batch, cursor, error) from error
+        raise failure(statement, batch, cursor, error) from error
+
+
+OPERATIONS: dict[Operation[Any], Callable[..., Any]] = {
+    RECORDS: fetch_records,
+    COUNT: count_changes,
+    MANY: run_many,
+}
+"""What a job does with a statement, its parameters and a cursor."""
 
 
 def _refuse_a_row_of_many(
-    prepared: Prepared[Any], batch: Sequence[Row], cursor: sqlite3.Cursor
+    statement: CompiledStatement[Any], batch: Sequence[Parameters], cursor: sqlite3.Cursor
 ) -> None:
     """Raise for the first row of a long list that SQLite would refuse, without storing the rest."""
-    looked = looked_up(prepared, batch)
+    looked = looked_up(statement, batch)
     if not looked:
         return
     try:
         found = {one: _there(one.target, values_of(one, batch), cursor) for one in looked}
     except sqlite3.Error as error:
-        raise failure(prepared, batch[:1], cursor, error) from error
-    refused = first_refused(prepared, batch, found)
+        raise failure(statement, batch[:1], cursor, error) from error
+    refused = first_refused(statement, batch, found)
     if refused is None:
         return
     run_sql(f"SAVEPOINT {ONE_OF_MANY}", cursor)
     try:
-        cursor.executemany(prepared.sql, [refused.row] * refused.times)
+        cursor.executemany(statement.sql, [refused.row] * refused.times)
     except sqlite3.IntegrityError as error:
         raise refused.error from error
     except sqlite3.Error as error:
-        raise failure(prepared, [refused.row], cursor, error) from error
+        raise failure(statement, [refused.row], cursor, error) from error
     undo_to(ONE_OF_MANY, cursor)  # a trigger of the application's may have made what was missing
 
 
@@ -260,18 +275,18 @@ def _there(column: Column[Any], values: Collection[str], cursor: sqlite3.Cursor)
 
 
 def failure(
-    prepared: Prepared[Any],
-    batch: Sequence[Row],
+    statement: CompiledStatement[Any],
+    batch: Sequence[Parameters],
     cursor: sqlite3.Cursor,
     error: sqlite3.Error,
 ) -> StoreError:
     """Say what SQLite refused, from its extended result code."""
-    table = prepared.query.table
+    table = statement.query.table
     match getattr(error, "sqlite_errorcode", None):
         case sqlite3.SQLITE_CONSTRAINT_UNIQUE | sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
             return AlreadyExistsError(table.name, _named_columns(table, error))
         case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
-            return BrokenReferenceError(table.name, _broken_columns(prepared, batch, cursor))
+            return BrokenReferenceError(table.name, _broken_columns(statement, batch, cursor))
         case code if (changed := _changed_schema(table, cursor, code)) is not None:
             return changed
         case sqlite3.SQLITE_CONSTRAINT_CHECK | sqlite3.SQLITE_CONSTRAINT_NOTNULL:
@@ -352,14 +367,14 @@ def _named_columns(table: Table, error: sqlite3.Error) -> list[str]:
 
 
 def _broken_columns(
-    prepared: Prepared[Any], batch: Sequence[Row], cursor: sqlite3.Cursor
+    statement: CompiledStatement[Any], batch: Sequence[Parameters], cursor: sqlite3.Cursor
 ) -> list[str]:
     """Find which reference is broken, since SQLite does not say: look up all there are, by sets.
 
     The rows before the first that has one are stored.
     """
-    references = {key.parent.name: key.column for key in prepared.query.table.foreign_keys}
-    places = [(place, name) for place, name in enumerate(prepared.names()) if name in references]
+    references = {key.parent.name: key.column for key in statement.query.table.foreign_keys}
+    places = [(place, name) for place, name in enumerate(statement.columns()) if name in references]
     missing: dict[str, set[str]] = {}
     for place, name in places:
         values = {row[place] for row in batch} - {None}

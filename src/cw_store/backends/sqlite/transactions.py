@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from weakref import WeakSet
@@ -16,25 +16,24 @@ from cw_store.backends.sqlite.lock_wait import lock_wait
 from cw_store.backends.sqlite.readers import ReaderPool
 from cw_store.backends.sqlite.session import AdaptedConnection, SessionConnection
 from cw_store.backends.sqlite.statements import (
+    OPERATIONS,
     begin_immediate,
     commit,
-    count_changes,
     drop_temporary,
-    fetch_rows,
     inside,
     roll_back,
-    run_many,
     run_sql,
     undo_to,
 )
 from cw_store.backends.sqlite.write_queue import Turn
 from cw_store.errors import OutcomeUnknownError, StoreClosedError, StoreError, UnitOfWorkError
-from cw_store.statements.database import Executor, Prepared, Query, Row
+from cw_store.statements.compiled import CompiledStatement, Parameters
+from cw_store.statements.database import Executor, Operation
+from cw_store.statements.query import Query
 
 if TYPE_CHECKING:
     from cw_store.backends.sqlite.backend import SqliteBackend
 
-R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -51,10 +50,6 @@ class Host(Protocol):
     @property
     def sessions(self) -> Sessions:
         """Where sessions come from."""
-        ...
-
-    def prepare(self, query: Query[R]) -> Prepared[R]:
-        """Return the query compiled for this database."""
         ...
 
 
@@ -89,27 +84,18 @@ class SqliteTransaction(Generic[B]):
         """The connection while the transaction is active; its end closes all cursors."""
         raise NotImplementedError
 
-    def run(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+    def perform(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
         """Do the work in the transaction, which begins with it when it has not begun."""
         raise NotImplementedError
 
-    def prepare(self, query: Query[R]) -> Prepared[R]:
-        """Return the query compiled for this database."""
-        return self._backend.prepare(query)
+    def run(
+        self, operation: Operation[T], statement: CompiledStatement[Any], parameters: Parameters
+    ) -> Awaitable[T]:
+        """Run a statement in the transaction."""
+        return self.perform(OPERATIONS[operation], statement, parameters)
 
-    def rows(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[Sequence[Row]]:
-        """Run a statement and return its rows."""
-        return self.run(fetch_rows, prepared, parameters)
-
-    def count(self, prepared: Prepared[Any], parameters: Row) -> Awaitable[int]:
-        """Run a statement and return how many rows it changed."""
-        return self.run(count_changes, prepared, parameters)
-
-    def many(self, prepared: Prepared[Any], batch: Sequence[Row]) -> Awaitable[None]:
-        """Run a statement once for each entry of the batch, all or nothing."""
-        return self.run(run_many, prepared, batch)
-
-    takes_turns = False
+    def check(self, query: Query[Any]) -> None:
+        """Do nothing: the unit of work looks after that."""
 
     async def lock(self, name: str) -> None:
         """Do nothing: a writer has the whole database to itself."""
@@ -134,18 +120,18 @@ class SqliteTransaction(Generic[B]):
 
     async def savepoint(self, name: str) -> None:
         """Set a savepoint."""
-        await self.run(run_sql, f"SAVEPOINT {name}")
+        await self.perform(run_sql, f"SAVEPOINT {name}")
 
     async def release(self, name: str) -> None:
         """Keep what was done since the savepoint."""
-        await self.run(run_sql, f"RELEASE {name}")
+        await self.perform(run_sql, f"RELEASE {name}")
 
     async def undo(self, name: str) -> None:
         """Undo what was done since the savepoint."""
         await shielded(self._undo(name))
 
     async def _undo(self, name: str) -> None:
-        await self.run(self._undo_here, name)
+        await self.perform(self._undo_here, name)
 
     def _undo_here(self, name: str, cursor: sqlite3.Cursor) -> None:
         try:
@@ -186,7 +172,7 @@ class WriteTransaction(SqliteTransaction["SqliteBackend"]):
         """Whether anything may have reached the database, and the end has not been sent."""
         return self._is_active
 
-    def run(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+    def perform(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
         """Do the work in the transaction, which begins with it when it has not begun."""
         if self._is_begun and self._is_active:
             return self._backend.writer.run(inside, self._backend.writer, work, arguments)
@@ -332,7 +318,7 @@ class ReadTransaction(SqliteTransaction[ReadingHost]):
         """Whether a snapshot is held."""
         return self._reader is not None
 
-    def run(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+    def perform(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
         """Do the work on the snapshot, which is taken with it when it has not been."""
         if self._reader is not None:
             return self._reader.run(inside, self._reader, work, arguments)

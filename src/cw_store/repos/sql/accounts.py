@@ -6,11 +6,12 @@ import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import NamedTuple, Unpack
+from typing import Any, NamedTuple, Unpack
 
 from sqlalchemy import (
     ColumnElement,
     FromClause,
+    Select,
     and_,
     bindparam,
     case,
@@ -34,7 +35,7 @@ from cw_store.repos.accounts import (
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import accounts
-from cw_store.statements.database import NEW_VALUE, Database, Query
+from cw_store.statements.database import Database
 from cw_store.statements.expressions import (
     NOW,
     PRESENT,
@@ -44,6 +45,7 @@ from cw_store.statements.expressions import (
     MicrosecondAfter,
     later_than,
 )
+from cw_store.statements.query import NEW_VALUE, Query, new_values
 from cw_store.types import Encrypted, PlainText, WholeNumber
 
 logger = logging.getLogger(__name__)
@@ -104,21 +106,34 @@ def _passing_by(passed: int) -> ColumnElement[bool]:
     )
 
 
-@cache
-def _claim_next(passed: int) -> Query[Account]:
-    """Return the claim of the first in line, but for so many that are passed by.
-
-    Compare-and-set: on PostgreSQL one who waited for the same account finds it changed, and takes
-    nothing. The use is stamped later than every other, so the turn goes round when the clock
-    stands still or steps back.
-    """
-    first_in_line = (
+def _first_in_line(passed: int) -> Select[Any, Any]:
+    """Select the account that is to be used next, but for so many that are passed by."""
+    return (
         select(others.c.id, others.c.last_used_at)
         .where(_passing_by(passed), _available(others))
         .order_by(others.c.last_used_at.nulls_first(), others.c.sort_order, others.c.id)
         .limit(literal_column("1"))
     )
-    candidate = first_in_line.subquery("candidate")
+
+
+# The use is stamped later than every other, so the turn goes round when the clock stands still or
+# steps back.
+
+
+@cache
+def _claim_next(passed: int) -> Query[Account]:
+    """Return the claim of the first in line where nobody else writes meanwhile."""
+    first = _first_in_line(passed).with_only_columns(others.c.id).scalar_subquery()
+    return Query(Account, claim.where(accounts.c.id == first), accounts)
+
+
+@cache
+def _claim_unchanged(passed: int) -> Query[Account]:
+    """Return the claim of the first in line where others write as well: compare-and-set.
+
+    One who waited for the same account finds it changed, and takes nothing.
+    """
+    candidate = _first_in_line(passed).subquery("candidate")
     return Query(
         Account,
         claim.where(
@@ -127,14 +142,7 @@ def _claim_next(passed: int) -> Query[Account]:
             _available(accounts),
         ),
         accounts,
-        # Nobody else writes meanwhile, and it would make a table of the candidate.
-        on_sqlite=claim.where(
-            accounts.c.id == first_in_line.with_only_columns(others.c.id).scalar_subquery()
-        ),
     )
-
-
-CLAIM_NEXT = _claim_next(0)
 
 
 @cache
@@ -248,7 +256,7 @@ async def reencrypt(database: Database, after: str, limit: int) -> Reencrypted:
                 unreadable.append(error)
                 continue
             if text is not None:
-                new = {NEW_VALUE + column.name: text}
+                new = new_values({column.name: text})
                 await database.count(REENCRYPT[column.name], id=id, **new)
     return Reencrypted(ids, unreadable)
 
@@ -283,16 +291,19 @@ class Accounts(AccountRepository):
         return await self._database.all(BY_PROVIDER, provider=provider)
 
     async def find_next_available(self, provider: str = "claude") -> Account | None:
-        # On PostgreSQL one who finds the account taken keeps a lock on it all the same, so two
-        # transactions that go on to the next one could wait for each other.
-        if self._database.takes_turns:
-            await self._database.lock(f"accounts.{provider!a}")
+        database = self._database
+        claim_next = _claim_next
+        if database.capabilities.has_concurrent_writers:
+            # One who finds the account taken keeps a lock on it all the same, so two transactions
+            # that go on to the next one could wait for each other.
+            await database.lock(f"accounts.{provider!a}")
+            claim_next = _claim_unchanged
         passed: dict[str, str] = {}
         unreadable: UnreadableError | None = None
         while True:
             try:
-                claim = _claim_next(len(passed))
-                claimed = await self._database.first(claim, provider=provider, **passed)
+                claim = claim_next(len(passed))
+                claimed = await database.first(claim, provider=provider, **passed)
                 if claimed is not None:
                     return _readable(claimed)
             except UnreadableError as error:
@@ -303,13 +314,14 @@ class Accounts(AccountRepository):
                 unreadable = unreadable or error
                 continue
             left = _any_available(len(passed))
-            if await self._database.first(left, provider=provider, **passed) is None:
+            if await database.first(left, provider=provider, **passed) is None:
                 if unreadable is not None:
                     raise unreadable
                 return None
 
     async def mark_exhausted(self, id: str, until: datetime | None = None) -> Account:
-        exhausted = await self._database.first(MARK_EXHAUSTED, id=id, changed_exhausted_until=until)
+        changes = new_values({"exhausted_until": until})
+        exhausted = await self._database.first(MARK_EXHAUSTED, id=id, **changes)
         if exhausted is None:
             raise NotFoundError(accounts.name, id)
         return exhausted

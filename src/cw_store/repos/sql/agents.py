@@ -8,9 +8,6 @@ from typing import Any, Unpack
 
 from sqlalchemy import bindparam, or_, select
 
-# Compiles for SQLite as well, where ON CONFLICT is written the same.
-from sqlalchemy.dialects.postgresql import insert
-
 from cw_store.repos.agents import (
     Agent,
     AgentChanges,
@@ -23,7 +20,9 @@ from cw_store.repos.sql.agent_names import names
 from cw_store.repos.sql.listings import Ids, Listing, newest_first, oldest_first
 from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import agents
-from cw_store.statements.database import Database, Query
+from cw_store.statements.database import Database
+from cw_store.statements.expressions import insert_unless
+from cw_store.statements.query import Query
 
 TABLE = TableGateway(agents, Agent, NewAgent, AgentChanges, AgentExpected)
 
@@ -31,7 +30,7 @@ IDS = Ids(agents)
 
 INSERT_IF_NAME_IS_FREE = Query(
     Agent,
-    insert(agents)
+    insert_unless(agents)
     .values(TABLE.new_row)
     .on_conflict_do_nothing(index_elements=["name"])
     .returning(*TABLE.columns),
@@ -163,9 +162,14 @@ class Agents(AgentRepository):
         await TABLE.delete(self._database, id)
 
     async def _create_with_a_new_name(self, values: Mapping[str, Any]) -> Agent:
-        candidates: Iterator[str] = names(side_by_side=self._database.takes_turns)
+        candidates: Iterator[str] = names(side_by_side=_meets_others(self._database))
         while True:
             row = TABLE.complete(self._database, {**values, "name": next(candidates)})
             stored = await self._database.first(INSERT_IF_NAME_IS_FREE, **row)
             if stored is not None:
                 return stored
+
+
+def _meets_others(database: Database) -> bool:
+    """Whether a name that was taken here stays hidden from others who write meanwhile."""
+    return database.is_transaction and database.capabilities.has_concurrent_writers

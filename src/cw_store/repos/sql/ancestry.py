@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import Column, Select, Table, bindparam, select
 
 from cw_store.errors import InvalidValueError
-from cw_store.statements.database import Database, Query
+from cw_store.statements.database import Database
 from cw_store.statements.expressions import PRESENT
+from cw_store.statements.query import Query
 
 REASON = "would make the row its own ancestor"
 

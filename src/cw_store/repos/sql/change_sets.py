@@ -20,8 +20,9 @@ from cw_store.repos.change_sets import (
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import change_set_entries, change_sets
-from cw_store.statements.database import Database, Query
+from cw_store.statements.database import Database
 from cw_store.statements.expressions import STAMP
+from cw_store.statements.query import Query
 
 TABLE = TableGateway(change_sets, ChangeSet, NewChangeSet, ChangeSetChanges, ChangeSetExpected)
 

@@ -19,7 +19,8 @@ from cw_store.repos.chat_sessions import (
 from cw_store.repos.sql.listings import Ids, Listing, newest_first, oldest_first
 from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import chat_messages, chat_sessions
-from cw_store.statements.database import Database, Query
+from cw_store.statements.database import Database
+from cw_store.statements.query import Query
 
 SESSIONS = TableGateway(
     chat_sessions, ChatSession, NewChatSession, ChatSessionChanges, ChatSessionExpected

@@ -17,8 +17,9 @@ from cw_store.repos.conversations import (
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.table import TableGateway, refuse_none
 from cw_store.schema import agents, conversations
-from cw_store.statements.database import Database, Query
+from cw_store.statements.database import Database
 from cw_store.statements.expressions import exactly
+from cw_store.statements.query import Query, new_values
 
 TABLE = TableGateway(
     conversations, Conversation, NewConversation, ConversationChanges, ConversationExpected
@@ -110,7 +111,7 @@ class Conversations(ConversationRepository):
 
     async def answer(self, id: str, answer: str) -> Conversation:
         refuse_none(conversations, answer=answer)
-        values = TABLE.new_values(self._database, {"answer": answer})
+        values = new_values({"answer": answer})
         answered = await self._database.first(ANSWER_PENDING, id=id, **values)
         if answered is None:
             await TABLE.need(self._database, id)

@@ -11,7 +11,8 @@ from sqlalchemy import CTE, Column, Table, bindparam, delete, exists, insert, se
 from cw_store.errors import BrokenReferenceError, DependencyCycleError, NotFoundError
 from cw_store.repos.sql.listings import oldest_first
 from cw_store.repos.sql.table import TableGateway, refuse_no_list, refuse_none
-from cw_store.statements.database import Database, Query
+from cw_store.statements.database import Database
+from cw_store.statements.query import Query
 
 E = TypeVar("E")
 R = TypeVar("R")

@@ -17,7 +17,8 @@ from cw_store.repos.initiatives import (
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import initiative_projects, initiatives
-from cw_store.statements.database import Database, Query
+from cw_store.statements.database import Database
+from cw_store.statements.query import Query
 
 TABLE = TableGateway(initiatives, Initiative, NewInitiative, InitiativeChanges, InitiativeExpected)
 

@@ -8,8 +8,9 @@ from sqlalchemy import ColumnElement, Table, bindparam, select
 from sqlalchemy.sql import Select
 
 from cw_store.errors import InvalidValueError, NotFoundError
-from cw_store.statements.database import Database, Query
+from cw_store.statements.database import Database
 from cw_store.statements.expressions import PRESENT
+from cw_store.statements.query import Query
 from cw_store.types import PlainText, WholeNumber
 
 R = TypeVar("R")

@@ -32,7 +32,8 @@ from cw_store.repos.sql.listings import (
 )
 from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import agent_log_chunks
-from cw_store.statements.database import Database, Query
+from cw_store.statements.database import Database
+from cw_store.statements.query import Query
 
 CHUNKS_AT_A_TIME = 250
 """So many chunks of a stream are in memory at once."""
@@ -41,9 +42,9 @@ TABLE = TableGateway(agent_log_chunks, LogChunk, NewLogChunk)
 
 IDS = Ids(agent_log_chunks)
 
-# On PostgreSQL several write at once. One who appends to a log takes its turn first, in the same
-# statement, and keeps it until its transaction ends: the place is drawn for a row that FROM gave,
-# which is when the lock was had. So a log's chunks become visible in the order of their places.
+# Where several write at once, one who appends to a log takes its turn first, in the same statement,
+# and keeps it until its transaction ends: the place is drawn for a row that FROM gave, which is
+# when the lock was had. So a log's chunks become visible in the order of their places.
 turn = select(
     func.pg_advisory_xact_lock(
         func.hashtextextended(
@@ -53,14 +54,15 @@ turn = select(
     )
 ).subquery("turn")
 
-APPEND = Query(
+APPEND_IN_TURN = Query(
     LogChunk,
     insert(agent_log_chunks).from_select(
         list(TABLE.new_row), select(*TABLE.new_row.values()).select_from(turn)
     ),
     agent_log_chunks,
-    on_sqlite=insert(agent_log_chunks).values(TABLE.new_row),
 )
+
+APPEND = Query(LogChunk, insert(agent_log_chunks).values(TABLE.new_row), agent_log_chunks)
 
 of_agent = agent_log_chunks.c.agent_id == bindparam("agent_id")
 
@@ -146,13 +148,14 @@ class LogChunks(LogChunkRepository):
         self._database = database
 
     async def create(self, **values: Unpack[NewLogChunk]) -> LogChunk:
-        return await _append(self._database, values)
+        return await _store(self._database, values)
 
     async def create_many(self, rows: Sequence[NewLogChunk]) -> list[LogChunk]:
         complete = [TABLE.complete(self._database, row) for row in rows]
         # Log by log, so that two who append to several do not wait for each other in a circle.
         order = sorted(range(len(complete)), key=lambda place: str(complete[place]["agent_id"]))
-        stored = await self._database.insert_all(APPEND, [complete[place] for place in order])
+        append = _append(self._database)
+        stored = await self._database.insert_all(append, [complete[place] for place in order])
         in_place = dict(zip(order, stored, strict=True))
         return [in_place[place] for place in range(len(order))]
 
@@ -165,7 +168,7 @@ class LogChunks(LogChunkRepository):
             "session_number": session_number,
             "content": content,
         }
-        return await _append(self._database, chunk)
+        return await _store(self._database, chunk)
 
     async def insert_chunks(self, rows: Sequence[NewLogChunk]) -> list[LogChunk]:
         return await self.create_many(rows)
@@ -228,8 +231,12 @@ class LogChunks(LogChunkRepository):
         return await self._database.count(DELETE_OF_AGENT, agent_id=agent_id)
 
 
-async def _append(database: Database, values: Mapping[str, Any]) -> LogChunk:
-    stored = await database.insert(APPEND, TABLE.complete(database, values))
+def _append(database: Database) -> Query[LogChunk]:
+    return APPEND_IN_TURN if database.capabilities.has_advisory_locks else APPEND
+
+
+async def _store(database: Database, values: Mapping[str, Any]) -> LogChunk:
+    stored = await database.insert(_append(database), TABLE.complete(database, values))
     assert stored is not None
     return stored
 

@@ -19,8 +19,9 @@ from cw_store.repos.messages import (
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.table import TableGateway, refuse_none
 from cw_store.schema import messages
-from cw_store.statements.database import Database, Query
+from cw_store.statements.database import Database
 from cw_store.statements.expressions import exactly
+from cw_store.statements.query import Query
 
 TABLE = TableGateway(messages, Message, NewMessage, MessageChanges, MessageExpected)
 

@@ -6,9 +6,6 @@ from typing import Unpack
 
 from sqlalchemy import bindparam, select, text
 
-# Compiles for SQLite as well, where ON CONFLICT is written the same.
-from sqlalchemy.dialects.postgresql import insert
-
 from cw_store.errors import InvalidValueError, NotFoundError
 from cw_store.repos.pages import NewPage, Page, PageChanges, PageExpected, PageRepository
 from cw_store.repos.sql.ancestry import Ancestry
@@ -16,8 +13,9 @@ from cw_store.repos.sql.ids import new_id
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import initiatives, pages
-from cw_store.statements.database import Database, Query
-from cw_store.statements.expressions import STAMP
+from cw_store.statements.database import Database
+from cw_store.statements.expressions import STAMP, insert_unless
+from cw_store.statements.query import Query
 
 TABLE = TableGateway(pages, Page, NewPage, PageChanges, PageExpected)
 
@@ -53,7 +51,7 @@ ROOT = Query(
 
 NEW_ROOT_IF_THERE_IS_NONE = Query(
     Page,
-    insert(pages)
+    insert_unless(pages)
     .from_select(
         ["id", "initiative_id", "title", "sort_order", "created_at", "updated_at"],
         select(

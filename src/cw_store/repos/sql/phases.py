@@ -20,7 +20,8 @@ from cw_store.repos.sql.edges import Edges
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import phase_dependencies, phases
-from cw_store.statements.database import Database, Query
+from cw_store.statements.database import Database
+from cw_store.statements.query import Query
 
 TABLE = TableGateway(phases, Phase, NewPhase, PhaseChanges, PhaseExpected)
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Unpack
 
-from sqlalchemy import bindparam, delete, select
-
-# Compiles for SQLite as well, where ON CONFLICT is written the same.
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import bindparam, delete, insert, select
 
 from cw_store.errors import BrokenReferenceError, NotFoundError
 from cw_store.repos.projects import (
@@ -21,7 +18,9 @@ from cw_store.repos.projects import (
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.table import TableGateway, refuse_no_list, refuse_none
 from cw_store.schema import initiative_projects, initiatives, projects
-from cw_store.statements.database import Database, Query
+from cw_store.statements.database import Database
+from cw_store.statements.expressions import insert_unless
+from cw_store.statements.query import Query
 
 TABLE = TableGateway(projects, Project, NewProject, ProjectChanges, ProjectExpected)
 
@@ -53,7 +52,7 @@ LINKED_IDS = Query(
 LINK = Query(int, insert(initiative_projects), initiative_projects)
 
 LINK_UNLESS_LINKED = Query(
-    int, insert(initiative_projects).on_conflict_do_nothing(), initiative_projects
+    int, insert_unless(initiative_projects).on_conflict_do_nothing(), initiative_projects
 )
 
 UNLINK = Query(

@@ -19,7 +19,8 @@ from cw_store.repos.proposals import (
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.table import Expectation, TableGateway
 from cw_store.schema import proposals
-from cw_store.statements.database import Database, Query
+from cw_store.statements.database import Database
+from cw_store.statements.query import Query, new_values
 
 TABLE = TableGateway(proposals, Proposal, NewProposal, ProposalChanges, ProposalExpected)
 
@@ -114,8 +115,9 @@ class Proposals(ProposalRepository):
         TABLE.refuse_unknown(changes)
         held = TABLE.expectation({} if expected is None else expected)
         query = _update_of_agent(tuple(sorted(changes)), held.names)
-        values = TABLE.new_values(self._database, changes)
-        return await self._database.count(query, agent_id=agent_id, **held.values, **values)
+        return await self._database.count(
+            query, agent_id=agent_id, **held.values, **new_values(changes)
+        )
 
     async def delete(self, id: str) -> None:
         await TABLE.delete(self._database, id)

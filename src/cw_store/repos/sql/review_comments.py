@@ -16,7 +16,8 @@ from cw_store.repos.review_comments import (
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import review_comments
-from cw_store.statements.database import Database, Query
+from cw_store.statements.database import Database
+from cw_store.statements.query import Query
 
 TABLE = TableGateway(
     review_comments, ReviewComment, NewReviewComment, ReviewCommentChanges, ReviewCommentExpected

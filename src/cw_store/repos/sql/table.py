@@ -12,8 +12,10 @@ from sqlalchemy.sql import Update
 from cw_store.errors import InvalidValueError, NotFoundError, StaleStateError, StoreError
 from cw_store.repos.sql.ids import new_id
 from cw_store.schema import record_columns
-from cw_store.statements.database import NEW_VALUE, NONE_REFUSED, OLD_VALUE, Database, Query
+from cw_store.statements.compiled import NONE_REFUSED
+from cw_store.statements.database import Database
 from cw_store.statements.expressions import PRESENT, later_than
+from cw_store.statements.query import NEW_VALUE, OLD_VALUE, Query, new_values
 from cw_store.types import Stamp
 
 R = TypeVar("R")
@@ -160,7 +162,7 @@ class TableGateway(Generic[R]):
             query = self._patches[columns] = self.returning(
                 self.setting(columns).where(self.table.c.id == bindparam("id"))
             )
-        changed = await database.first(query, id=id, **self.new_values(database, changes))
+        changed = await database.first(query, id=id, **new_values(changes))
         if changed is None:
             raise NotFoundError(self.table.name, id)
         return changed
@@ -178,9 +180,7 @@ class TableGateway(Generic[R]):
                     self.table.c.id == bindparam("id"), *self.held(expected.names)
                 )
             )
-        changed = await database.first(
-            query, id=id, **expected.values, **self.new_values(database, changes)
-        )
+        changed = await database.first(query, id=id, **expected.values, **new_values(changes))
         if changed is None:
             raise await self.missed(database, id, expected)
         return changed
@@ -204,7 +204,7 @@ class TableGateway(Generic[R]):
     # What a repository builds an UPDATE of its own from.
 
     def setting(self, columns: Sequence[str]) -> Update:
-        """Return an UPDATE of these columns and updated_at, still of every row."""
+        """Return an UPDATE of these columns, to `new_values`, and updated_at, of every row."""
         return update(self.table).values(
             {
                 **{name: bindparam(NEW_VALUE + name) for name in columns},
@@ -215,10 +215,6 @@ class TableGateway(Generic[R]):
     def returning(self, statement: Update) -> Query[R]:
         """Return the UPDATE as a query for the records it changed."""
         return Query(self.record, statement.returning(*self.columns), self.table)
-
-    def new_values(self, database: Database, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters that `setting` takes for these changes."""
-        return {NEW_VALUE + name: value for name, value in changes.items()}
 
     def expectation(self, expected: object) -> Expected:
         """Return what a row has to hold; raises TypeError for an unknown column."""

@@ -35,8 +35,9 @@ from cw_store.repos.tasks import (
     TaskStatus,
 )
 from cw_store.schema import phases, task_dependencies, tasks
-from cw_store.statements.database import NEW_VALUE, Database, Query
+from cw_store.statements.database import Database
 from cw_store.statements.expressions import PRESENT, later_than
+from cw_store.statements.query import NEW_VALUE, Query, new_values
 
 TABLE = TableGateway(tasks, Task, NewTask, TaskChanges, TaskExpected)
 
@@ -176,9 +177,7 @@ INSERT_IF_IT_FITS = Query(
 # refuses, and only the statement above says why.
 INSERT_OR_IGNORE = Query(
     Task,
-    INSERT_IF_IT_FITS.statement,
-    tasks,
-    on_sqlite=insert(tasks)
+    insert(tasks)
     .prefix_with("OR IGNORE")
     .inline()
     .values(
@@ -187,6 +186,7 @@ INSERT_OR_IGNORE = Query(
             "id": case((_fits(whole_row["phase_id"], whole_row["initiative_id"]), whole_row["id"])),
         }
     ),
+    tasks,
 )
 
 INSERT_INTO_INITIATIVE_OF_PHASE = Query(
@@ -368,7 +368,9 @@ async def _store(database: Database, row: dict[str, Any]) -> Task:
         row.pop("initiative_id", None)
         stored = await database.first(INSERT_INTO_INITIATIVE_OF_PHASE, **row)
     else:
-        stored = await database.insert(INSERT_OR_IGNORE, row)
+        stored = None
+        if database.capabilities.has_insert_or_ignore:
+            stored = await database.insert(INSERT_OR_IGNORE, row)
         if stored is None:
             stored = await database.insert(INSERT_IF_IT_FITS, row)
     if stored is None:
@@ -437,18 +439,16 @@ async def _move(database: Database, id: str, changes: Mapping[str, Any], expecte
     old = TABLE.expectation({"phase_id": before.phase_id})
     if initiative_id != before.initiative_id:
         await _hold(database, id)
-        new = {NEW_VALUE + "initiative_id": initiative_id}
+        new = new_values({"initiative_id": initiative_id})
         stays = await database.first(_staying_elsewhere(old.names), id=id, **new, **old.values)
         if stays is not None:
             reason = f"its subtask {stays!r} is in a phase of another initiative"
             raise InvalidValueError(tasks.name, "initiative_id", initiative_id, reason)
     moved = await TABLE.change(database, id, changes, expected)
-    along = TABLE.new_values(database, {"phase_id": moved.phase_id, "initiative_id": initiative_id})
+    along = new_values({"phase_id": moved.phase_id, "initiative_id": initiative_id})
     await database.count(_moving_along(old.names), id=id, **along, **old.values)
     if initiative_id != before.initiative_id:
-        await database.count(
-            FOLLOW, id=id, **TABLE.new_values(database, {"initiative_id": initiative_id})
-        )
+        await database.count(FOLLOW, id=id, **new_values({"initiative_id": initiative_id}))
     return moved
 
 
@@ -481,7 +481,7 @@ async def _hold(database: Database, id: str) -> None:
     while True:
         found = await database.all(HOLD_SUBTASKS, id=id)
         # One that was just being created is only seen when its parent has been waited for.
-        if found == held or not database.takes_turns:
+        if found == held or not database.capabilities.has_concurrent_writers:
             return
         held = found
 

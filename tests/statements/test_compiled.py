@@ -1,4 +1,4 @@
-"""The database: what a statement becomes for one database, and what its rows become."""
+"""What a statement becomes for one database, and what its rows become."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +9,8 @@ from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.dialects.sqlite import pysqlite
 
 from cw_store import Account, Initiative, InvalidValueError, schema
-from cw_store.statements.database import NEW_VALUE, Query
+from cw_store.statements.compiled import CompiledInsert, compile_for
+from cw_store.statements.query import NEW_VALUE, Query
 from cw_store.types import ValueRules, use_rules
 
 TABLE = schema.initiatives
@@ -41,17 +42,11 @@ def whole(table: sa.Table) -> sa.Insert:
 
 @pytest.mark.parametrize("dialect", [SQLITE, POSTGRES], ids=["sqlite", "postgresql"])
 def test_parameters_and_constants_keep_their_places(dialect: sa.Dialect) -> None:
-    prepared = Query(Initiative, FIND, TABLE).prepare(dialect)
-    assert [*prepared.bind({"id": "i", "name": "n"})] == ["active", "n", "main", "i"]
-    assert prepared.names() == ["", "name", "", "id"]
-    changed = Query(Initiative, CHANGE, TABLE).prepare(dialect)
-    assert sorted(changed.names()[:2]) == ["branch", "name"] and changed.names()[2] == "id"
-
-
-def test_a_statement_may_have_a_form_for_sqlite_alone() -> None:
-    query = Query(Initiative, FIND, TABLE, on_sqlite=sa.select(TABLE))
-    assert "WHERE" not in query.prepare(SQLITE).sql
-    assert query.prepare(POSTGRES).sql == Query(Initiative, FIND, TABLE).prepare(POSTGRES).sql
+    statement = compile_for(dialect, Query(Initiative, FIND, TABLE))
+    assert [*statement.bind({"id": "i", "name": "n"})] == ["active", "n", "main", "i"]
+    assert statement.columns() == ["", "name", "", "id"]
+    changed = compile_for(dialect, Query(Initiative, CHANGE, TABLE))
+    assert sorted(changed.columns()[:2]) == ["branch", "name"] and changed.columns()[2] == "id"
 
 
 def test_only_what_is_not_read_writes() -> None:
@@ -61,15 +56,15 @@ def test_only_what_is_not_read_writes() -> None:
 
 
 def test_none_is_a_new_value_and_no_argument() -> None:
-    change = Query(Initiative, CHANGE, TABLE).prepare(SQLITE)
+    change = compile_for(SQLITE, Query(Initiative, CHANGE, TABLE))
     new: dict[str, Any] = {f"{NEW_VALUE}branch": None, f"{NEW_VALUE}name": "n"}
     assert None in change.bind({**new, "id": "i"})
-    add = Query(Initiative, ADD, TABLE).prepare(SQLITE)
+    add = compile_for(SQLITE, Query(Initiative, ADD, TABLE))
     assert [*add.bind({"id": "i", "branch": None})][:2] == ["i", None]
-    find = Query(Initiative, FIND, TABLE).prepare(SQLITE)
-    for prepared, values in ((change, {**new, "id": None}), (find, {"id": None, "name": "n"})):
+    find = compile_for(SQLITE, Query(Initiative, FIND, TABLE))
+    for statement, values in ((change, {**new, "id": None}), (find, {"id": None, "name": "n"})):
         with pytest.raises(InvalidValueError) as raised:
-            prepared.bind(values)
+            statement.bind(values)
         error = raised.value
         assert (error.table, error.column, error.value) == ("initiatives", "id", None)
         assert error.reason == "must not be None"
@@ -77,8 +72,8 @@ def test_none_is_a_new_value_and_no_argument() -> None:
 
 @pytest.mark.parametrize("given", [{"id": "i", "name": None}, {"id": None, "name": "n"}])
 def test_none_is_no_new_value_of_a_column_that_does_not_take_it(given: dict[str, Any]) -> None:
-    add = Query(Initiative, whole(TABLE), TABLE).prepare(SQLITE)
-    change = Query(Initiative, CHANGE, TABLE).prepare(SQLITE)
+    add = compile_for(SQLITE, Query(Initiative, whole(TABLE), TABLE))
+    change = compile_for(SQLITE, Query(Initiative, CHANGE, TABLE))
     changes = {f"{NEW_VALUE}name": given["name"], f"{NEW_VALUE}branch": None, "id": given["id"]}
     for bind in (
         lambda: add.bind(given),
@@ -96,15 +91,17 @@ def test_a_row_is_in_the_order_of_its_columns_whatever_that_of_the_statement() -
         column.name: sa.bindparam(column.name) for column in schema.record_columns(TABLE)
     }
     one_by_one["id"] = sa.func.iif(sa.bindparam("branch") == "main", sa.bindparam("id"))
-    add = Query(Initiative, sa.insert(TABLE).inline().values(one_by_one), TABLE).prepare(SQLITE)
+    insert = sa.insert(TABLE).inline().values(one_by_one)
+    add = compile_for(SQLITE, Query(Initiative, insert, TABLE))
+    assert isinstance(add, CompiledInsert)
     row = add.row({"id": "i", "name": "n", "branch": "b", "created_at": EPOCH, "updated_at": EPOCH})
     assert row == ["i", "n", "active", "b", 0, 0]
     assert [*add.arrange(row)] == ["b", "main", "i", "n", "active", "b", 0, 0]
-    assert add.names() == ["branch", "", "id", "name", "status", "branch", *STAMPS]
+    assert add.columns() == ["branch", "", "id", "name", "status", "branch", *STAMPS]
 
 
 def test_a_refused_value_is_told_with_its_column() -> None:
-    change = Query(Initiative, CHANGE, TABLE).prepare(SQLITE)
+    change = compile_for(SQLITE, Query(Initiative, CHANGE, TABLE))
     with pytest.raises(InvalidValueError) as raised:
         change.bind({f"{NEW_VALUE}branch": None, f"{NEW_VALUE}name": 5, "id": "i"})
     error = raised.value
@@ -122,21 +119,21 @@ def test_rows_become_records_or_the_values_of_their_only_column() -> None:
         created_at=EPOCH,
         updated_at=datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC),
     )
-    load = Query(Initiative, FIND, TABLE).prepare(SQLITE).load
+    find = compile_for(SQLITE, Query(Initiative, FIND, TABLE))
     for count in (0, 1, 2, 3):
-        records = load([row] * count)
+        records = find.records([row] * count)
         assert records == [expected] * count
         assert all(type(record) is Initiative for record in records)
-    moment = Query(datetime, sa.select(TABLE.c.updated_at), TABLE).prepare(SQLITE)
-    assert moment.load([(0,), (1_000_000,)]) == [expected.created_at, expected.updated_at]
-    text = Query(str, sa.select(TABLE.c.name), TABLE).prepare(SQLITE)
-    assert text.load([("a",)]) == ["a"]
-    assert text.load([("a",), ("b",)]) == ["a", "b"]
+    moment = compile_for(SQLITE, Query(datetime, sa.select(TABLE.c.updated_at), TABLE))
+    assert moment.records([(0,), (1_000_000,)]) == [expected.created_at, expected.updated_at]
+    text = compile_for(SQLITE, Query(str, sa.select(TABLE.c.name), TABLE))
+    assert text.records([("a",)]) == ["a"]
+    assert text.records([("a",), ("b",)]) == ["a", "b"]
 
 
 def test_a_new_row_holds_defaults_where_nothing_is_given() -> None:
-    add = Query(Initiative, whole(schema.tasks), schema.tasks).prepare(SQLITE)
-    row = dict(zip(add.names(), add.bind({"id": "t", "name": "n", "order": 3}), strict=True))
+    add = compile_for(SQLITE, Query(Initiative, whole(schema.tasks), schema.tasks))
+    row = dict(zip(add.columns(), add.bind({"id": "t", "name": "n", "order": 3}), strict=True))
     assert (row["id"], row["name"], row["order"]) == ("t", "n", 3)
     assert (row["status"], row["type"], row["retry_count"]) == ("pending", "auto", 0)
     assert row["phase_id"] is None
@@ -151,17 +148,17 @@ def test_a_new_row_holds_defaults_where_nothing_is_given() -> None:
 
 def test_none_is_no_argument_in_a_batch_either() -> None:
     remove = sa.delete(TABLE).where(TABLE.c.id == sa.bindparam("id"))
-    prepared = Query(int, remove, TABLE).prepare(SQLITE)
-    assert [[*row] for row in prepared.bind_all([{"id": "a"}, {"id": "b"}])] == [["a"], ["b"]]
+    statement = compile_for(SQLITE, Query(int, remove, TABLE))
+    assert [[*row] for row in statement.bind_all([{"id": "a"}, {"id": "b"}])] == [["a"], ["b"]]
     with pytest.raises(InvalidValueError):
-        prepared.bind_all([{"id": "a"}, {"id": None}])
+        statement.bind_all([{"id": "a"}, {"id": None}])
 
 
 def test_the_secrets_of_many_new_rows_are_each_bound_to_their_own() -> None:
     dialect = pysqlite.dialect(paramstyle="qmark")
     use_rules(dialect, ValueRules(encrypt=lambda text, cell: f"{text} in {cell and [*cell]}"))
-    add = Query(Account, sa.insert(schema.accounts), schema.accounts).prepare(dialect)
-    place = add.names().index("credentials")
+    add = compile_for(dialect, Query(Account, sa.insert(schema.accounts), schema.accounts))
+    place = add.columns().index("credentials")
     entries = [{"id": id, "email": "x", "credentials": f"secret {id}"} for id in ("a", "b")]
     expected = [f"secret {id} in ['accounts', 'credentials', '{id}']" for id in ("a", "b")]
     assert [add.bind(entry)[place] for entry in entries] == expected

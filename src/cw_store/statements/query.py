@@ -1,0 +1,62 @@
+"""A statement of a repository, written once when its module is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, Table
+from sqlalchemy.sql import Delete, Insert, Select, Update
+
+from cw_store.schema import record_columns
+
+R = TypeVar("R")
+
+NEW_VALUE = "changed_"
+"""Begins the name of a parameter that an UPDATE sets, as SQLAlchemy keeps the plain names."""
+
+OLD_VALUE = "expected_"
+"""Begins the name of a parameter that a column has to hold to be changed."""
+
+Statement = Select[Any] | Insert | Update | Delete
+
+
+class Query(Generic[R]):
+    """One statement and what its rows become: a record, or the value of its only column.
+
+    `table` names the table in errors. The statement's own parameters are the names that
+    the database's methods take. `locks` says that a SELECT locks rows, which only writers may.
+    """
+
+    __slots__ = ("record", "statement", "table", "writes")
+
+    def __init__(
+        self, record: type[R], statement: Statement, table: Table, *, locks: bool = False
+    ) -> None:
+        self.record = record
+        self.statement = statement
+        self.table = table
+        self.writes = locks or not isinstance(statement, Select)
+
+    @property
+    def returned(self) -> list[ColumnElement[Any]]:
+        """The columns of its rows; of a write that returns none, those of the rows it writes."""
+        return list(self.statement.exported_columns) or list(record_columns(self.table))
+
+    def needs(self, parameter: str) -> bool:
+        """Whether None is refused: by the column, or as no argument of a comparison.
+
+        A comparison with NULL would silently find nothing.
+        """
+        is_new_value = isinstance(self.statement, Insert) or parameter.startswith(NEW_VALUE)
+        return not (is_new_value and self.table.columns[column_of(parameter)].nullable)
+
+
+def column_of(parameter: str) -> str:
+    """Return the column that a parameter's value is compared with or becomes that of."""
+    return parameter.removeprefix(NEW_VALUE).removeprefix(OLD_VALUE)
+
+
+def new_values(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters with which an UPDATE sets these columns."""
+    return {NEW_VALUE + name: value for name, value in changes.items()}
