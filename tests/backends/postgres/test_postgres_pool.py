@@ -1,6 +1,8 @@
 """How units and calls share the connections to a server."""
 
 import asyncio
+import gc
+import warnings
 from typing import Any, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
@@ -105,3 +107,33 @@ async def test_a_connection_is_closed_when_nobody_needed_it_for_long(
             ):
                 pass
     await onlooker.close()
+
+
+def test_a_store_whose_loop_was_closed_leaves_no_socket_to_the_garbage_collector(
+    migrated_server: str,
+) -> None:
+    async def open_and_hold() -> Store:
+        store = await Store.open(migrated_server, pool_size=2)
+        await end((await open_units(store, 2))[:1])  # the other goes on
+        return store
+
+    async def wait_until_none_is_left() -> None:
+        onlooker = await cast(Any, asyncpg).connect(migrated_server)
+        async with asyncio.timeout(5):
+            while await onlooker.fetch(
+                "SELECT FROM pg_stat_activity "
+                "WHERE datname = current_database() AND application_name = 'cw_store'"
+            ):
+                pass
+        await onlooker.close()
+
+    loop = asyncio.new_event_loop()
+    store = loop.run_until_complete(open_and_hold())
+    loop.close()
+    store.terminate()
+    asyncio.run(wait_until_none_is_left())
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        del store
+        gc.collect()
+    assert [str(warning.message) for warning in warned] == []

@@ -62,6 +62,20 @@ class PostgresConnection(_driver.Connection):
     released_at: float
     """When it came back into the pool, on the event loop's clock."""
 
+    def cut_without_loop(self) -> None:
+        """Close the socket although the event loop is closed, on which asyncio would do it.
+
+        So the server rolls back now, and not when the garbage collector comes by.
+        """
+        transport = self._transport
+        try:
+            self.terminate()
+        except RuntimeError:
+            # What the transport would have had the loop call; uvloop's sockets are closed with it.
+            lose = getattr(transport, "_call_connection_lost", None)
+            if lose is not None:
+                lose(None)
+
 
 async def connect(
     server: Server, *, timeout: float, lock_timeout: float, command_timeout: float

@@ -210,8 +210,10 @@ class Pool:
             await asyncio.wait(closing)
 
     def terminate(self) -> None:
-        """Let go of everything without an event loop."""
+        """Cut every connection without an event loop."""
         self.is_closed = True
+        for connection in (*self._idle, *self._given_out):
+            connection.cut_without_loop()
 
     def store_error(
         self, statement: CompiledStatement[Any] | None, error: BaseException
