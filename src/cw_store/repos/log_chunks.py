@@ -39,8 +39,13 @@ class LogChunkRepository(Protocol):
     """The agents' log, which only grows: a chunk is never changed.
 
     A log's chunks become visible in its order, so whoever reads on with `after=` sees each of them
-    once, whoever writes them. For that a unit of work that has appended to a log keeps others from
+    once, whoever appends them. For that a unit of work that has appended to a log keeps others from
     appending to the same one until it ends, on PostgreSQL too.
+
+    On PostgreSQL that holds for what is appended here. A chunk that an application inserts with SQL
+    of its own, in a session or beside the store, may become visible after a later one, and who
+    reads on with `after=` misses it, unless its transaction has taken the log's turn before:
+    `SELECT pg_advisory_xact_lock(hashtextextended('agent_log_chunks.' || agent_id, 0))`.
 
     Bad input raises `InvalidValueError` and writes nothing. No agent has to exist for its log.
     """

@@ -336,6 +336,28 @@ async def _wait_until_so_many_wait(store: Store, how_many: int) -> None:
             pass
 
 
+async def test_sql_of_an_application_can_take_the_turn_of_a_log(migrated_server: str) -> None:
+    turn = sa.text(
+        "SELECT pg_advisory_xact_lock(hashtextextended('agent_log_chunks.' || :agent_id, 0))"
+    )
+    order: list[str] = []
+
+    async def append_with_sql(store: Store) -> None:
+        async with store.unit_of_work() as uow:
+            await uow.session.execute(turn, {"agent_id": "a"})
+            order.append("sql")
+
+    async with Store(migrated_server) as store, asyncio.TaskGroup() as group:
+        async with store.unit_of_work() as uow:
+            await uow.log_chunks.insert_chunk("a", "otter", 1, "first")
+            group.create_task(append_with_sql(store))
+            await _wait_until_so_many_wait(store, 1)
+            order.append("unit")
+    assert order == ["unit", "sql"]
+    async with Store(migrated_server) as store:
+        await store.log_chunks.delete_by_agent_id("a")
+
+
 @pytest.mark.parametrize("beside", [0, 1, 3])
 async def test_logs_written_in_opposite_orders_are_repeated_by_run_and_by_calls_beside_them(
     postgres_server: PostgresServer, beside: int
