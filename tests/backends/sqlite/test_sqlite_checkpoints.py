@@ -443,7 +443,7 @@ def test_a_log_that_may_not_be_looked_at_keeps_nobody_from_writing(path: Path) -
     done = run_program(WITHOUT_RIGHTS, path, cwd=path.parent)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "6"
-    assert done.stdout.count("cw_store WARNING") == 1
+    assert done.stdout.count(f"{checkpoints.__name__} WARNING") == 1
     assert "PermissionError" in done.stdout
 
 
@@ -528,6 +528,6 @@ def test_writers_on_a_slow_disk_hardly_wait_for_upkeep(path: Path) -> None:
 def test_a_database_that_cannot_be_written_to_is_told_and_tried_again(path: Path) -> None:
     lines = on_such_a_disk(BROKEN, path)
     told = [line for line in lines if line.startswith("cw_store")]
-    assert told == ["cw_store WARNING"]
+    assert told == [f"{checkpoints.__name__} WARNING"]
     assert any("disk I/O error" in line for line in lines)
     assert lines[-1] == "copied"
