@@ -68,7 +68,7 @@ def _is_ours(code: CodeType) -> bool:
 
 
 def _is_generated(code: CodeType) -> bool:
-    return code.co_filename.startswith("<")
+    return code.co_filename.startswith(("<string>", "<cw_store"))
 
 
 class Journey:
