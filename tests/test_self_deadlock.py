@@ -113,7 +113,7 @@ async def test_after_a_unit_ended_its_task_writes(store: Store) -> None:
                 await uow.initiatives.create(name="lost")
                 raise ZeroDivisionError
         await store.initiatives.create(name="kept")
-    assert not store.writing_tasks
+    assert not store.writing_tasks.tasks
 
 
 @pytest.mark.parametrize("database", ["file"], indirect=True)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cw_store.backends.session import refused_by_session
 from cw_store.errors import UnitOfWorkError
 from cw_store.repos.sql import Repositories
 from cw_store.statements.database import Database
-from cw_store.unit import NEW, Unit, refused_by_session
+from cw_store.unit import Unit
 
 if TYPE_CHECKING:
     from cw_store.store import Store
@@ -49,7 +50,7 @@ class UnitOfWork(Repositories):
 
     async def __aenter__(self) -> Self:
         """Begin; raises StoreClosedError when the store is closed or belongs elsewhere."""
-        if self._unit.state is not NEW:
+        if not self._unit.is_new:
             raise UnitOfWorkError("a unit of work is used once; begin a new one")
         store = self._store
         if store is None:
@@ -108,7 +109,7 @@ class UnitOfWork(Repositories):
         for a session of the database (temporary tables, and on PostgreSQL settings, roles, advisory
         locks and LISTEN) is gone when the transaction has ended.
         """
-        return self._unit.session()
+        return self._unit.make_session()
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncGenerator[None]:

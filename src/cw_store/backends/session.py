@@ -8,12 +8,14 @@ are the unit's, and its close leaves the connection alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from typing import Any, Protocol, cast
 from weakref import ref
 
 from sqlalchemy import Dialect, NullPool, event
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -25,7 +27,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.util import await_only
 
 from cw_store.backends.cancellation import shielded
-from cw_store.errors import UnitOfWorkError
+from cw_store.errors import StoreError, UnitOfWorkError
 
 SAVEPOINT_NAMES = "cw_savepoint_"
 """What the names of a unit's savepoints begin with."""
@@ -103,6 +105,17 @@ class SessionOwner(Protocol):
         `recovers` is work that makes a spent unit usable: going back to a savepoint.
         """
         ...
+
+
+@contextmanager
+def refused_by_session() -> Generator[None]:
+    """Turn what SQLAlchemy raises for a session that is flushed into a StoreError."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise StoreError(
+            "the database refused what was added to the session of this unit of work"
+        ) from error
 
 
 class WeakOwner:
