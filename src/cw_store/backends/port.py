@@ -69,7 +69,13 @@ class Transaction(Executor, Protocol):
 
 
 class Backend(Executor, Protocol):
-    """One database, open."""
+    """One database, open.
+
+    What the database undid to end a deadlock of others is run again where nothing was done or held
+    before it: a statement by itself, and the first one of a transaction. After that it is a
+    StoreBusyError: what came before would have to be run again too, and what the caller made of it,
+    which only the caller can, as `Store.run` does with a whole unit of work.
+    """
 
     @property
     def dialect(self) -> Dialect:

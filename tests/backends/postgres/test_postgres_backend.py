@@ -1,7 +1,7 @@
 """What only PostgreSQL has: schemas, SQLSTATEs, and connections that others can end."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
@@ -402,4 +402,51 @@ async def test_logs_written_in_opposite_orders_are_repeated_by_run_and_by_calls_
         assert sorted(contents["a"]) == ["a first", "b second"]
         assert sorted(contents["b"]) == ["a second", "b first"] + ["by itself"] * beside
     assert beside or len(gave_way) == 1, "each waited for the other"
+    postgres_server.drop_database(url)
+
+
+async def test_a_call_of_several_statements_that_stood_between_two_units_is_made_again(
+    postgres_server: PostgresServer,
+) -> None:
+    url = postgres_server.create_database()
+    gave_way: list[StoreBusyError] = []
+
+    async with Store(url) as store:
+        initiative = await store.initiatives.create(name="i")
+        tasks = [
+            (await store.tasks.create(initiative_id=initiative.id, name="t")).id for _ in range(6)
+        ]
+        phases = [
+            (await store.phases.create(initiative_id=initiative.id, name="p")).id for _ in range(4)
+        ]
+
+        async def tasks_first(uow: UnitOfWork) -> None:
+            await uow.tasks.create_dependency(*tasks[:2])
+            if not gave_way:
+                has_turn_of_tasks.set()
+                await _wait_until_so_many_wait(store, 2)
+            await give_way(uow.phases.create_dependency(*phases[:2]))
+
+        async def phases_first(uow: UnitOfWork) -> None:
+            await uow.phases.create_dependency(*phases[2:])
+            await give_way(uow.tasks.create_dependency(*tasks[2:4]))
+
+        async def give_way(second: Coroutine[Any, Any, object]) -> None:
+            try:
+                await second
+            except StoreBusyError as error:
+                gave_way.append(error)
+                raise
+
+        has_turn_of_tasks = asyncio.Event()
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            group.create_task(store.run(tasks_first))
+            await has_turn_of_tasks.wait()
+            call = group.create_task(store.tasks.create_dependency(*tasks[4:]))
+            await _wait_until_so_many_wait(store, 1)
+            group.create_task(store.run(phases_first))
+        assert await call is not None
+        for pair in (tasks[:2], tasks[2:4], tasks[4:]):
+            waiting = await store.tasks.get_dependencies(pair[0])
+            assert [task.id for task in waiting] == pair[1:]
     postgres_server.drop_database(url)

@@ -24,6 +24,7 @@ from cw_store.backends.postgres.transaction import (
     BEGIN_READING,
     BEGIN_WITHOUT_WRITING,
     BEGIN_WRITING,
+    MOST_DEADLOCKS,
     PostgresTransaction,
 )
 from cw_store.backends.session import Sessions
@@ -47,9 +48,6 @@ T = TypeVar("T")
 
 STATEMENT_SECONDS = 5.0
 """How much longer than a lock is waited for, by the server, a statement is waited for."""
-
-MOST_DEADLOCKS = 10
-"""So often a call by itself is made again that the server chose to end a deadlock of others."""
 
 MAY_WRITE = """
 SELECT bool_or(

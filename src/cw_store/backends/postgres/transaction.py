@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeVar
 from cw_store.backends.cancellation import shielded
 from cw_store.backends.postgres.errors import (
     DRIVER_ERRORS,
+    ends_deadlock,
     idled_error,
     is_interrupted,
     is_lost,
@@ -50,6 +51,9 @@ BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 BEGIN_WITHOUT_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
 BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+
+MOST_DEADLOCKS = 10
+"""So often a first statement is made again that the server chose to end a deadlock of others."""
 
 
 class Host(Protocol):
@@ -95,6 +99,8 @@ class PostgresTransaction:
         self._has_ended = False
         # Whether a statement was given up that may still be running on the server.
         self._is_interrupted = False
+        # Whether nothing is held or done yet that another beginning would lose.
+        self._has_just_begun = False
         # When the last statement began, and how long before that the one before.
         self._used_at = 0.0
         self._idle = 0.0
@@ -147,6 +153,7 @@ class PostgresTransaction:
         async with self._lock:
             connection = await self._ready_connection()
             connection.is_changed = True
+            self._has_just_begun = False
             try:
                 return await work(connection)
             except asyncio.CancelledError as error:
@@ -276,16 +283,29 @@ class PostgresTransaction:
         work: Callable[..., Awaitable[T]],
         *arguments: Any,
     ) -> T:
-        """Do the work in this transaction; `statement` is what an error tells of."""
+        """Do the work in this transaction; `statement` is what an error tells of.
+
+        The first is done again when the server undid it to end a deadlock: it held nothing, so
+        those who wait in a circle are others, and it stood between two of them. What comes later
+        may be a part of the circle, and what was done before it is known to the caller alone.
+        """
         async with self._lock:
             connection = await self._ready_connection()
-            try:
-                return await work(connection, *arguments)
-            except asyncio.CancelledError as error:
-                self._note_interruption(error)
-                raise
-            except DRIVER_ERRORS as error:
-                raise await self._error(statement, error) from error
+            deadlocks_left = MOST_DEADLOCKS if self._has_just_begun else 0
+            begins_again = self._has_just_begun = False
+            while True:
+                try:
+                    if begins_again:  # in one message, so that nothing is between
+                        await connection.execute(f"ROLLBACK; {self._begin_sql}")
+                    return await work(connection, *arguments)
+                except asyncio.CancelledError as error:
+                    self._note_interruption(error)
+                    raise
+                except DRIVER_ERRORS as error:
+                    if not deadlocks_left or not ends_deadlock(error) or self._pool.is_closed:
+                        raise await self._error(statement, error) from error
+                deadlocks_left -= 1
+                begins_again = True
 
     async def _ready_connection(self) -> Any:
         """Return the connection, in its transaction, which begins when it has not begun."""
@@ -311,6 +331,7 @@ class PostgresTransaction:
             if await self._has_begun_on(connection):
                 self._note_use()
                 self._idle = 0.0
+                self._has_just_begun = True
                 return connection
         raise UnitOfWorkError("the unit of work ended while this waited for a connection")
 
