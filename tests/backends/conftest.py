@@ -1,12 +1,13 @@
 """What the tests of a backend share: a store on a SQLite file, and the file."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from builders import all_given_back
 from cw_store import Store
+from cw_store.backends.thread.future import wait_quickly
 
 
 @pytest.fixture
@@ -23,3 +24,11 @@ async def store(path: Path) -> AsyncIterator[Store]:
     async with Store(path) as store:
         yield store
         await all_given_back(store)
+
+
+@pytest.fixture(params=["quick", "plain"])
+def way_to_wait(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Have tasks wait for threads as they do on this Python, and as they do on one not known."""
+    was_quick = wait_quickly(request.param == "quick")
+    yield request.param
+    wait_quickly(was_quick)

@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet
 from builders import add_account, add_agent, add_initiative
 from cw_store import Account, Store, StoreError, UnreadableError
 from cw_store.schema import metadata
+from cw_store.statements.reading import makers
 from every_port import PORTS, Port
 
 FOUND = [port for port in PORTS if port.find]
@@ -44,6 +45,17 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "cw.db"
 
 
+@pytest.fixture(params=[True, False], ids=["filled in place", "copied"])
+def way_to_make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make records as it is done on this Python, and as it is on one not known."""
+    settings = makers.__kwdefaults__
+    assert settings is not None
+    monkeypatch.setitem(settings, "in_place", request.param)
+
+
+in_both_ways = pytest.mark.usefixtures("way_to_make")
+
+
 async def reading(call: Awaitable[Any], port: Port, id: str) -> str | None:
     """Return what is wrong with the outcome of reading a row that may hold a strange value."""
     try:
@@ -59,6 +71,7 @@ async def reading(call: Awaitable[Any], port: Port, id: str) -> str | None:
     return None
 
 
+@in_both_ways
 @pytest.mark.parametrize("port", FOUND, ids=str)
 async def test_what_other_programs_write_is_read_or_an_unreadable_error(
     path: Path, port: Port
@@ -86,6 +99,7 @@ async def test_what_other_programs_write_is_read_or_an_unreadable_error(
     assert wrong == []
 
 
+@in_both_ways
 async def test_a_value_of_another_type_is_no_value(path: Path) -> None:
     async with Store(path) as store:
         await add_agent(store, id="a", pid=1)
@@ -108,6 +122,7 @@ async def test_a_value_of_another_type_is_no_value(path: Path) -> None:
         assert await store.agents.find_by_id("a") is not None
 
 
+@in_both_ways
 async def test_a_list_that_holds_an_unreadable_row_is_an_error_and_other_pages_are_not(
     path: Path,
 ) -> None:
@@ -200,6 +215,7 @@ async def two_and_one_under_another_key(database: str) -> None:
             await add_account(store, id=id, credentials="secret")
 
 
+@in_both_ways
 @alone_and_on_a_server
 async def test_an_account_under_another_key_is_listed_and_its_secret_is_an_error(
     database: str,
@@ -257,6 +273,7 @@ async def test_an_account_under_another_key_stops_neither_the_rotation_nor_its_o
         assert claimed is not None and claimed.credentials == "new"
 
 
+@in_both_ways
 async def test_an_account_that_another_program_spoilt_is_passed_by_too(path: Path) -> None:
     async with Store(path) as store:
         for id in ("bad", "ada"):

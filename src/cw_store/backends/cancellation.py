@@ -1,11 +1,25 @@
-"""Work that is brought to its end however often the caller is cancelled."""
+"""Work that is brought to its end however often the caller is cancelled.
+
+**Guarantees.** `shielded` returns, or raises, only once its work has ended; so does
+`Waiter.finished`, on the same core. Cancellations that come meanwhile are not lost: the first one
+is raised in place of the result, as it would be of one wait that is cancelled twice. The work
+itself is never cancelled, neither by its caller nor by whoever cancels all tasks, as `asyncio.run`
+does when the program is told to end.
+
+**Runs on.** The event loop, all of it.
+
+**Order.** The work is a task of its own before the caller waits for the first time: a caller that
+is cancelled before its first step never runs, but once it runs the work begins, come what may. An
+error is taken from where it is kept before it is raised. Its traceback leads to the frame, and the
+frame would lead back to the error: a cycle, which keeps alive all that the frame holds.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
@@ -42,19 +56,42 @@ async def shielded(
     work may rely on a timeout that cancels the task, as asyncio.timeout does.
     """
     task = _UncancellableTask(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            if cancelled is None and on_cancellation is not None:
-                on_cancellation()
-            cancelled = cancelled or error  # the first, as in one wait that is cancelled twice
-    if cancelled is not None:
+    cancelled = await outlast(task.done, lambda: asyncio.wait([task]), on_cancellation)
+    if cancelled:
         if not task.cancelled():
             task.exception()  # seen here, so the loop does not report it as lost
-        try:
-            raise cancelled
-        finally:
-            del cancelled  # its traceback leads here: a cycle
+        raise_once(cancelled.pop())
     return task.result()
+
+
+async def outlast(
+    has_ended: Callable[[], bool],
+    wait: Callable[[], Awaitable[object]],
+    on_cancellation: Callable[[], None] | None = None,
+) -> list[asyncio.CancelledError]:
+    """Wait until something has ended, however often the caller is cancelled.
+
+    Returns the first cancellation, in a list from which the caller takes it to raise it, or an
+    empty one.
+    """
+    cancelled: list[asyncio.CancelledError] = []
+    while not has_ended():
+        try:
+            await wait()
+        except asyncio.CancelledError as error:
+            if not cancelled:
+                cancelled.append(error)
+                if on_cancellation is not None:
+                    on_cancellation()
+    return cancelled
+
+
+def raise_once(error: BaseException) -> NoReturn:
+    """Raise an error that nobody else holds, and leave no cycle behind: `raise_once(them.pop())`.
+
+    A caller that kept it in a variable of its own would be on its traceback.
+    """
+    try:
+        raise error
+    finally:
+        del error

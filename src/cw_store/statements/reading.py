@@ -18,6 +18,7 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import ColumnElement, Dialect
 
 from cw_store.errors import UnreadableError
+from cw_store.interpreter import IS_KNOWN
 from cw_store.statements.codegen import Processor, write_blank
 from cw_store.types import Encrypted, Unreadable, kind_on
 
@@ -31,13 +32,19 @@ MakeAll = Callable[[Sequence[Row]], list[R]]
 
 
 def makers(
-    record: type[R], columns: Sequence[ColumnElement[Any]], dialect: Dialect, table: str
+    record: type[R],
+    columns: Sequence[ColumnElement[Any]],
+    dialect: Dialect,
+    table: str,
+    *,
+    in_place: bool = IS_KNOWN,
 ) -> tuple[Make[R], MakeAll[R]]:
     """Return what builds a record from a row by position, or takes its only column; one, and many.
 
     The constructor of a frozen dataclass costs five times a plain one, because it goes through
     object.__setattr__ for every field. So a plain object with the same slots is filled and then
-    becomes the record; it has no other reference at that moment.
+    becomes the record; it has no other reference at that moment. Where Python is another than
+    those which that was checked with, what was filled is copied, and not `in_place`.
     """
     if not is_dataclass(record):
         return _of_only_column(_Reader((columns[0].key or "?",), columns, dialect, table))
@@ -50,6 +57,8 @@ def makers(
         reader.secrets,
         reader.fill,
     )
+    if not in_place:
+        return _copied(record, blank, reader.names, reader.secrets)
     if reader.secrets:
         return _with_secrets(record, blank, reader.secrets)
 
@@ -160,15 +169,32 @@ def _of_only_column(reader: _Reader) -> tuple[Make[Any], MakeAll[Any]]:
 
 
 def _with_secrets(
-    record: type[R], blank: Any, secrets: Sequence[str]
+    record: type[R], blank: Any, secrets: tuple[str, ...]
 ) -> tuple[Make[R], MakeAll[R]]:
     secrets_of = attrgetter(secrets[0], *secrets)  # of one, it would give no tuple
 
     def make(row: Row) -> R:
         filled = blank(*row)
         is_readable = UnreadableError not in map(type, secrets_of(filled))
-        filled.__class__ = record if is_readable else _unreadable_in_part(record, tuple(secrets))
+        filled.__class__ = record if is_readable else _unreadable_in_part(record, secrets)
         return filled
+
+    return make, lambda rows: list(map(make, rows))
+
+
+def _copied(
+    record: type[R], blank: Any, names: Sequence[str], secrets: tuple[str, ...]
+) -> tuple[Make[R], MakeAll[R]]:
+    # By the slots themselves: a frozen record, and a secret that raises, take no assignment.
+    slots = [(name, getattr(record, name)) for name in names]
+
+    def make(row: Row) -> R:
+        filled = blank(*row)
+        is_readable = all(type(getattr(filled, name)) is not UnreadableError for name in secrets)
+        made = object.__new__(record if is_readable else _unreadable_in_part(record, secrets))
+        for name, slot in slots:
+            slot.__set__(made, getattr(filled, name))
+        return made
 
     return make, lambda rows: list(map(make, rows))
 

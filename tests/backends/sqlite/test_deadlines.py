@@ -7,6 +7,8 @@ import pytest
 
 from cw_store.backends.sqlite.deadlines import Deadlines, QueuedWaiter
 
+pytestmark = pytest.mark.usefixtures("way_to_wait")
+
 
 class TooLateError(Exception):
     pass

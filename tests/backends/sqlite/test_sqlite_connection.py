@@ -21,6 +21,8 @@ from cw_store.backends.sqlite.raw_connection import create_private_file
 from cw_store.backends.thread.worker import LoopCallbacks
 from programs import run_program
 
+pytestmark = pytest.mark.usefixtures("way_to_wait")
+
 
 async def opened(path: Path, *, read_only: bool = False, synchronous: str = "NORMAL") -> Connection:
     create_private_file(path)

@@ -26,6 +26,8 @@ from cw_store.backends.sqlite import group_commit
 from cw_store.backends.sqlite.process_queue import ProcessQueue
 from waits import until_idle
 
+pytestmark = pytest.mark.usefixtures("way_to_wait")
+
 T = TypeVar("T")
 
 HUGE = "x" * 1_000_000

@@ -10,6 +10,8 @@ from cw_store import StoreBusyError, StoreClosedError
 from cw_store.backends.sqlite.write_queue import Turn, WriteQueue
 from waits import until_idle
 
+pytestmark = pytest.mark.usefixtures("way_to_wait")
+
 
 def write_queue(timeout: float = 30.0) -> WriteQueue:
     return WriteQueue(asyncio.get_running_loop(), timeout)

@@ -5,7 +5,10 @@ from contextvars import ContextVar
 
 import pytest
 
-from cw_store.backends.thread.future import Waiter
+from cw_store import interpreter
+from cw_store.backends.thread.future import Waiter, is_protocol_kept, wait_quickly
+
+pytestmark = pytest.mark.usefixtures("way_to_wait")
 
 
 def waiting() -> Waiter[str]:
@@ -16,7 +19,7 @@ async def result_of(one: Waiter[str]) -> str:
     return await one
 
 
-async def test_the_task_runs_within_the_callback_that_ends_its_wait() -> None:
+async def test_the_task_runs_within_the_callback_that_ends_its_wait(way_to_wait: str) -> None:
     one = waiting()
     task = asyncio.create_task(result_of(one))
     await asyncio.sleep(0)
@@ -29,7 +32,7 @@ async def test_the_task_runs_within_the_callback_that_ends_its_wait() -> None:
 
     asyncio.get_running_loop().call_soon(end)
     assert await task == "there"
-    assert seen == [True]
+    assert seen == [way_to_wait == "quick"]
 
 
 async def test_a_task_that_ends_anothers_wait_is_not_interrupted() -> None:
@@ -179,3 +182,37 @@ async def test_of_two_cancellations_the_first_is_told() -> None:
     one.settle()
     with pytest.raises(asyncio.CancelledError, match="first"):
         await task
+
+
+async def test_what_waits_says_who_waits_for_it() -> None:
+    one = waiting()
+    assert repr(one) == "<Waiter, not done>"
+    task = asyncio.create_task(result_of(one), name="the supervisor")
+    await asyncio.sleep(0)
+    assert repr(one) == "<Waiter, not done, the supervisor waits>"
+    one.value = "there"
+    one.settle()
+    assert repr(one) == "<Waiter, done>"
+    assert await task == "there"
+
+
+# The choice.
+
+
+def test_the_quick_ways_are_for_the_pythons_that_they_were_checked_with() -> None:
+    assert interpreter.is_known("CPython", without_lock=False)
+    assert not interpreter.is_known("CPython", without_lock=True)
+    assert not interpreter.is_known("PyPy", without_lock=False)
+
+
+@pytest.mark.parametrize("name", ["add_done_callback", "result", "settle_now"])
+def test_a_protocol_that_is_not_kept_is_noticed(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def other(*_arguments: object, **_settings: object) -> None:
+        """Do what no task expects."""
+
+    was_quick = wait_quickly(True)
+    monkeypatch.setattr(Waiter, name, other)
+    assert not is_protocol_kept()
+    monkeypatch.undo()
+    assert is_protocol_kept()
+    wait_quickly(was_quick)

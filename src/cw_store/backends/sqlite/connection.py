@@ -51,7 +51,7 @@ class Job(Waiter[T]):
     it runs it is interrupted. One whose end is waited for with `finished` is done, come what may.
     """
 
-    __slots__ = ("_arguments", "_connection", "_then", "_work", "given_up", "is_kept")
+    __slots__ = ("_arguments", "_connection", "_then", "_work", "is_kept")
 
     def __init__(
         self,
@@ -61,12 +61,8 @@ class Job(Waiter[T]):
         work: Callable[..., T],
         arguments: tuple[Any, ...],
     ) -> None:
-        # Everything at once: the way through the base class would take as long again.
-        self._asyncio_future_blocking = False
-        self._cancelled = False
-        self._loop = loop
-        self._wake = self._context = self.error = None
-        self.is_done = self.given_up = self.is_kept = False
+        super().__init__(loop)
+        self.is_kept = False
         self._connection = connection
         self._then = then
         self._work = work

@@ -1,6 +1,6 @@
 """How long those in a queue wait: one timer for all of them.
 
-All are as waiter as each other, so whoever came first gives up first, and a timer for each
+All wait equally long, so whoever came first gives up first, and a timer for each
 would cost more than most of the waits.
 """
 
@@ -17,12 +17,11 @@ from cw_store.backends.thread.future import Waiter
 class QueuedWaiter(Waiter[Any]):
     """One who waits in a queue, until it is served, gives up, or its deadline has passed."""
 
-    __slots__ = ("deadline", "given_up")
+    __slots__ = ("deadline",)
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
         super().__init__(loop)
         self.deadline = loop.time() + timeout
-        self.given_up = False
 
     def give_up(self) -> None:
         """Leave the queue: be passed over."""

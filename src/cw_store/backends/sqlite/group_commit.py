@@ -48,16 +48,7 @@ class Call(Turn):
         arguments: tuple[Any, ...],
         compound: bool,
     ) -> None:
-        # Everything at once: the way through the base classes costs more than most of a call.
-        self._asyncio_future_blocking = False
-        self._cancelled = False
-        self._loop = loop = backend.loop
-        self._wake = self._context = self.error = None
-        self.is_done = self.given_up = False
-        self.since = now = loop.time()
-        self.deadline = now + backend.timeout
-        self.label = self.task_name = self.block = None  # the task is the one that waits
-        self.within = ()
+        super().__init__(backend.loop, None, backend.timeout)
         self._backend = backend
         self._writer = backend.writer
         self._work = work

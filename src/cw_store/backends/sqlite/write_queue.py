@@ -45,19 +45,12 @@ class Turn(QueuedWaiter):
     """Where this waits, once it does."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, label: str | None, timeout: float) -> None:
-        # Everything at once: the way through the base classes would take as long again.
-        self._asyncio_future_blocking = False
-        self._cancelled = False
-        self._loop = loop
-        self._wake = self._context = self.error = None
-        self.is_done = self.given_up = False
-        self.since = now = loop.time()
-        self.deadline = now + timeout
+        super().__init__(loop, timeout)
+        self.since = self.deadline - timeout
         self.label = label
         self.block: object = None
         self.within: tuple[object, ...] = ()
-        task = asyncio.current_task(loop)
-        self.task_name = task.get_name() if task else None
+        self.task_name: str | None = None  # whoever waits is known by the wait
 
     def acquired(self) -> None:
         """Wake the task that waits: the turn is its own until it is released."""
@@ -137,10 +130,16 @@ class WriteQueue:
         """Return the turn if nobody has it."""
         if self._holder is not None or self._closed:
             return None
-        turn = Turn(self._loop, label, self._timeout)
+        turn = self._turn_of_caller(label)
         if turn.since > self.watch.due:
             self.refuse_if_gone()
         self._holder = turn
+        return turn
+
+    def _turn_of_caller(self, label: str | None) -> Turn:
+        turn = Turn(self._loop, label, self._timeout)
+        task = asyncio.current_task(self._loop)
+        turn.task_name = task.get_name() if task else None
         return turn
 
     def refuse_if_gone(self) -> None:
@@ -151,7 +150,7 @@ class WriteQueue:
 
     async def turn(self, label: str | None) -> Turn:
         """Wait for the turn; raises StoreBusyError when it does not come in time."""
-        turn = Turn(self._loop, label, self._timeout)
+        turn = self._turn_of_caller(label)
         self.ask(turn)
         try:
             await turn
