@@ -50,7 +50,7 @@ check: $(READY) ## lint, format, types, imports
 	$(BIN)/python tests/import_circles.py
 
 drills: $(READY) ## the fault drills at full length: kills, cancellations, full disks (ten minutes)
-	CW_STORE_DRILLS=full $(BIN)/python -m pytest tests/drills
+	CW_STORE_DRILLS=full $(BIN)/python -m pytest tests/drills -o faulthandler_timeout=1800
 
 bench: $(READY) $(VENV)/.bench ## cw_store beside what people use instead: table, charts, JSON
 	$(BIN)/python -m bench

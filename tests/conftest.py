@@ -8,8 +8,11 @@ schema, and one line in `DATABASES`.
 """
 
 import asyncio
+import faulthandler
 import itertools
+import os
 import shutil
+import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -130,13 +133,33 @@ async def store(
         await all_given_back(store)
 
 
+STDERR = pytest.StashKey[int]()
+"""Where to write when a test hangs: while tests run, pytest keeps what they write to stderr."""
+
+
 class Uvloop:
     """A plugin that gives every asynchronous test a loop of uvloop's."""
 
     def pytest_asyncio_loop_factories(self) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
         import uvloop
 
-        return {"uvloop": uvloop.new_event_loop}
+        class Loop(uvloop.Loop):
+            """One whose end can be told of what was left open.
+
+            uvloop warns of it before it closes it. Where a warning is an error, it does not get
+            to closing it, and then waits for ever for it to be closed.
+            """
+
+            def close(self) -> None:
+                with warnings.catch_warnings(record=True) as left_open:
+                    warnings.simplefilter("always")
+                    super().close()
+                for warning in left_open:
+                    warnings.warn_explicit(
+                        warning.message, warning.category, warning.filename, warning.lineno
+                    )
+
+        return {"uvloop": Loop}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -147,3 +170,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "store_settings(**settings): open `store` with these")
     if config.getoption("uvloop"):
         config.pluginmanager.register(Uvloop())
+    config.stash[STDERR] = os.dup(2)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    os.close(config.stash[STDERR])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Set a new limit: pytest forgets its own when a test fails, and what fails may hang then."""
+    seconds = float(item.config.getini("faulthandler_timeout"))
+    faulthandler.dump_traceback_later(seconds, exit=True, file=item.config.stash[STDERR])
+    return (yield)

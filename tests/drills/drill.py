@@ -11,7 +11,6 @@ import os
 import random
 import statistics
 import sys
-import threading
 import time
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
@@ -124,11 +123,6 @@ def open_descriptors() -> int:
     """Return how many files and sockets this process has open."""
     folder = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
     return len(os.listdir(folder))
-
-
-def threads() -> int:
-    """Return how many threads there are, without those of the loop's own executor."""
-    return sum(not thread.name.startswith("asyncio_") for thread in threading.enumerate())
 
 
 # What nobody may hear.

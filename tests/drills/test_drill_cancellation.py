@@ -28,7 +28,6 @@ from drill import (
     randomness,
     rows_by_key,
     silence,
-    threads,
     timed,
     torn,
     until,
@@ -38,6 +37,7 @@ from processes import Workers
 from workers import lock_now_and_then
 
 from cw_store import NewLogChunk, Store, StoreClosedError, UnitOfWork
+from waits import threads
 
 
 @dataclass

@@ -20,6 +20,7 @@ from cw_store.backends.sqlite.backend import SqliteBackend
 from cw_store.backends.sqlite.raw_connection import create_private_file
 from programs import run_program
 from slow_disk import environment_of_slow_disk, why_not
+from waits import threads
 
 KILOBYTE = 1024
 TESTS = Path(__file__).parents[2]
@@ -75,11 +76,6 @@ async def a_while(pauses: int) -> None:
     """Let so much time pass that upkeep would do what it must not."""
     end = asyncio.get_running_loop().time() + pauses * checkpoints.PAUSE
     await until(lambda: asyncio.get_running_loop().time() > end)
-
-
-def threads() -> int:
-    """How many threads there are, without those of the loop's own executor."""
-    return sum(not thread.name.startswith("asyncio_") for thread in threading.enumerate())
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from cw_store.backends.sqlite.connection import Connection, open_connection
 from cw_store.backends.sqlite.raw_connection import create_private_file
 from cw_store.backends.thread.worker import LoopCallbacks
 from programs import run_program
+from waits import is_of_the_loop
 
 pytestmark = pytest.mark.usefixtures("way_to_wait")
 
@@ -227,7 +228,7 @@ async def test_opening_can_be_cancelled_and_leaves_no_thread(tmp_path: Path) -> 
             await outcome.closed()
     for thread in set(threading.enumerate()) - before:
         await asyncio.to_thread(thread.join, 5)
-        assert not thread.is_alive() or thread.name.startswith("asyncio")
+        assert not thread.is_alive() or is_of_the_loop(thread)
 
 
 def test_a_terminated_connection_ends_its_thread_and_gives_up_the_lock(tmp_path: Path) -> None:
