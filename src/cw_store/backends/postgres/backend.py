@@ -153,14 +153,15 @@ class PostgresBackend:
         """Do nothing: the server keeps old rows until it is vacuumed, and its log until later."""
 
     def note_commit(self) -> None:
-        """Hear that something was committed; every commit of this store on the server comes here.
+        """Take note that something is stored: whoever is to be told of commits is told here.
 
-        It is called on the event loop, once for each transaction that may have written: when the
-        server has answered that a unit's COMMIT is done, or a call's only statement, with which
-        the server commits by itself before it answers. Others can see by then what was stored.
-        It is called too when the answer is missing, because the connection was lost, the time was
-        up or the caller was cancelled: then nobody knows whether there is anything to see, or will
-        be in a moment. What was rolled back, and what only read, does not come here.
+        Every commit of this store on the server comes here once, on the event loop, before the one
+        who waits for it goes on: when the server has answered that a unit's COMMIT is done, or a
+        call's only statement, with which the server commits by itself before it answers. Others
+        can see by then what was stored. It is called too when the answer is missing, because the
+        connection was lost, the time was up or the caller was cancelled: nobody knows then whether
+        there is anything to see, or will be in a moment. What was rolled back, and what only read,
+        does not come here. Must not raise, as the answer goes out behind it.
         """
 
     async def refusal_error(

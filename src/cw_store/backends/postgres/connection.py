@@ -134,12 +134,15 @@ class ConnectionBesidePool:
     def __init__(self, server: Server, timeout: float) -> None:
         self._server = server
         self._timeout = timeout
-        self._making: asyncio.Future[Any] | None = None
+        self._making: asyncio.Task[Any] | None = None
 
     async def make(self) -> Any:
         """Connect."""
         # In a task of its own, since the time that it may take ends it by a cancellation.
-        self._making = asyncio.ensure_future(connect_beside_pool(self._server, self._timeout))
+        self._making = asyncio.create_task(
+            connect_beside_pool(self._server, self._timeout),
+            name="cw_store connects beside the pool",
+        )
         return await self._making
 
     def give_up(self) -> None:

@@ -159,13 +159,13 @@ class PostgresBulk:
 
 
 async def _use_plain_values(connection: Any) -> None:
-    """Give and take moments as microseconds and flags as 0 and 1; jsonb is text by itself."""
+    """Give and take times as microseconds and flags as 0 and 1; jsonb is text by itself."""
 
-    def encode_timestamp(moment: int) -> tuple[int]:
-        return (moment - _EPOCH,)
+    def encode_timestamp(microseconds: int) -> tuple[int]:
+        return (microseconds - _EPOCH,)
 
-    def decode_timestamp(moment: tuple[int]) -> int:
-        return moment[0] + _EPOCH
+    def decode_timestamp(since_2000: tuple[int]) -> int:
+        return since_2000[0] + _EPOCH
 
     def encode_flag(flag: int) -> bytes:
         return b"\1" if flag else b"\0"

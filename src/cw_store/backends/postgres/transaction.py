@@ -81,7 +81,7 @@ class Host(Protocol):
         ...
 
     def note_commit(self) -> None:
-        """Hear that a commit is done, or may be."""
+        """Take note that something is stored, or may be."""
         ...
 
 
