@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
@@ -182,14 +181,7 @@ async def _refuse_shared_sessions(connection: Any, server: Server, timeout: floa
     here = await connection.fetchrow(_WHO)
     if here[0] == connection.get_server_pid():
         return
-    there = None
-    with suppress(*DRIVER_ERRORS):  # a pooler with a single connection lets others wait
-        async with asyncio.timeout(PROBE_SECONDS):
-            other = await _first_that_answers(server, timeout, statement_cache_size=0)
-            try:
-                there = await other.fetchrow(_WHO)
-            finally:
-                other.terminate()
+    there = await _process_of_another_client(server, timeout)
     if here == there:
         raise StoreError(
             "a pooler in front of the server gives its connections to several clients in turn "
@@ -197,6 +189,22 @@ async def _refuse_shared_sessions(connection: Any, server: Server, timeout: floa
             "own, for prepared statements and settings: use pool_mode=session, or connect to the "
             "server itself"
         )
+
+
+async def _process_of_another_client(server: Server, timeout: float) -> Any:
+    """Return the process that a second client meets; None when none is to be had soon.
+
+    A pooler with a single connection lets others wait.
+    """
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            other = await _first_that_answers(server, timeout, statement_cache_size=0)
+            try:
+                return await other.fetchrow(_WHO)
+            finally:
+                other.terminate()
+    except DRIVER_ERRORS:
+        return None
 
 
 async def _first_that_answers(server: Server, timeout: float, **settings: Any) -> Any:
