@@ -171,7 +171,7 @@ async def test_a_write_whose_connection_is_lost_may_be_stored(refusing: Store) -
 
 
 async def test_a_lock_that_does_not_come_in_time_is_store_busy(migrated_server: str) -> None:
-    async with Store(migrated_server, busy_timeout=0.05) as store:
+    async with Store(migrated_server, busy_timeout=0.3) as store:
         one = await store.initiatives.create(name="one")
         async with store.unit_of_work() as holder:
             await holder.initiatives.update(one.id, name="held")

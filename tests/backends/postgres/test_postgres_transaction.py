@@ -190,8 +190,8 @@ async def test_the_end_waits_for_a_statement_of_the_session_that_another_task_ha
         async with uow:
             initiative = await uow.initiatives.create(name="of the unit")
             connection = await uow.session.connection()
-            statement = asyncio.create_task(connection.execute(sa.text("SELECT pg_sleep(0.1)")))
-            while not await onlooker.fetch(sleeping):
+            statement = asyncio.create_task(connection.execute(sa.text("SELECT pg_sleep(0.3)")))
+            while not statement.done() and not await onlooker.fetch(sleeping):
                 pass
             if ends != "the block":
                 await getattr(uow, ends)()
