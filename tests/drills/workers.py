@@ -15,6 +15,7 @@ from typing import Any, Literal
 from drill import add_pair, driver, write_unit
 
 from cw_store import NewLogChunk, Store, StoreBusyError
+from cw_store.backends.sqlite.maintenance_rules import maintenance_settings
 from slow_disk import SlowDisk
 
 PREFIX = "postgresql"
@@ -152,9 +153,13 @@ async def _storm(
 
 
 def storm_on_slow_disk(pipe: Connection, url: str, milliseconds: int, name: str) -> None:
-    """Do what `storm` does where an fsync takes so long, with so much that the log is copied."""
+    """Do what `storm` does where an fsync takes so long, with so much that the log is copied.
+
+    It is begun anew as soon as the time allows it, and not only when it has become long.
+    """
     SlowDisk(Path(url)).sync_takes(milliseconds)
-    _run(_storm(pipe, url, "NORMAL", name, ballast=256 * 1024))
+    with maintenance_settings(long_log=8 * 1024 * 1024):
+        _run(_storm(pipe, url, "NORMAL", name, ballast=256 * 1024))
 
 
 def claim(pipe: Connection, url: str, times: int) -> None:

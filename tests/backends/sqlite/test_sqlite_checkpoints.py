@@ -15,8 +15,8 @@ import pytest
 import sqlalchemy as sa
 
 from cw_store import NewLogChunk, Store, StoreBusyError, StoreClosedError
-from cw_store.backends.sqlite import checkpoints
 from cw_store.backends.sqlite.backend import SqliteBackend
+from cw_store.backends.sqlite.maintenance_rules import current_settings, maintenance_settings
 from cw_store.backends.sqlite.raw_connection import create_private_file
 from programs import run_program
 from slow_disk import environment_of_slow_disk, why_not
@@ -26,20 +26,23 @@ KILOBYTE = 1024
 TESTS = Path(__file__).parents[2]
 
 
+PAUSE = 0.02
+FOREVER = 1_000_000.0
+WHATEVER_IT_COSTS = 1_000.0
+
+
 @pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def soon() -> Generator[None]:
     """Upkeep that is due in milliseconds and for kilobytes."""
-    monkeypatch.setattr(checkpoints, "LOOK_EVERY", 0.001)
-    monkeypatch.setattr(checkpoints, "PAUSE", 0.02)
-    monkeypatch.setattr(checkpoints, "SHORT_LOG", 64 * KILOBYTE)
-    monkeypatch.setattr(checkpoints, "LONG_LOG", 128 * KILOBYTE)
-    monkeypatch.setattr(checkpoints, "CHANGES_BEFORE_STATISTICS", 100)
-
-
-@pytest.fixture
-def never_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no pause among writes be long enough for the log to be cut."""
-    monkeypatch.setattr(checkpoints, "PAUSE", 1_000_000)
+    with maintenance_settings(
+        look_every=0.001,
+        pause=PAUSE,
+        short_log=64 * KILOBYTE,
+        worth_copying=128 * KILOBYTE,
+        short_wait=FOREVER,
+        changes_before_statistics=100,
+    ):
+        yield
 
 
 def length(path: Path) -> int:
@@ -74,7 +77,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 async def a_while(pauses: int) -> None:
     """Let so much time pass that upkeep would do what it must not."""
-    end = asyncio.get_running_loop().time() + pauses * checkpoints.PAUSE
+    end = asyncio.get_running_loop().time() + pauses * PAUSE
     await until(lambda: asyncio.get_running_loop().time() > end)
 
 
@@ -201,88 +204,98 @@ async def test_two_stores_on_one_file_keep_out_of_each_others_way(
 # While there are writes.
 
 
-@pytest.mark.usefixtures("never_quiet")
-async def test_the_log_is_copied_beside_a_writer_who_keeps_the_turn(
-    store: Store, path: Path
-) -> None:
-    async with store.unit_of_work() as uow:
-        for _ in range(3):
-            await uow.log_chunks.insert_chunk("a", "a", 1, "x" * 100 * KILOBYTE)
-            await uow.commit()
-        await uow.log_chunks.insert_chunk("a", "a", 1, "y")
-        await until(lambda: copied(path) > 300 * KILOBYTE)
-        assert store.connections_in_use == 1
+async def test_the_log_is_copied_beside_a_writer_who_keeps_the_turn(path: Path) -> None:
+    with maintenance_settings(pause=FOREVER):
+        async with Store(path) as store, store.unit_of_work() as uow:
+            for _ in range(3):
+                await uow.log_chunks.insert_chunk("a", "a", 1, "x" * 100 * KILOBYTE)
+                await uow.commit()
+            await uow.log_chunks.insert_chunk("a", "a", 1, "y")
+            await until(lambda: copied(path) > 300 * KILOBYTE)
+            assert store.connections_in_use == 1
 
 
-@pytest.mark.usefixtures("never_quiet")
-async def test_a_log_of_long_writes_is_begun_anew_while_others_write(
-    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checkpoints, "MOST_OF_THE_TIME", 1000)  # whatever it costs
-    monkeypatch.setattr(checkpoints, "LONG_LOG", 4 * 1024 * KILOBYTE)
-
-    async def writer() -> None:
+async def test_a_log_of_long_writes_is_begun_anew_while_others_write(path: Path) -> None:
+    async def writer(store: Store) -> None:
         for _ in range(30):
             await write(store, 1024)
             lengths.append(length(path))
 
     lengths: list[int] = []
-    await asyncio.gather(writer(), writer())
+    with maintenance_settings(
+        pause=FOREVER, share_of_time=WHATEVER_IT_COSTS, worth_copying=4 * 1024 * KILOBYTE
+    ):
+        async with Store(path) as store:
+            await asyncio.gather(writer(store), writer(store))
     assert any(after < before for before, after in pairwise(lengths))
 
 
-@pytest.mark.usefixtures("never_quiet")
-async def test_a_log_that_is_written_over_many_times_is_never_cut(
-    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checkpoints, "MOST_OF_THE_TIME", 1000)  # whatever it costs
+async def test_a_log_that_is_written_over_many_times_is_never_cut(path: Path) -> None:
     lengths: list[int] = []
-    for number in range(100):
-        await write(store)
-        await until(lambda number=number: copied(path) >= (number - 5) * 100 * KILOBYTE)
-        lengths.append(length(path))
+    with maintenance_settings(pause=FOREVER, share_of_time=WHATEVER_IT_COSTS):
+        async with Store(path) as store:
+            for number in range(100):
+                await write(store)
+                await until(lambda number=number: copied(path) >= (number - 5) * 100 * KILOBYTE)
+                lengths.append(length(path))
     assert lengths == sorted(lengths)
     assert lengths[-1] < 3000 * KILOBYTE  # most of 10,000 kilobytes was written over others
 
 
-@pytest.mark.usefixtures("never_quiet")
+@pytest.mark.parametrize("is_worth_it", [True, False])
 async def test_what_it_costs_to_begin_the_log_anew_decides_how_long_it_grows(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, is_worth_it: bool
 ) -> None:
-    longest: list[int] = []
-    for share in (1000, 0):
-        monkeypatch.setattr(checkpoints, "MOST_OF_THE_TIME", share)
+    async def writer(store: Store) -> None:
+        for _ in range(50):
+            await write(store, 512)
+
+    share = WHATEVER_IT_COSTS if is_worth_it else 0.0
+    with maintenance_settings(pause=FOREVER, share_of_time=share):
         async with Store(path) as store:
             backend = store.backend
             assert isinstance(backend, SqliteBackend)
+            await asyncio.gather(writer(store), writer(store))
+            assert (length(path) < 25 * 1024 * KILOBYTE) is is_worth_it
+            assert (length(path) < 50 * 1024 * KILOBYTE) is is_worth_it
+            assert (backend.maintenance.seconds_held > 0) is is_worth_it
 
-            async def writer(store: Store = store) -> None:
-                for _ in range(50):
-                    await write(store, 512)
 
-            await asyncio.gather(writer(), writer())
-            longest.append(length(path))
-            assert (backend.maintenance.seconds_held > 0) == (share > 0)
-    assert longest[0] < 25 * 1024 * KILOBYTE < 50 * 1024 * KILOBYTE < longest[1]
+async def test_where_that_keeps_writers_waiting_the_log_is_long_before_it_is_begun_anew(
+    path: Path,
+) -> None:
+    async def writer(store: Store) -> None:
+        for _ in range(50):
+            await write(store, 512)
+            lengths.append(length(path))
+
+    lengths: list[int] = []
+    with maintenance_settings(
+        pause=FOREVER, short_wait=0.0, long_log=15 * 1024 * KILOBYTE, largest_share=1000.0
+    ):
+        async with Store(path) as store:
+            await asyncio.gather(writer(store), writer(store))
+    cuts = [before for before, after in pairwise(lengths) if after < before]
+    assert cuts and min(cuts) > 10 * 1024 * KILOBYTE
 
 
 async def test_the_turn_of_upkeep_has_a_name_and_is_not_counted_as_a_callers(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path,
 ) -> None:
-    monkeypatch.setattr(checkpoints, "WAIT_FOR_OTHERS", 1.0)
-    async with Store(path, busy_timeout=0.05) as store:
-        backend = store.backend
-        assert isinstance(backend, SqliteBackend)
-        await write(store)
-        with snapshot_of_another_program(path):  # of all of the log, so it can be copied, not cut
-            await until(lambda: backend.maintenance.has_the_turn)
-            assert store.connections_in_use == 0
-            with pytest.raises(StoreBusyError) as refused:
-                await write(store, 1)
-            assert refused.value.holder is not None
-            assert refused.value.holder.label == "maintenance"
-        await until(lambda: length(path) == 0)
-        assert backend.maintenance.seconds_held > 0.05
+    with maintenance_settings(wait_for_others=1.0):
+        async with Store(path, busy_timeout=0.05) as store:
+            backend = store.backend
+            assert isinstance(backend, SqliteBackend)
+            await write(store)
+            with snapshot_of_another_program(path):  # of all of it: it can be copied, not cut
+                await until(lambda: backend.maintenance.has_the_turn)
+                assert store.connections_in_use == 0
+                with pytest.raises(StoreBusyError) as refused:
+                    await write(store, 1)
+                assert refused.value.holder is not None
+                assert refused.value.holder.label == "maintenance"
+            await until(lambda: length(path) == 0)
+            assert backend.maintenance.seconds_held > 0.05
 
 
 async def test_upkeep_that_waits_too_long_for_its_turn_asks_again(path: Path) -> None:
@@ -345,7 +358,7 @@ async def test_checkpoints_step_back_and_nothing_else_does(store: Store) -> None
     assert before[0] == before[-1]
     await write(store)
     await until(lambda: niceness()[-1] > before[0])
-    assert niceness() == [*before, before[0] + checkpoints.NICENESS]
+    assert niceness() == [*before, before[0] + current_settings().niceness]
 
 
 # The end of the store.
@@ -401,24 +414,24 @@ async def test_upkeep_leaves_a_file_alone_that_took_the_place_of_the_database(
 
 
 async def test_the_same_failure_is_told_again_after_a_while(
-    store: Store, path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(checkpoints, "TELL_EVERY", 0.05)
-    away = put_away(path)
-    await write(store)
-    await until(lambda: len(warnings(caplog)) > 1)
-    assert "FileNotFoundError" in warnings(caplog)[0].getMessage()
-    put_back(path, away)
-    await until(lambda: length(path) == 0)
+    with maintenance_settings(tell_every=0.05):
+        async with Store(path) as store:
+            away = put_away(path)
+            await write(store)
+            await until(lambda: len(warnings(caplog)) > 1)
+            assert "FileNotFoundError" in warnings(caplog)[0].getMessage()
+            put_back(path, away)
+            await until(lambda: length(path) == 0)
 
 
 WITHOUT_RIGHTS = """
 import asyncio, logging, os, sys
 from cw_store import Store
-from cw_store.backends.sqlite import checkpoints
+from cw_store.backends.sqlite.maintenance_rules import maintenance_settings
 
 async def main():
-    checkpoints.LOOK_EVERY = 0.001
     logging.basicConfig(stream=sys.stdout, format="%(name)s %(levelname)s")
     async with Store(sys.argv[1]) as store:
         await store.initiatives.create(name="before")
@@ -429,7 +442,8 @@ async def main():
             await asyncio.sleep(0.01)
         print(len(await store.initiatives.find_all()))
 
-asyncio.run(main())
+with maintenance_settings(look_every=0.001):
+    asyncio.run(main())
 """
 
 
@@ -439,7 +453,7 @@ def test_a_log_that_may_not_be_looked_at_keeps_nobody_from_writing(path: Path) -
     done = run_program(WITHOUT_RIGHTS, path, cwd=path.parent)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "6"
-    assert done.stdout.count(f"{checkpoints.__name__} WARNING") == 1
+    assert done.stdout.count("cw_store.backends.sqlite.checkpoints WARNING") == 1
     assert "PermissionError" in done.stdout
 
 
@@ -448,7 +462,7 @@ import asyncio, errno, logging, os, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from cw_store import Store
-from cw_store.backends.sqlite import checkpoints
+from cw_store.backends.sqlite.maintenance_rules import maintenance_settings
 from slow_disk import SlowDisk
 
 path = Path(sys.argv[1])
@@ -486,7 +500,6 @@ BROKEN = (
     ON_SUCH_A_DISK
     + """
 async def main():
-    checkpoints.PAUSE = 0.1
     logging.basicConfig(stream=sys.stdout, format="%(name)s %(levelname)s")
     async with Store(path) as store:
         disk.fail_writes(errno.EIO)
@@ -498,7 +511,8 @@ async def main():
         assert rows == len(await store.log_chunks.find_by_agent_id("a")) > 0
     print("copied")
 
-asyncio.run(main())
+with maintenance_settings(pause=0.1):
+    asyncio.run(main())
 """
 )
 
@@ -524,6 +538,6 @@ def test_writers_on_a_slow_disk_hardly_wait_for_upkeep(path: Path) -> None:
 def test_a_database_that_cannot_be_written_to_is_told_and_tried_again(path: Path) -> None:
     lines = on_such_a_disk(BROKEN, path)
     told = [line for line in lines if line.startswith("cw_store")]
-    assert told == [f"{checkpoints.__name__} WARNING"]
+    assert told == ["cw_store.backends.sqlite.checkpoints WARNING"]
     assert any("disk I/O error" in line for line in lines)
     assert lines[-1] == "copied"
