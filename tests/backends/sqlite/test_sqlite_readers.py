@@ -186,6 +186,21 @@ async def test_who_waits_behind_failed_openings_is_told(open_reader: Open) -> No
     await pool.close()
 
 
+async def test_who_waits_can_be_asked_for_what_and_behind_whom(pool: ReaderPool) -> None:
+    held = [await pool.take(), await pool.take()]
+    taker = asyncio.create_task(pool.take())
+    reader = asyncio.ensure_future(pool.read(one))
+    await until_idle()
+    assert "behind 0 others; 2 of 2 are in use" in repr(taker)
+    assert "behind 1 others" in repr(reader)
+    taker.cancel()
+    await until_idle()
+    assert "behind 0 others" in repr(reader)
+    for connection in held:
+        pool.give(connection)
+    assert await reader == 1
+
+
 async def test_who_waits_too_long_is_told(open_reader: Open) -> None:
     pool = ReaderPool(open_reader, LoopCallbacks(asyncio.get_running_loop()), 1, 0.02)
     held = await pool.take()

@@ -34,7 +34,21 @@ OPEN_AGAIN = 1.0
 """Seconds for which no further connection is opened after one could not be."""
 
 
-class ReadCall(QueuedWaiter):
+class ReaderWait(QueuedWaiter):
+    """The wait for one of the pool's connections."""
+
+    __slots__ = ("_pool",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float, pool: ReaderPool) -> None:
+        super().__init__(loop, timeout)
+        self._pool = pool
+
+    def __repr__(self) -> str:
+        """Say what this waits for, and behind whom."""
+        return f"<{type(self).__name__} {self._pool.place_of(self)}>"
+
+
+class ReadCall(ReaderWait):
     """A read that is a transaction by itself and waits for a connection."""
 
     __slots__ = ("_arguments", "_reader", "_work")
@@ -43,10 +57,11 @@ class ReadCall(QueuedWaiter):
         self,
         loop: asyncio.AbstractEventLoop,
         timeout: float,
+        pool: ReaderPool,
         work: Callable[..., Any],
         arguments: tuple[Any, ...],
     ) -> None:
-        super().__init__(loop, timeout)
+        super().__init__(loop, timeout, pool)
         self._work = work
         self._arguments = arguments
         self._reader: Connection | None = None
@@ -72,7 +87,7 @@ class ReadCall(QueuedWaiter):
             self._reader.interrupt_job(self)
 
 
-class Claim(QueuedWaiter):
+class Claim(ReaderWait):
     """The wait for a connection of one's own."""
 
     __slots__ = ()
@@ -118,6 +133,17 @@ class ReaderPool:
         """How many connections somebody holds or is using."""
         return len(self._all) - len(self._idle)
 
+    def place_of(self, waiter: ReaderWait) -> str:
+        """Say for people what one waits for, and behind whom."""
+        queued = tuple(self._waiting)
+        if waiter not in queued:
+            return "waits for no connection any more"
+        before = sum(not other.given_up for other in queued[: queued.index(waiter)])
+        return (
+            f"waits for a connection that reads, behind {before} others; "
+            f"{self.in_use} of {self._limit} are in use"
+        )
+
     def read(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
         """Run one read by itself."""
         if self._loop.time() > self.watch.due:
@@ -137,7 +163,7 @@ class ReaderPool:
         if self._idle:
             return await self.read(work, *arguments)
         self._refuse_closed()
-        call = ReadCall(self._loop, self._timeout, work, arguments)
+        call = ReadCall(self._loop, self._timeout, self, work, arguments)
         self._deadlines.queue_up(call)
         return await call
 
@@ -156,7 +182,7 @@ class ReaderPool:
         if reader is not None:
             return reader
         self._refuse_closed()
-        claim = Claim(self._loop, self._timeout)
+        claim = Claim(self._loop, self._timeout, self)
         self._deadlines.queue_up(claim)
         try:
             return await claim
