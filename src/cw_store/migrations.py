@@ -22,8 +22,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from cw_store.backends.cancellation import shielded
 from cw_store.backends.postgres.contents import contents_of as contents_of_server
+from cw_store.backends.sqlite.contents import contents_of, look
 from cw_store.backends.sqlite.errors import reason_of, shown
-from cw_store.backends.sqlite.files import contents_of, look, reason_not_to_write
+from cw_store.backends.sqlite.files import reason_not_to_write
 from cw_store.backends.sqlite.migrating import lock_for_migration
 from cw_store.backends.sqlite.raw_connection import BUSY_PAUSE
 from cw_store.backends.sqlite.statements import plain_failure

@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
+from cw_store.backends.sqlite.contents import look
 from cw_store.backends.sqlite.errors import shown
-from cw_store.backends.sqlite.files import look
 from cw_store.backends.sqlite.raw_connection import (
     connect_with_retry,
     create_private_file,

@@ -20,10 +20,10 @@ from cw_store.backends.session import Sessions
 from cw_store.backends.sqlite.backend import CAPABILITIES
 from cw_store.backends.sqlite.connection import Connection, open_with
 from cw_store.backends.sqlite.errors import shown
-from cw_store.backends.sqlite.files import connect_to_read_with_retry, unused
 from cw_store.backends.sqlite.readers import ReaderPool
 from cw_store.backends.sqlite.statements import OPERATIONS
 from cw_store.backends.sqlite.transactions import ReadTransaction
+from cw_store.backends.sqlite.unlocked import connect_to_read_with_retry, unused
 from cw_store.backends.thread.worker import LoopCallbacks
 from cw_store.errors import ReadOnlyError, StoreBusyError
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements

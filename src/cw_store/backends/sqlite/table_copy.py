@@ -15,12 +15,9 @@ from sqlalchemy.dialects.sqlite import pysqlite
 
 from cw_store.backends.sqlite.connection import Connection, open_connection, open_with
 from cw_store.backends.sqlite.errors import is_busy
-from cw_store.backends.sqlite.files import (
-    check_unchanged,
-    connect_to_read_with_retry,
-    reason_not_to_write,
-)
+from cw_store.backends.sqlite.files import reason_not_to_write
 from cw_store.backends.sqlite.raw_connection import BUSY_PAUSE
+from cw_store.backends.sqlite.unlocked import check_unchanged, connect_to_read_with_retry
 from cw_store.backends.table_copy import Row, in_order, strangers_among
 from cw_store.backends.thread.worker import LoopCallbacks
 from cw_store.errors import StoreBusyError, StoreError
