@@ -63,7 +63,7 @@ class MaintenanceSettings:
     """Bytes that the log may have before it is begun anew, where that takes longer.
 
     The turn is asked for when so many are to be expected until it comes, and at once when they are
-    there. What is written meanwhile makes it a quarter of a gibibyte.
+    there. What is written until what is left is copied shall not make it more than 256 MiB.
     """
 
     largest_share: float = 1 / 5
