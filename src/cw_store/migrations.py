@@ -8,7 +8,6 @@ PostgreSQL's advisory lock), looks again, and applies all missing steps in one t
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -25,9 +24,8 @@ from cw_store.backends.postgres.contents import contents_of as contents_of_serve
 from cw_store.backends.sqlite.contents import contents_of, look
 from cw_store.backends.sqlite.errors import reason_of, shown
 from cw_store.backends.sqlite.files import reason_not_to_write
-from cw_store.backends.sqlite.migrating import lock_for_migration
+from cw_store.backends.sqlite.migrating import lock_for_migration, refusal_of
 from cw_store.backends.sqlite.raw_connection import BUSY_PAUSE
-from cw_store.backends.sqlite.statements import plain_failure
 from cw_store.errors import (
     SchemaAheadError,
     SchemaBehindError,
@@ -105,15 +103,10 @@ def failures_of_opening(location: Location) -> Generator[None]:
 
 def _failure_of_opening(location: Location, error: Exception) -> StoreError:
     """Say what happened; what is unknown is only named, as its text may hold a password."""
+    refused = refusal_of(error, location)
+    if refused is not None:
+        return refused
     match error:
-        case DBAPIError(orig=sqlite3.Error() as refused):
-            if getattr(refused, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
-                return SchemaError(
-                    f"the schema of {location} cannot be brought up to date: {refused}"
-                )
-            return plain_failure(refused)
-        case sqlite3.Error():
-            return plain_failure(error)
         case OSError() | RuntimeError():
             reason = reason_of(error)
         case MemoryError():

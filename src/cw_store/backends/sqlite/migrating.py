@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -19,7 +20,8 @@ from cw_store.backends.sqlite.raw_connection import (
     create_private_file,
     retry_while_busy,
 )
-from cw_store.errors import SchemaError
+from cw_store.backends.sqlite.statements import plain_failure
+from cw_store.errors import SchemaError, StoreError
 from cw_store.inspection import revision_of
 from cw_store.revisions import revisions
 
@@ -142,3 +144,14 @@ def _changes_of(connection: Connection, table: str) -> dict[str, str]:
 
 def _broken_references(connection: Connection) -> set[tuple[Any, ...]]:
     return {tuple(row) for row in connection.exec_driver_sql("PRAGMA foreign_key_check")}
+
+
+def refusal_of(error: Exception, file: object) -> StoreError | None:
+    """Say what SQLite refused of an opening or a migration; None for what is not SQLite's."""
+    refused = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(refused, sqlite3.Error):
+        return None
+    is_of_migration = refused is not error
+    if is_of_migration and getattr(refused, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+        return SchemaError(f"the schema of {file} cannot be brought up to date: {refused}")
+    return plain_failure(refused)
