@@ -21,7 +21,6 @@ ALLOWED = {
     ("cw_store.backends.sqlite.lock_wait", "cw_store.backends.sqlite.backend"),
     ("cw_store.backends.sqlite.group_commit", "cw_store.backends.sqlite.backend"),
     ("cw_store.backends.sqlite.transactions", "cw_store.backends.sqlite.backend"),
-    ("cw_store.backends.postgres.session", "cw_store.backends.postgres.backend"),
 }
 
 
