@@ -1,8 +1,13 @@
-"""Who would wait for itself: a task that is inside a writing unit of work and writes beside it."""
+"""Who would wait for itself: a task that is inside a writing unit of work and writes beside it.
+
+A task that it starts and waits for would too, and inherits the blocks that it is inside of: whoever
+waits in vain for a turn is told if the block around it has it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from typing import Any, NoReturn
 
 from cw_store.errors import UnitOfWorkError
@@ -13,6 +18,24 @@ GRACE_SECONDS = 0.1
 Whoever limits the wait more tightly than that, by a cancel scope for one, gets the end of that
 limit and no error in its place.
 """
+
+
+blocks_around: ContextVar[tuple[object, ...]] = ContextVar("cw_storeblocks_around", default=())
+"""The blocks of units of work that the running code is inside of; tasks it starts inherit them."""
+
+
+def enter_block() -> object:
+    """Begin the block of a unit of work, and return what stands for it."""
+    block = object()
+    blocks_around.set((*blocks_around.get(), block))
+    return block
+
+
+def leave_block(block: object) -> None:
+    """End the block; it may have begun in another task's context, as a test's fixture does."""
+    around = blocks_around.get()
+    if block in around:
+        blocks_around.set(tuple(each for each in around if each is not block))
 
 
 class WritingTasks:

@@ -8,10 +8,9 @@ from contextlib import suppress
 from typing import Any
 
 from cw_store.backends.port import Backend, Transaction
-from cw_store.backends.sqlite.write_queue import enter_block, leave_block
 from cw_store.errors import StoreError
 from cw_store.owner import Owner
-from cw_store.self_deadlock import WritingTasks
+from cw_store.self_deadlock import WritingTasks, enter_block, leave_block
 from cw_store.unit_state import NOTHING_SENT, STORED, UNDONE, UNKNOWN, Outcome
 
 logger = logging.getLogger(__name__)

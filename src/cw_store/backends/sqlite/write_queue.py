@@ -11,29 +11,12 @@ import asyncio
 import itertools
 import logging
 from collections import deque
-from contextvars import ContextVar
 from typing import TypeVar
 
 from cw_store.backends.sqlite.deadlines import Deadlines, QueuedWaiter
 from cw_store.backends.sqlite.file_watch import FileWatch
 from cw_store.errors import StoreBusyError, StoreClosedError, TurnHolder
-
-_blocks_around: ContextVar[tuple[object, ...]] = ContextVar("cw_store_blocks_around", default=())
-"""The blocks of units of work that the running code is inside of; tasks it starts inherit them."""
-
-
-def enter_block() -> object:
-    """Begin the block of a unit of work, and return what stands for it."""
-    block = object()
-    _blocks_around.set((*_blocks_around.get(), block))
-    return block
-
-
-def leave_block(block: object) -> None:
-    """End the block; it may have begun in another task's context, as a test's fixture does."""
-    around = _blocks_around.get()
-    if block in around:
-        _blocks_around.set(tuple(each for each in around if each is not block))
+from cw_store.self_deadlock import blocks_around
 
 
 class Turn(QueuedWaiter):
@@ -123,7 +106,7 @@ class WriteQueue:
             turn.acquired()
         else:
             turn.write_queue = self
-            turn.within = _blocks_around.get()
+            turn.within = blocks_around.get()
             self._deadlines.queue_up(turn)
 
     def free_turn(self, label: str | None) -> Turn | None:
