@@ -123,7 +123,7 @@ async def _store(path: Path, milliseconds: int, seconds: float, in_units: bool) 
     async with Store(path) as store:
         backend = store.backend
         assert isinstance(backend, SqliteBackend)
-        thread = await backend.writer.run(threading.get_native_id)
+        thread = await backend.writer.connection.run(threading.get_native_id)
 
         def waited() -> float:
             return backend.maintenance.seconds_held + disk.waited(thread)

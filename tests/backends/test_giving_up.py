@@ -234,16 +234,16 @@ async def test_writes_that_share_a_commit_are_all_refused_when_the_store_is_clos
 
 async def test_many_rows_are_given_up_between_them(store: Store) -> None:
     backend: Any = store.backend
-    before = backend.writer.raw.total_changes
+    before = backend.writer.connection.raw.total_changes
     count = 50_000
     row: NewLogChunk = {"agent_id": "a", "agent_name": "a", "session_number": 1, "content": "x"}
     task = asyncio.create_task(store.log_chunks.insert_chunks([row] * count))
     async with asyncio.timeout(10):
-        while backend.writer.raw.total_changes - before < 1000:  # noqa: ASYNC110
+        while backend.writer.connection.raw.total_changes - before < 1000:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     task.cancel()
     await ended_soon(add_initiative(store))
-    assert backend.writer.raw.total_changes - before < count
+    assert backend.writer.connection.raw.total_changes - before < count
     assert await store.log_chunks.find_by_agent_id("a") == []
 
 
@@ -284,7 +284,7 @@ async def test_a_job_that_has_not_begun_is_not_done(store: Store) -> None:
     await until_it_runs(store)
 
     async def wait() -> None:
-        await backend.writer.run(done.append, 1)
+        await backend.writer.connection.run(done.append, 1)
 
     waiting = asyncio.ensure_future(wait())
     await asyncio.sleep(0)
@@ -293,7 +293,7 @@ async def test_a_job_that_has_not_begun_is_not_done(store: Store) -> None:
     await asyncio.sleep(0.01)
     running.cancel()
     await asyncio.wait([running, waiting])
-    await backend.writer.run(done.append, 2)
+    await backend.writer.connection.run(done.append, 2)
     assert done == [2]
 
 
@@ -310,7 +310,7 @@ def restless_interpreter() -> Iterator[None]:
 async def test_what_comes_next_on_a_connection_is_never_interrupted(store: Store) -> None:
     """Each interruption comes as one statement ends and the next begins, or near it."""
     backend: Any = store.backend
-    writer = backend.writer
+    writer = backend.writer.connection
     chance = random.Random(1)
 
     def some(rows: int) -> object:
@@ -341,7 +341,7 @@ async def test_what_comes_next_on_a_connection_is_never_interrupted(store: Store
 
 async def test_the_thread_goes_on_only_when_an_interruption_has_come(store: Store) -> None:
     backend: Any = store.backend
-    writer = backend.writer
+    writer = backend.writer.connection
     go, begun, done = threading.Event(), asyncio.Event(), list[int]()
     loop = asyncio.get_running_loop()
 

@@ -20,13 +20,13 @@ async def limit(store: Store, pages: int) -> None:
     """Give the file this many pages more than it has; below zero, all there are."""
     backend = store.backend
     assert isinstance(backend, SqliteBackend)
-    raw = backend.writer.raw
+    raw = backend.writer.connection.raw
 
     def set_limit() -> None:
         (now,) = raw.execute("PRAGMA page_count").fetchone()
         raw.execute(f"PRAGMA max_page_count = {now + pages if pages >= 0 else 2**31}")
 
-    await backend.writer.run(set_limit)
+    await backend.writer.connection.run(set_limit)
 
 
 @asynccontextmanager

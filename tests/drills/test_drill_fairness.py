@@ -78,13 +78,13 @@ async def test_fairness_between_processes_costs_a_single_one_nothing(
     async with Store(file) as store:
         backend = store.backend
         assert isinstance(backend, SqliteBackend)
-        looking_around = backend.nobody_waits
+        looking_around = backend.writer.nobody_waits
 
         def looking_nowhere() -> bool:
             return True
 
         async def round_of(units: int, nobody_waits: Callable[[], bool]) -> float:
-            backend.nobody_waits = nobody_waits
+            backend.writer.nobody_waits = nobody_waits
             began = time.perf_counter()
             for _ in range(units):
                 async with store.unit_of_work() as uow:

@@ -506,7 +506,7 @@ path, user, groups = sys.argv[1], int(sys.argv[2]), [int(group) for group in sys
 async def main(path):
     async with Store(path, busy_timeout=5) as store:
         await store.initiatives.create(name="x")
-        process_queue = store.backend.process_queue
+        process_queue = store.backend.writer.process_queue
         ticket = process_queue.join()
         print(ticket is not None and ticket.is_first())
         ticket and ticket.leave()

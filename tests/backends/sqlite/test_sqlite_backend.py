@@ -41,7 +41,7 @@ async def test_a_backend_may_be_closed_before_it_was_opened_and_more_than_once(p
     for opened in (False, True):
         for terminated in (False, True):
             backend = await closed_backend(path)
-            assert backend.nobody_waits()
+            assert backend.writer.nobody_waits()
             if opened:
                 await backend.open()
             for _ in range(2):
@@ -49,16 +49,28 @@ async def test_a_backend_may_be_closed_before_it_was_opened_and_more_than_once(p
                     backend.terminate()
                 else:
                     await backend.close()
-                assert backend.nobody_waits()
+                assert backend.writer.nobody_waits()
 
 
 async def test_the_connections_are_what_they_are_for(backend: SqliteBackend) -> None:
     reader = await backend.readers.take()
-    assert [await setting(one, "query_only") for one in (backend.writer, reader)] == [0, 1]
-    assert [await setting(one, "busy_timeout") for one in (backend.writer, reader)] == [5, 5]
-    assert [one.busy_timeout for one in (backend.writer, reader)] == [0, 0.02]
-    assert [await setting(one, "synchronous") for one in (backend.writer, reader)] == [2, 2]
-    assert [await setting(one, "cache_size") for one in (backend.writer, reader)] == [-4096, -4096]
+    assert [await setting(one, "query_only") for one in (backend.writer.connection, reader)] == [
+        0,
+        1,
+    ]
+    assert [await setting(one, "busy_timeout") for one in (backend.writer.connection, reader)] == [
+        5,
+        5,
+    ]
+    assert [one.busy_timeout for one in (backend.writer.connection, reader)] == [0, 0.02]
+    assert [await setting(one, "synchronous") for one in (backend.writer.connection, reader)] == [
+        2,
+        2,
+    ]
+    assert [await setting(one, "cache_size") for one in (backend.writer.connection, reader)] == [
+        -4096,
+        -4096,
+    ]
     with pytest.raises(StoreBusyError, match=r"within 0\.02 s"):
         await backend.readers.take()
     backend.readers.give(reader)
@@ -70,12 +82,12 @@ async def test_a_query_is_compiled_once(backend: SqliteBackend) -> None:
 
 async def test_a_process_that_waits_is_seen(backend: SqliteBackend, path: Path) -> None:
     process_queue = ProcessQueue(path.with_name("cw.db-turns"))
-    assert backend.nobody_waits()
+    assert backend.writer.nobody_waits()
     ticket = process_queue.join()
     assert ticket is not None
-    assert not backend.nobody_waits()
+    assert not backend.writer.nobody_waits()
     ticket.leave()
-    assert backend.nobody_waits()
+    assert backend.writer.nobody_waits()
     process_queue.close()
 
 

@@ -487,7 +487,7 @@ async def main():
         began = time.monotonic()
         longest = max(await asyncio.gather(*(write(store, 4) for _ in range(16))))
         elapsed = time.monotonic() - began
-        writer = store.backend.writer
+        writer = store.backend.writer.connection
         in_commits = disk.waited(await writer.run(__import__("threading").get_native_id))
         held = store.backend.maintenance.seconds_held
         print(held / elapsed, in_commits / elapsed, longest, disk.syncs)

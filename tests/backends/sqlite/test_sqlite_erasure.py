@@ -103,7 +103,7 @@ async def test_rekey_leaves_nothing_under_an_older_key(path: Path) -> None:
 
 def in_a_store(store: Store) -> Connection:
     assert isinstance(store.backend, SqliteBackend)
-    return store.backend.writer
+    return store.backend.writer.connection
 
 
 @pytest.mark.usefixtures("careless")

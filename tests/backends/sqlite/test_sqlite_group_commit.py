@@ -69,7 +69,9 @@ async def begun_group(store: Store, size: int) -> list[asyncio.Task[Any]]:
             loop.call_soon_threadsafe(begun.set)
 
     async with turn_taken(store):
-        await backend.writer.run(partial(backend.writer.raw.set_trace_callback, note_insert))
+        await backend.writer.connection.run(
+            partial(backend.writer.connection.raw.set_trace_callback, note_insert)
+        )
         tasks = [asyncio.create_task(add_initiative(store)) for _ in range(size)]
         await until_idle()
     await begun.wait()
@@ -96,10 +98,10 @@ async def leave_pages(store: Store, pages: int) -> None:
     backend: Any = store.backend
 
     def limit() -> None:
-        (now,) = backend.writer.raw.execute("PRAGMA page_count").fetchone()
-        backend.writer.raw.execute(f"PRAGMA max_page_count = {now + pages}")
+        (now,) = backend.writer.connection.raw.execute("PRAGMA page_count").fetchone()
+        backend.writer.connection.raw.execute(f"PRAGMA max_page_count = {now + pages}")
 
-    await backend.writer.run(limit)
+    await backend.writer.connection.run(limit)
 
 
 async def test_calls_that_wait_together_share_a_commit_up_to_a_limit(
@@ -109,7 +111,9 @@ async def test_calls_that_wait_together_share_a_commit_up_to_a_limit(
     backend: Any = store.backend
     seen: list[str] = []
     async with turn_taken(store):
-        await backend.writer.run(partial(backend.writer.raw.set_trace_callback, seen.append))
+        await backend.writer.connection.run(
+            partial(backend.writer.connection.raw.set_trace_callback, seen.append)
+        )
         tasks = [asyncio.create_task(add_initiative(store)) for _ in range(6)]
         await until_idle()
     await asyncio.gather(*tasks)
@@ -140,7 +144,9 @@ async def test_the_loop_has_a_round_after_each_job_of_a_group(store: Store) -> N
             loop.call_soon(note_rounds)
 
     async with turn_taken(store):
-        await backend.writer.run(partial(backend.writer.raw.set_trace_callback, seen.append))
+        await backend.writer.connection.run(
+            partial(backend.writer.connection.raw.set_trace_callback, seen.append)
+        )
         tasks = [asyncio.create_task(add_initiative(store)) for _ in range(30)]
         await until_idle()
         note_rounds()
@@ -185,7 +191,9 @@ async def test_a_group_whose_savepoints_are_refused_is_done_one_by_one(store: St
     def refuse_savepoints(action: int, *_: str | None) -> int:
         return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_SAVEPOINT else sqlite3.SQLITE_OK
 
-    await backend.writer.run(partial(backend.writer.raw.set_authorizer, refuse_savepoints))
+    await backend.writer.connection.run(
+        partial(backend.writer.connection.raw.set_authorizer, refuse_savepoints)
+    )
     outcomes = await together(
         store, chunks(store, "one"), chunks(store, "a", "pair"), chunks(store, "last")
     )
@@ -197,7 +205,7 @@ async def test_a_call_that_has_the_turn_is_known_by_its_task(store: Store) -> No
     backend: Any = store.backend
     task = asyncio.create_task(add_initiative(store), name="dispatcher")
     await asyncio.sleep(0)
-    assert backend.write_queue.holder().task_name == "dispatcher"
+    assert backend.writer.queue.holder().task_name == "dispatcher"
     await task
 
 
@@ -268,7 +276,9 @@ async def test_a_group_that_is_undone_while_another_program_writes_is_told(
                 other.execute("BEGIN IMMEDIATE")
 
     async with turn_taken(store):
-        await backend.writer.run(partial(backend.writer.raw.set_trace_callback, note))
+        await backend.writer.connection.run(
+            partial(backend.writer.connection.raw.set_trace_callback, note)
+        )
         tasks = [asyncio.create_task(chunks(store, text)) for text in ("one", HUGE)]
         await until_idle()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
@@ -389,7 +399,9 @@ async def test_what_has_begun_when_the_loop_closes_is_brought_to_its_end(
         ticket = process_queue.join()
         assert ticket is not None
     await until_others_run(*calls)
-    await backend.writer.run(partial(backend.writer.raw.set_trace_callback, wait_at_insert))
+    await backend.writer.connection.run(
+        partial(backend.writer.connection.raw.set_trace_callback, wait_at_insert)
+    )
     ticket.leave()
     await begun.wait()
     cancel_others(*calls)
@@ -410,7 +422,9 @@ async def test_a_compound_call_waits_for_another_programs_lock(store: Store, pat
     other.execute("BEGIN IMMEDIATE")
     backend: Any = store.backend
     seen: list[str] = []
-    await backend.writer.run(partial(backend.writer.raw.set_trace_callback, seen.append))
+    await backend.writer.connection.run(
+        partial(backend.writer.connection.raw.set_trace_callback, seen.append)
+    )
     call = asyncio.create_task(chunks(store, "first", "second"))
     async with asyncio.timeout(10):
         while seen.count("BEGIN IMMEDIATE") < 3:

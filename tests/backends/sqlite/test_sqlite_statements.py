@@ -21,6 +21,7 @@ from cw_store import (
     StoreError,
     schema,
 )
+from cw_store.backends.sqlite.errors import DatabaseLockedError
 from cw_store.backends.sqlite.statements import (
     begin_immediate,
     count_changes,
@@ -150,14 +151,17 @@ def test_another_connections_lock_is_no_error_of_begin(
 ) -> None:
     other = sqlite3.connect(tmp_path / "cw.db", isolation_level=None, timeout=0)
     other.execute("BEGIN IMMEDIATE")
-    assert begin_immediate(cursor) is False
+    with pytest.raises(DatabaseLockedError):
+        begin_immediate(cursor)
+    assert not cursor.connection.in_transaction
     with pytest.raises(StoreBusyError):
         run_sql("BEGIN IMMEDIATE", cursor)
     with pytest.raises(StoreBusyError):
         count_changes(INITIATIVE, ["one", "a", "active", 1, 1], cursor)
     other.execute("COMMIT")
     other.close()
-    assert begin_immediate(cursor) is True
+    begin_immediate(cursor)
+    assert cursor.connection.in_transaction
     with pytest.raises(StoreError, match="within a transaction") as raised:
         begin_immediate(cursor)
     assert type(raised.value) is StoreError

@@ -43,13 +43,13 @@ async def test_a_holder_that_had_to_wait_is_known_by_its_label(store: Store) -> 
         async with store.unit_of_work(label="second") as uow:
             await uow.initiatives.create(name="second")
             held.set()
-            return backend.write_queue.holder().label
+            return backend.writer.queue.holder().label
 
     async with store.unit_of_work(label="first") as uow:
         await uow.initiatives.create(name="first")
         task = asyncio.create_task(second())
         await until_idle()
-        assert backend.write_queue.holder().label == "first"
+        assert backend.writer.queue.holder().label == "first"
     assert await task == "second"
 
 
@@ -81,7 +81,7 @@ async def test_a_unit_that_is_cancelled_while_it_commits_knows_that_it_did(store
 
     task = asyncio.create_task(write())
     await created.wait()
-    backend.writer.run(go.wait)  # the commit stands behind it
+    backend.writer.connection.run(go.wait)  # the commit stands behind it
     leave.set()
     await until_idle()
     task.cancel()
@@ -99,10 +99,10 @@ async def test_a_savepoint_that_the_database_undid_with_all_the_rest_spends_the_
     backend: Any = store.backend
 
     def leave_no_pages() -> None:
-        (now,) = backend.writer.raw.execute("PRAGMA page_count").fetchone()
-        backend.writer.raw.execute(f"PRAGMA max_page_count = {now}")
+        (now,) = backend.writer.connection.raw.execute("PRAGMA page_count").fetchone()
+        backend.writer.connection.raw.execute(f"PRAGMA max_page_count = {now}")
 
-    await backend.writer.run(leave_no_pages)
+    await backend.writer.connection.run(leave_no_pages)
     uow = store.unit_of_work()
     with pytest.raises(UnitOfWorkError):
         async with uow:

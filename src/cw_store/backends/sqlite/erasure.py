@@ -10,87 +10,80 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from typing import TYPE_CHECKING
+from functools import partial
 
 from cw_store.backends.cancellation import shielded
 from cw_store.backends.sqlite.connection import Connection
-from cw_store.backends.sqlite.errors import is_busy
-from cw_store.backends.sqlite.lock_wait import lock_wait
+from cw_store.backends.sqlite.errors import is_busy, locked_error
 from cw_store.backends.sqlite.readers import closed_error
 from cw_store.backends.sqlite.statements import plain_failure
+from cw_store.backends.sqlite.writer import Writer
 from cw_store.errors import StoreBusyError, StoreClosedError, StoreError
-
-if TYPE_CHECKING:
-    from cw_store.backends.sqlite.backend import SqliteBackend
 
 LABEL = "rekey"
 PAUSE = 0.05
 """Seconds between two attempts to cut the log, and that each waits for readers of it."""
 
 
-async def erase_deleted(backend: SqliteBackend, connection: Connection) -> None:
+async def erase_deleted(writer: Writer, connection: Connection) -> None:
     """Write the file anew and cut its log, on a connection of its own, which is closed.
 
-    Raises StoreBusyError when that was not to be had within the backend's timeout, as somebody
+    Raises StoreBusyError when that was not to be had within the writer's timeout, as somebody
     reads an old snapshot or keeps the lock, and StoreError when it fails. A cancellation ends it.
     """
     try:
-        await _write_anew(backend, connection)
-        await _cut_log(backend, connection)
+        await _write_anew(writer, connection)
+        await _cut_log(writer, connection)
     except StoreClosedError:
         raise
     except StoreError as error:
-        if backend.write_queue.is_closed:
+        if writer.queue.is_closed:
             raise closed_error() from error
         kind = StoreBusyError if isinstance(error, StoreBusyError) else StoreError
         raise kind(
             "all credentials that can be read are encrypted anew, but what they were before may "
-            f"still be in {backend.path.name} or its log: {error}; call this again"
+            f"still be in {writer.path.name} or its log: {error}; call this again"
         ) from error
     finally:
         await shielded(connection.closed())
 
 
-async def _write_anew(backend: SqliteBackend, connection: Connection) -> None:
-    turn = await backend.write_queue.turn(LABEL)
+async def _write_anew(writer: Writer, connection: Connection) -> None:
+    turn = await writer.queue.turn(LABEL)
     try:
-        deadline = backend.loop.time() + backend.timeout
-        async with lock_wait(backend, deadline, is_wanted=lambda: True) as line:
-            while True:
-                await line.next()
-                if await connection.run(_vacuum, connection.raw):
-                    return
+        deadline = writer.loop.time() + writer.timeout
+        await writer.when_unlocked(partial(connection.run, _vacuum, connection.raw), deadline)
     finally:
-        backend.pass_turn_on(turn)
+        writer.queue.release(turn)
+        writer.note_commit()
 
 
-async def _cut_log(backend: SqliteBackend, connection: Connection) -> None:
-    deadline = backend.loop.time() + backend.timeout
+async def _cut_log(writer: Writer, connection: Connection) -> None:
+    deadline = writer.loop.time() + writer.timeout
     while True:
-        turn = await backend.write_queue.turn(LABEL)
+        turn = await writer.queue.turn(LABEL)
         try:
             if await connection.run(_checkpoint, connection.raw):
                 return
         finally:
-            backend.write_queue.release(turn)
-        if backend.loop.time() > deadline:
-            raise StoreBusyError(f"others have used the log for {backend.timeout:g} s")
+            writer.queue.release(turn)
+        if writer.loop.time() > deadline:
+            raise StoreBusyError(f"others have used the log for {writer.timeout:g} s")
         await asyncio.sleep(PAUSE)  # outside of the turn: a reader is in the way, and not a writer
 
 
 # In the connection's thread.
 
 
-def _vacuum(raw: sqlite3.Connection) -> bool:
-    """Write the file anew; False when another has the lock."""
+def _vacuum(raw: sqlite3.Connection) -> None:
+    """Write the file anew; raises DatabaseLockedError when another has the lock."""
     try:
         raw.execute("PRAGMA temp_store = FILE")  # the new file is put together in a temporary one
         raw.execute("VACUUM")
     except sqlite3.Error as error:
         if is_busy(error):
-            return False
+            raise locked_error() from error
         raise plain_failure(error) from error
-    return True
 
 
 def _checkpoint(raw: sqlite3.Connection) -> bool:

@@ -6,7 +6,16 @@ import os
 import sqlite3
 from pathlib import Path
 
-from cw_store.errors import SchemaError, StoreClosedError, StoreError
+from cw_store.errors import SchemaError, StoreBusyError, StoreClosedError, StoreError
+
+
+class DatabaseLockedError(StoreBusyError):
+    """Another process has the write lock, or waits for it first: nothing was begun."""
+
+
+def locked_error() -> DatabaseLockedError:
+    """Return the error for one who has to let another process go first."""
+    return DatabaseLockedError("another program holds the lock on the database file")
 
 
 def closed_error() -> StoreClosedError:

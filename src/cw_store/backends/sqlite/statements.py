@@ -14,7 +14,7 @@ from sqlalchemy.dialects.sqlite import pysqlite
 
 from cw_store.backends.long_lists import as_parameter, first_refused, looked_up, values_of
 from cw_store.backends.sqlite.connection import Connection
-from cw_store.backends.sqlite.errors import is_busy
+from cw_store.backends.sqlite.errors import is_busy, locked_error
 from cw_store.backends.sqlite.raw_connection import RawConnection
 from cw_store.errors import (
     AlreadyExistsError,
@@ -48,15 +48,14 @@ ALL_OF = text("SELECT value FROM json_each(?)")
 """Any number of ids, as one parameter: a list in JSON."""
 
 
-def begin_immediate(cursor: sqlite3.Cursor) -> bool:
-    """Begin with the write lock; False when another process has it."""
+def begin_immediate(cursor: sqlite3.Cursor) -> None:
+    """Begin with the write lock; raises DatabaseLockedError when another process has it."""
     try:
         cursor.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as error:
         if is_busy(error):
-            return False
+            raise locked_error() from error
         raise plain_failure(error) from error
-    return True
 
 
 def inside(connection: Connection, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
@@ -91,11 +90,16 @@ def drop_temporary(cursor: sqlite3.Cursor) -> None:
 
 
 def commit(cursor: sqlite3.Cursor) -> None:
-    """Commit; raises OutcomeUnknownError when nobody can know whether it is stored."""
+    """Commit; raises OutcomeUnknownError when nobody can know whether it is stored.
+
+    After every other error nothing of the transaction is, and it has ended.
+    """
     try:
         cursor.execute("COMMIT")
     except sqlite3.Error as error:
-        if not cursor.connection.in_transaction and not is_surely_undone(error, cursor):
+        if cursor.connection.in_transaction:
+            cursor.execute("ROLLBACK")
+        if not is_surely_undone(error, cursor):
             raise outcome_unknown() from error
         raise plain_failure(error) from error
 
@@ -135,11 +139,11 @@ def is_surely_undone(error: BaseException | None, cursor: sqlite3.Cursor) -> boo
     if not may_be_stored(error):
         return True
     try:
-        cursor.execute("BEGIN IMMEDIATE")
+        begin_immediate(cursor)
         (version,) = cursor.execute("PRAGMA user_version").fetchone()
         cursor.execute(f"PRAGMA user_version = {version}")
         cursor.execute("COMMIT")
-    except sqlite3.Error:
+    except (sqlite3.Error, StoreError):
         if cursor.connection.in_transaction:
             cursor.execute("ROLLBACK")
         return False

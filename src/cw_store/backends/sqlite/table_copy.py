@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import contextmanager
 from functools import partial
@@ -14,13 +15,13 @@ from sqlalchemy import Insert, Select, Table, bindparam, func, select
 from sqlalchemy.dialects.sqlite import pysqlite
 
 from cw_store.backends.sqlite.connection import Connection, open_connection, open_with
-from cw_store.backends.sqlite.errors import is_busy
 from cw_store.backends.sqlite.files import reason_not_to_write
-from cw_store.backends.sqlite.raw_connection import BUSY_PAUSE
+from cw_store.backends.sqlite.raw_connection import GivenUp, retry_while_busy
+from cw_store.backends.sqlite.statements import begin_immediate
 from cw_store.backends.sqlite.unlocked import check_unchanged, connect_to_read_with_retry
 from cw_store.backends.table_copy import Row, in_order, strangers_among
 from cw_store.backends.thread.worker import LoopCallbacks
-from cw_store.errors import StoreBusyError, StoreError
+from cw_store.errors import StoreError
 from cw_store.schema import record_columns
 
 T = TypeVar("T")
@@ -46,15 +47,14 @@ class SqliteBulk:
 
     async def begin(self) -> None:
         """Connect and begin."""
-        loop = asyncio.get_running_loop()
-        self._connection = await self._connected(LoopCallbacks(loop))
-        deadline = loop.time() + self._timeout
-        while not await self._run(self._try_to_begin):
-            if loop.time() > deadline:
-                raise StoreBusyError(
-                    f"another program held the lock on {self._path.name} for {self._timeout:g} s"
-                )
-            await asyncio.sleep(BUSY_PAUSE)
+        given_up = threading.Event()
+        self._connection = await self._connected(LoopCallbacks(asyncio.get_running_loop()))
+        self._connection.busy_timeout = 0.0  # it is the work that waits, and says for what
+        try:
+            await self._run(partial(self._begin_in_thread, given_up))
+        except BaseException:
+            given_up.set()
+            raise
 
     async def _connected(self, loop_callbacks: LoopCallbacks) -> Connection:
         if not self._writes and reason_not_to_write(self._path) is not None:
@@ -124,25 +124,14 @@ class SqliteBulk:
 
     # What follows runs in the connection's thread.
 
-    def _try_to_begin(self, raw: sqlite3.Connection) -> bool:
-        try:
-            if self._writes:
-                raw.execute(f"PRAGMA cache_size = -{CACHE}")
-                raw.execute("BEGIN IMMEDIATE")
-                # References are counted and looked at when the transaction is committed, so rows
-                # may come before those that they point to. It ends with the transaction.
-                raw.execute("PRAGMA defer_foreign_keys = ON")
-            else:
-                raw.execute("BEGIN")
-                # The snapshot is taken by the first look, not by BEGIN.
-                raw.execute("SELECT 1 FROM sqlite_schema").fetchall()
-        except sqlite3.OperationalError as error:
-            if not is_busy(error):
-                raise
-            if raw.in_transaction:
-                raw.execute("ROLLBACK")
-            return False
-        return True
+    def _begin_in_thread(self, given_up: GivenUp, raw: sqlite3.Connection) -> None:
+        """Begin when no other program is in the way; nobody else's work stands behind this."""
+        retry_while_busy(
+            partial(_begin_to_write if self._writes else _begin_to_read, raw),
+            timeout=self._timeout,
+            given_up=given_up,
+            too_late=f"another program held the lock on {self._path.name} for {self._timeout:g} s",
+        )
 
     def _take(self, cursor: sqlite3.Cursor) -> list[Row]:
         """Return the next rows: not too many, and not too much text unless it is a single row."""
@@ -171,6 +160,23 @@ class SqliteBulk:
                 f"{broken[0]} cannot be copied: it holds references to rows of {broken[2]} that "
                 "do not exist"
             ) from error.__cause__
+
+
+def _begin_to_write(raw: sqlite3.Connection) -> None:
+    raw.execute(f"PRAGMA cache_size = -{CACHE}")
+    begin_immediate(raw.cursor())
+    # References are counted and looked at when the transaction is committed, so rows may come
+    # before those that they point to. It ends with the transaction.
+    raw.execute("PRAGMA defer_foreign_keys = ON")
+
+
+def _begin_to_read(raw: sqlite3.Connection) -> None:
+    raw.execute("BEGIN")
+    try:
+        raw.execute("SELECT 1 FROM sqlite_schema").fetchall()  # takes the snapshot; BEGIN does not
+    except sqlite3.Error:
+        raw.execute("ROLLBACK")
+        raise
 
 
 def _strangers(raw: sqlite3.Connection) -> list[str]:

@@ -1,18 +1,37 @@
-"""The transactions of units of work on SQLite: one that writes, any number that read."""
+"""The transactions of units of work on SQLite: one that writes, any number that read.
+
+Guarantees
+    An object is one transaction. Once `commit`, `rollback` or `terminate` was called nothing more
+    is done in it: a BEGIN that is still on its way is followed by the end, and who waits for a
+    turn or a connection to begin it is refused, and gives back what it was handed.
+    The end is queued at once and brought to its end, whoever is cancelled; the turn or the
+    connection is passed on in the same step, and exactly once.
+    `committed` is True only when SQLite has said so. Where SQLite rolled back by itself, what comes
+    after it is refused (`inside`), and never stored as if it were all.
+
+Runs on
+    The event loop, but for what ends in `_in_thread`, and `note_cursor` and `close_cursors`, which
+    the connection's thread calls. It alone says that the transaction has begun.
+
+Order
+    Close a session's cursors before the COMMIT, or a statement that was not run to its end keeps
+    the lock or the snapshot. Queue the end, then pass the turn on: the next one's first job stands
+    behind the end. A new transaction may be asked for as soon as the end is queued.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakSet
 
 from cw_store.backends.cancellation import shielded
 from cw_store.backends.session import SessionOwner, Sessions, UnitSession, WeakOwner
 from cw_store.backends.sqlite.connection import Connection, Job
-from cw_store.backends.sqlite.errors import is_interrupted
-from cw_store.backends.sqlite.lock_wait import lock_wait
+from cw_store.backends.sqlite.errors import DatabaseLockedError, is_interrupted, locked_error
 from cw_store.backends.sqlite.readers import ReaderPool
 from cw_store.backends.sqlite.session import AdaptedConnection, SessionConnection
 from cw_store.backends.sqlite.statements import (
@@ -26,22 +45,13 @@ from cw_store.backends.sqlite.statements import (
     undo_to,
 )
 from cw_store.backends.sqlite.write_queue import Turn
+from cw_store.backends.sqlite.writer import Writer
 from cw_store.errors import OutcomeUnknownError, StoreClosedError, StoreError, UnitOfWorkError
 from cw_store.statements.compiled import CompiledStatement, Parameters
 from cw_store.statements.database import Executor, Operation
 from cw_store.statements.query import Query
 
-if TYPE_CHECKING:
-    from cw_store.backends.sqlite.backend import SqliteBackend
-
 T = TypeVar("T")
-
-
-class _Busy:
-    """What a job brings back when another process holds the lock."""
-
-
-_BUSY = _Busy()
 
 
 class Host(Protocol):
@@ -59,6 +69,15 @@ class ReadingHost(Host, Protocol):
     @property
     def readers(self) -> ReaderPool:
         """The connections that read."""
+        ...
+
+
+class WritingHost(Host, Protocol):
+    """What a writing transaction needs of it."""
+
+    @property
+    def writer(self) -> Writer:
+        """The right to write."""
         ...
 
 
@@ -131,9 +150,9 @@ class SqliteTransaction(Generic[B]):
         await shielded(self._undo(name))
 
     async def _undo(self, name: str) -> None:
-        await self.perform(self._undo_here, name)
+        await self.perform(self._undo_in_thread, name)
 
-    def _undo_here(self, name: str, cursor: sqlite3.Cursor) -> None:
+    def _undo_in_thread(self, name: str, cursor: sqlite3.Cursor) -> None:
         try:
             undo_to(name, cursor)
         except StoreError as error:
@@ -151,136 +170,144 @@ class SqliteTransaction(Generic[B]):
                 cursor.close()
 
 
-class WriteTransaction(SqliteTransaction["SqliteBackend"]):
+class WriteTransaction(SqliteTransaction[WritingHost]):
     """A transaction that holds the writer's turn from its first statement to its end."""
 
-    def __init__(self, backend: SqliteBackend, label: str | None, block: object = None) -> None:
+    def __init__(self, backend: WritingHost, label: str | None, block: object = None) -> None:
         super().__init__(backend)
+        self._writer = backend.writer
         self._label = label
         self._block = block
         self._turn: Turn | None = None
         self._is_begun = False  # set in the writer's thread
-        self._is_active = False
+        self.active = False
+        """Whether anything may have reached the database, and the end has not been sent."""
+
+    # On the event loop.
 
     @property
     def connection(self) -> Connection | None:
         """The writing connection while the transaction is active."""
-        return self._backend.writer if self._is_active else None
-
-    @property
-    def active(self) -> bool:
-        """Whether anything may have reached the database, and the end has not been sent."""
-        return self._is_active
+        return self._writer.connection if self.active else None
 
     def perform(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
         """Do the work in the transaction, which begins with it when it has not begun."""
-        if self._is_begun and self._is_active:
-            return self._backend.writer.run(inside, self._backend.writer, work, arguments)
+        if self._is_begun and self.active:
+            connection = self._writer.connection
+            return connection.run(inside, connection, work, arguments)
         return self._begin_with(work, arguments)
 
     async def _begin_with(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         if self._has_ended:
             raise _ended_error()
         if self._turn is None:
-            await self._take_turn()
-        self._is_active = True
-        outcome = await self._backend.writer.run(self._begin_if_nobody_waits, work, arguments)
-        if isinstance(outcome, _Busy):
-            return await self._begin_in_line(work, arguments)
-        return outcome
+            queue = self._writer.queue
+            self._turn = queue.free_turn(self._label, self._block) or await self._wait_for_turn()
+        self.active = True
+        try:
+            return await self._writer.connection.run(self._begin_first_in_thread, work, arguments)
+        except DatabaseLockedError:
+            self.active = False
+        again = partial(self._begin_again, work, arguments)
+        return await self._writer.when_unlocked(again, self._deadline(), check=self._refuse_ended)
 
-    async def _take_turn(self) -> None:
-        turn = self._backend.write_queue.free_turn(self._label)
-        if turn is None:
-            turn = await self._backend.write_queue.turn(self._label)
-            if self._has_ended:
-                self._backend.write_queue.release(turn)
-                raise _ended_error()
+    async def _begin_again(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        self.active = True
+        try:
+            return await self._writer.connection.run(self._begin_in_thread, work, arguments)
+        except DatabaseLockedError:
+            self.active = False
+            raise
+
+    async def _wait_for_turn(self) -> Turn:
+        turn = await self._writer.queue.turn(self._label)
+        if self._has_ended:
+            self._writer.queue.release(turn)
+            raise _ended_error()
         turn.block = self._block
-        self._turn = turn
-
-    async def _begin_in_line(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
-        self._is_active = False
-        async with lock_wait(
-            self._backend, self._deadline(), is_wanted=lambda: not self._has_ended
-        ) as line:
-            while not self._has_ended:
-                await line.next()
-                if self._has_ended:
-                    break
-                self._is_active = True
-                outcome = await self._backend.writer.run(self._begin, work, arguments)
-                if not isinstance(outcome, _Busy):
-                    return outcome
-                self._is_active = False
-        raise _ended_error()
+        return turn
 
     def _deadline(self) -> float:
         return 0.0 if self._turn is None else self._turn.deadline
 
-    def _begin_if_nobody_waits(
-        self, work: Callable[..., T], arguments: tuple[Any, ...]
-    ) -> T | _Busy:
-        """Let other processes go first that wait for their turn; in the writer's thread."""
-        return self._begin(work, arguments) if self._backend.nobody_waits() else _BUSY
-
-    def _begin(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T | _Busy:
-        """Begin and do the first work in one job; runs in the writer's thread."""
-        cursor = self._backend.writer.cursor_of_jobs
-        if not begin_immediate(cursor):
-            return _BUSY
-        self._is_begun = True
-        return work(*arguments, cursor)
+    def _refuse_ended(self) -> None:
+        if self._has_ended:
+            raise _ended_error()
 
     async def commit(self) -> None:
         """Commit and pass the turn on; done even when the caller is cancelled."""
         try:
-            self._backend.write_queue.refuse_if_gone()
+            self._writer.queue.refuse_if_gone()
         except StoreError:
             await self.rollback()
             raise
+        if self.active:
+            self.committed = None
         # As the loop sees it now: what begins it may be on its way, for a task left behind.
-        await self._end(self._commit, self._is_begun)
+        await self._finished(self._end(self._commit_in_thread, self._is_begun))
 
     def rollback(self) -> Coroutine[Any, Any, None]:
         """Roll back and pass the turn on; done even when the caller is cancelled."""
-        return self._end(self._rollback)
+        return self._finished(self._queue_rollback())
 
     def terminate(self) -> None:
         """Roll back and pass the turn on, without waiting for it."""
-        self._queue_end(self._rollback)
+        self._queue_rollback()
 
-    async def _end(self, work: Callable[..., None], *arguments: Any) -> None:
-        end = self._queue_end(work, *arguments)
-        if end is not None:
-            try:
-                await end.finished()
-            except StoreClosedError:
-                self.committed = False  # the connection is closed, which has rolled back
-                raise
+    def _queue_rollback(self) -> Job[None] | None:
+        if self.active:
+            self.committed = False
+        return self._end(self._roll_back_in_thread)
 
-    def _queue_end(self, work: Callable[..., None], *arguments: Any) -> Job[None] | None:
+    def _end(self, work: Callable[..., None], *arguments: Any) -> Job[None] | None:
         """Queue the end and pass the turn on at once: who has it next stands behind this job."""
         end = None
-        if self._is_active:
-            self.committed = None if work == self._commit else False
-            end = self._backend.writer.run(work, *arguments)
+        if self.active:
+            end = self._writer.connection.run(work, *arguments, then=self._after_end)
         self._has_ended = True
-        self._is_active = False
+        self.active = False
         turn, self._turn = self._turn, None
         if turn is not None:
-            self._backend.pass_turn_on(turn)
+            self._writer.queue.release(turn)
         return end
 
-    def _commit(self, begun: bool) -> None:
-        writer = self._backend.writer
+    def _after_end(self) -> None:
+        if self.committed is not False:
+            self._writer.note_commit()
+
+    async def _finished(self, end: Job[None] | None) -> None:
+        if end is None:
+            return
+        try:
+            await end.finished()
+        except StoreClosedError:
+            self.committed = False  # the connection is closed, which has rolled back
+            raise
+
+    # In the writer's thread.
+
+    def _begin_first_in_thread(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        """Begin unless other processes wait, which go first."""
+        if not self._writer.nobody_waits():
+            raise locked_error()
+        return self._begin_in_thread(work, arguments)
+
+    def _begin_in_thread(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        """Begin and do the first work in one job."""
+        cursor = self._writer.connection.cursor_of_jobs
+        begin_immediate(cursor)
+        self._is_begun = True
+        return work(*arguments, cursor)
+
+    def _commit_in_thread(self, begun: bool) -> None:
+        connection = self._writer.connection
         if self._cursors:
             self.close_cursors()
         try:
             if begun:
                 if self._cursors is not None:
-                    inside(writer, drop_temporary, ())
-                inside(writer, commit, ())
+                    inside(connection, drop_temporary, ())
+                inside(connection, commit, ())
             self.committed = begun
         except OutcomeUnknownError:
             raise
@@ -288,12 +315,12 @@ class WriteTransaction(SqliteTransaction["SqliteBackend"]):
             self.committed = False
             raise
         finally:
-            if writer.raw.in_transaction:
-                roll_back(writer)
+            if connection.raw.in_transaction:
+                roll_back(connection)
 
-    def _rollback(self) -> None:
+    def _roll_back_in_thread(self) -> None:
         self.close_cursors()
-        roll_back(self._backend.writer)
+        roll_back(self._writer.connection)
 
 
 def _ended_error() -> UnitOfWorkError:
@@ -334,9 +361,11 @@ class ReadTransaction(SqliteTransaction[ReadingHost]):
                 self._backend.readers.give(reader)
                 raise UnitOfWorkError("the unit of work ended while this waited")
         self._reader = reader
-        return await reader.run(self._begin, reader, work, arguments)
+        return await reader.run(self._begin_in_thread, reader, work, arguments)
 
-    def _begin(self, reader: Connection, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+    def _begin_in_thread(
+        self, reader: Connection, work: Callable[..., T], arguments: tuple[Any, ...]
+    ) -> T:
         if not reader.raw.in_transaction:  # this is tried again where the database was locked
             run_sql("BEGIN", reader.cursor_of_jobs)
         return work(*arguments, reader.cursor_of_jobs)
@@ -360,9 +389,9 @@ class ReadTransaction(SqliteTransaction[ReadingHost]):
         self._has_ended = True
         if self._reader is not None:
             reader, self._reader = self._reader, None
-            reader.run(self._let_go, reader).is_kept = True
+            reader.run(self._let_go_in_thread, reader).is_kept = True
             self._backend.readers.give(reader)
 
-    def _let_go(self, reader: Connection) -> None:
+    def _let_go_in_thread(self, reader: Connection) -> None:
         self.close_cursors()
         roll_back(reader)

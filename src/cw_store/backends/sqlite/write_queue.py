@@ -67,7 +67,7 @@ class WriteQueue:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
         self._loop = loop
-        self._timeout = timeout
+        self.timeout = timeout
         self.queue: deque[Turn] = deque()
         """Those who wait, and some who have given up."""
         self._deadlines = Deadlines(loop, self.queue, self._too_late)
@@ -109,26 +109,27 @@ class WriteQueue:
             turn.within = blocks_around.get()
             self._deadlines.queue_up(turn)
 
-    def free_turn(self, label: str | None) -> Turn | None:
-        """Return the turn if nobody has it."""
+    def free_turn(self, label: str | None, block: object = None) -> Turn | None:
+        """Return the turn if nobody has it, for what runs in a unit's block."""
         if self._holder is not None or self._closed:
             return None
         turn = self._turn_of_caller(label)
         if turn.since > self.watch.due:
             self.refuse_if_gone()
+        turn.block = block
         self._holder = turn
         return turn
 
     def _turn_of_caller(self, label: str | None) -> Turn:
-        turn = Turn(self._loop, label, self._timeout)
+        turn = Turn(self._loop, label, self.timeout)
         task = asyncio.current_task(self._loop)
         turn.task_name = task.get_name() if task else None
         return turn
 
     def refuse_if_gone(self) -> None:
         """Raise StoreError when the file is no longer the one that was opened."""
-        gone = self.watch.refusal(self._loop.time())
-        if gone is not None:
+        now = self._loop.time()
+        if now > self.watch.due and (gone := self.watch.refusal(now)):
             raise gone
 
     async def turn(self, label: str | None) -> Turn:
@@ -187,7 +188,7 @@ class WriteQueue:
         )
 
     def _too_late(self, turn: Turn) -> StoreBusyError:
-        late = f"the writer's turn did not come within {self._timeout:g} s"
+        late = f"the writer's turn did not come within {self.timeout:g} s"
         if self._holder is not None and self._holder.block in turn.within:
             late += (
                 ", because the block that this was begun in holds it: the block must not wait for "
