@@ -32,7 +32,7 @@ from cw_store.repos.accounts import (
     AccountRepository,
     NewAccount,
 )
-from cw_store.repos.sql.listings import Ids, Listing, oldest_first
+from cw_store.repos.sql.listings import Ids, Listing
 from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import accounts
 from cw_store.statements.database import Database
@@ -56,21 +56,9 @@ IDS = Ids(accounts)
 
 ALL = Listing(Account, select(*TABLE.columns), accounts)
 
-BY_EMAIL = Query(
-    Account,
-    select(*TABLE.columns)
-    .where(accounts.c.email == bindparam("email"))
-    .order_by(*oldest_first(accounts)),
-    accounts,
-)
+BY_EMAIL = TABLE.listing_by("email")
 
-BY_PROVIDER = Query(
-    Account,
-    select(*TABLE.columns)
-    .where(accounts.c.provider == bindparam("provider"))
-    .order_by(*oldest_first(accounts)),
-    accounts,
-)
+BY_PROVIDER = TABLE.listing_by("provider")
 
 others = accounts.alias("others")
 

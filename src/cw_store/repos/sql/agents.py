@@ -78,29 +78,11 @@ def _by_status(number: int) -> Query[Agent]:
     )
 
 
-BY_INITIATIVE_ID = Query(
-    Agent,
-    select(*TABLE.columns)
-    .where(agents.c.initiative_id == bindparam("initiative_id"))
-    .order_by(*oldest_first(agents)),
-    agents,
-)
+BY_INITIATIVE_ID = TABLE.listing_by("initiative_id")
 
-ALL_BY_TASK_ID = Query(
-    Agent,
-    select(*TABLE.columns)
-    .where(agents.c.task_id == bindparam("task_id"))
-    .order_by(*oldest_first(agents)),
-    agents,
-)
+ALL_BY_TASK_ID = TABLE.listing_by("task_id")
 
-BY_ACCOUNT_ID = Query(
-    Agent,
-    select(*TABLE.columns)
-    .where(agents.c.account_id == bindparam("account_id"))
-    .order_by(*oldest_first(agents)),
-    agents,
-)
+BY_ACCOUNT_ID = TABLE.listing_by("account_id")
 
 
 class Agents(AgentRepository):

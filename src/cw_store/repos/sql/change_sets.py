@@ -17,12 +17,11 @@ from cw_store.repos.change_sets import (
     NewChangeSet,
     NewChangeSetEntry,
 )
-from cw_store.repos.sql.listings import Ids, Listing, oldest_first
+from cw_store.repos.sql.listings import Ids, Listing
 from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import change_set_entries, change_sets
 from cw_store.statements.database import Database
 from cw_store.statements.expressions import STAMP
-from cw_store.statements.query import Query
 
 TABLE = TableGateway(change_sets, ChangeSet, NewChangeSet, ChangeSetChanges, ChangeSetExpected)
 
@@ -32,29 +31,11 @@ ALL = Listing(ChangeSet, select(*TABLE.columns), change_sets)
 
 ENTRIES = TableGateway(change_set_entries, ChangeSetEntry, NewChangeSetEntry)
 
-OF_INITIATIVE = Query(
-    ChangeSet,
-    select(*TABLE.columns)
-    .where(change_sets.c.initiative_id == bindparam("initiative_id"))
-    .order_by(*oldest_first(change_sets)),
-    change_sets,
-)
+OF_INITIATIVE = TABLE.listing_by("initiative_id")
 
-OF_AGENT = Query(
-    ChangeSet,
-    select(*TABLE.columns)
-    .where(change_sets.c.agent_id == bindparam("agent_id"))
-    .order_by(*oldest_first(change_sets)),
-    change_sets,
-)
+OF_AGENT = TABLE.listing_by("agent_id")
 
-ENTRIES_OF = Query(
-    ChangeSetEntry,
-    select(*ENTRIES.columns)
-    .where(change_set_entries.c.change_set_id == bindparam("change_set_id"))
-    .order_by(change_set_entries.c.sort_order, *oldest_first(change_set_entries)),
-    change_set_entries,
-)
+ENTRIES_OF = ENTRIES.listing_by("change_set_id", "sort_order")
 
 REVERT_APPLIED = TABLE.returning(
     TABLE.setting(())

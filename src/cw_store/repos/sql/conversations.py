@@ -40,13 +40,7 @@ PENDING_FOR_AGENT = Query(
     conversations,
 )
 
-FROM_AGENT = Query(
-    Conversation,
-    select(*TABLE.columns)
-    .where(conversations.c.from_agent_id == bindparam("from_agent_id"))
-    .order_by(*oldest_first(conversations)),
-    conversations,
-)
+FROM_AGENT = TABLE.listing_by("from_agent_id")
 
 ANSWER_PENDING = TABLE.returning(
     TABLE.setting(("answer",))

@@ -26,13 +26,7 @@ IDS = Ids(initiatives)
 
 ALL = Listing(Initiative, select(*TABLE.columns), initiatives)
 
-BY_STATUS = Query(
-    Initiative,
-    select(*TABLE.columns)
-    .where(initiatives.c.status == bindparam("status"))
-    .order_by(*oldest_first(initiatives)),
-    initiatives,
-)
+BY_STATUS = TABLE.listing_by("status")
 
 OF_PROJECT = Query(
     Initiative,

@@ -31,9 +31,7 @@ ALL = Listing(Message, select(*TABLE.columns), messages)
 
 OLDEST_FIRST = select(*TABLE.columns).order_by(*oldest_first(messages))
 
-FROM_TYPE = Query(
-    Message, OLDEST_FIRST.where(messages.c.sender_type == bindparam("sender_type")), messages
-)
+FROM_TYPE = TABLE.listing_by("sender_type")
 
 FROM_SENDER = Query(
     Message,
@@ -44,11 +42,7 @@ FROM_SENDER = Query(
     messages,
 )
 
-TO_TYPE = Query(
-    Message,
-    OLDEST_FIRST.where(messages.c.recipient_type == bindparam("recipient_type")),
-    messages,
-)
+TO_TYPE = TABLE.listing_by("recipient_type")
 
 TO_RECIPIENT = Query(
     Message,
@@ -74,11 +68,7 @@ REQUIRING_RESPONSE = Query(
     messages,
 )
 
-REPLIES = Query(
-    Message,
-    OLDEST_FIRST.where(messages.c.parent_message_id == bindparam("parent_message_id")),
-    messages,
-)
+REPLIES = TABLE.listing_by("parent_message_id")
 
 
 class Messages(MessageRepository):

@@ -10,7 +10,7 @@ from cw_store.errors import InvalidValueError, NotFoundError
 from cw_store.repos.pages import NewPage, Page, PageChanges, PageExpected, PageRepository
 from cw_store.repos.sql.ancestry import Ancestry
 from cw_store.repos.sql.ids import new_id
-from cw_store.repos.sql.listings import Ids, Listing, oldest_first
+from cw_store.repos.sql.listings import Ids, Listing
 from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import initiatives, pages
 from cw_store.statements.database import Database
@@ -25,21 +25,9 @@ ALL = Listing(Page, select(*TABLE.columns), pages)
 
 TREE = Ancestry(pages, pages.c.parent_page_id)
 
-OF_INITIATIVE = Query(
-    Page,
-    select(*TABLE.columns)
-    .where(pages.c.initiative_id == bindparam("initiative_id"))
-    .order_by(*oldest_first(pages)),
-    pages,
-)
+OF_INITIATIVE = TABLE.listing_by("initiative_id")
 
-OF_PARENT = Query(
-    Page,
-    select(*TABLE.columns)
-    .where(pages.c.parent_page_id == bindparam("parent_page_id"))
-    .order_by(pages.c.sort_order, *oldest_first(pages)),
-    pages,
-)
+OF_PARENT = TABLE.listing_by("parent_page_id", "sort_order")
 
 ROOT = Query(
     Page,

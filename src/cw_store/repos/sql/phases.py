@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Unpack
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 
 from cw_store.repos.phases import (
     NewPhase,
@@ -17,11 +17,10 @@ from cw_store.repos.phases import (
     PhaseStatus,
 )
 from cw_store.repos.sql.edges import Edges
-from cw_store.repos.sql.listings import Ids, Listing, oldest_first
+from cw_store.repos.sql.listings import Ids, Listing
 from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import phase_dependencies, phases
 from cw_store.statements.database import Database
-from cw_store.statements.query import Query
 
 TABLE = TableGateway(phases, Phase, NewPhase, PhaseChanges, PhaseExpected)
 
@@ -31,21 +30,9 @@ ALL = Listing(Phase, select(*TABLE.columns), phases)
 
 EDGES = Edges(phase_dependencies, PhaseDependency, TABLE)
 
-OF_INITIATIVE = Query(
-    Phase,
-    select(*TABLE.columns)
-    .where(phases.c.initiative_id == bindparam("initiative_id"))
-    .order_by(*oldest_first(phases)),
-    phases,
-)
+OF_INITIATIVE = TABLE.listing_by("initiative_id")
 
-BY_STATUS = Query(
-    Phase,
-    select(*TABLE.columns)
-    .where(phases.c.status == bindparam("status"))
-    .order_by(*oldest_first(phases)),
-    phases,
-)
+BY_STATUS = TABLE.listing_by("status")
 
 
 class Phases(PhaseRepository):

@@ -34,15 +34,11 @@ of_agent = proposals.c.agent_id == bindparam("agent_id")
 
 in_status = proposals.c.status == bindparam("status")
 
-OF_AGENT = Query(Proposal, OLDEST_FIRST.where(of_agent), proposals)
+OF_AGENT = TABLE.listing_by("agent_id")
 
 OF_AGENT_IN_STATUS = Query(Proposal, OLDEST_FIRST.where(of_agent, in_status), proposals)
 
-OF_INITIATIVE = Query(
-    Proposal,
-    OLDEST_FIRST.where(proposals.c.initiative_id == bindparam("initiative_id")),
-    proposals,
-)
+OF_INITIATIVE = TABLE.listing_by("initiative_id")
 
 COUNT_OF_AGENT_IN_STATUS = Query(
     int, select(func.count()).select_from(proposals).where(of_agent, in_status), proposals

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 
 from cw_store.repos.review_comments import (
     NewReviewComment,
@@ -13,11 +13,10 @@ from cw_store.repos.review_comments import (
     ReviewCommentExpected,
     ReviewCommentRepository,
 )
-from cw_store.repos.sql.listings import Ids, Listing, oldest_first
+from cw_store.repos.sql.listings import Ids, Listing
 from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import review_comments
 from cw_store.statements.database import Database
-from cw_store.statements.query import Query
 
 TABLE = TableGateway(
     review_comments, ReviewComment, NewReviewComment, ReviewCommentChanges, ReviewCommentExpected
@@ -27,13 +26,7 @@ IDS = Ids(review_comments)
 
 ALL = Listing(ReviewComment, select(*TABLE.columns), review_comments)
 
-OF_PHASE = Query(
-    ReviewComment,
-    select(*TABLE.columns)
-    .where(review_comments.c.phase_id == bindparam("phase_id"))
-    .order_by(*oldest_first(review_comments)),
-    review_comments,
-)
+OF_PHASE = TABLE.listing_by("phase_id")
 
 
 class ReviewComments(ReviewCommentRepository):

@@ -11,6 +11,7 @@ from sqlalchemy.sql import Update
 
 from cw_store.errors import InvalidValueError, NotFoundError, StaleStateError, StoreError
 from cw_store.repos.sql.ids import new_id
+from cw_store.repos.sql.listings import oldest_first
 from cw_store.schema import record_columns
 from cw_store.statements.compiled import NONE_REFUSED
 from cw_store.statements.database import Database
@@ -84,6 +85,20 @@ class TableGateway(Generic[R]):
         )
         self._patches: dict[tuple[str, ...], Query[R]] = {}
         self._patches_if: dict[tuple[tuple[str, ...], Expectation], Query[R]] = {}
+
+    def listing_by(self, column: str, *order: str) -> Query[R]:
+        """Return the query for all rows with one value of a column, its parameter.
+
+        They come in the order of the columns given, and else in that of storing.
+        """
+        columns = self.table.c
+        return Query(
+            self.record,
+            select(*self.columns)
+            .where(columns[column] == bindparam(column))
+            .order_by(*(columns[name] for name in order), *oldest_first(self.table)),
+            self.table,
+        )
 
     def complete(
         self, database: Database, values: Mapping[str, Any], **known: Any

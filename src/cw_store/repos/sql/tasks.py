@@ -23,7 +23,7 @@ from sqlalchemy import (
 from cw_store.errors import InvalidValueError, NotFoundError
 from cw_store.repos.sql.ancestry import Ancestry
 from cw_store.repos.sql.edges import Edges
-from cw_store.repos.sql.listings import Ids, Listing, oldest_first
+from cw_store.repos.sql.listings import Ids, Listing
 from cw_store.repos.sql.table import Expectation, TableGateway
 from cw_store.repos.tasks import (
     NewTask,
@@ -50,8 +50,6 @@ EDGES = Edges(task_dependencies, TaskDependency, TABLE)
 TREE = Ancestry(tasks, tasks.c.parent_task_id)
 
 PLACES = frozenset(("phase_id", "initiative_id", "parent_task_id"))
-
-IN_ORDER = (tasks.c.order, *oldest_first(tasks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,35 +103,13 @@ FOLLOW = Query(
 )
 """Give the subtasks that stay in their phase, or have none, the task's new initiative."""
 
-OF_PHASE = Query(
-    Task,
-    select(*TABLE.columns).where(tasks.c.phase_id == bindparam("phase_id")).order_by(*IN_ORDER),
-    tasks,
-)
+OF_PHASE = TABLE.listing_by("phase_id", "order")
 
-OF_INITIATIVE = Query(
-    Task,
-    select(*TABLE.columns)
-    .where(tasks.c.initiative_id == bindparam("initiative_id"))
-    .order_by(*IN_ORDER),
-    tasks,
-)
+OF_INITIATIVE = TABLE.listing_by("initiative_id", "order")
 
-OF_PARENT = Query(
-    Task,
-    select(*TABLE.columns)
-    .where(tasks.c.parent_task_id == bindparam("parent_task_id"))
-    .order_by(*IN_ORDER),
-    tasks,
-)
+OF_PARENT = TABLE.listing_by("parent_task_id", "order")
 
-BY_STATUS = Query(
-    Task,
-    select(*TABLE.columns)
-    .where(tasks.c.status == bindparam("status"))
-    .order_by(*oldest_first(tasks)),
-    tasks,
-)
+BY_STATUS = TABLE.listing_by("status")
 
 INITIATIVE_OF_PHASE = Query(
     str, select(phases.c.initiative_id).where(phases.c.id == bindparam("phase_id")), tasks
