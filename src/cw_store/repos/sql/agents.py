@@ -146,7 +146,7 @@ class Agents(AgentRepository):
     async def _create_with_a_new_name(self, values: Mapping[str, Any]) -> Agent:
         candidates: Iterator[str] = names(side_by_side=_meets_others(self._database))
         while True:
-            row = TABLE.complete(self._database, {**values, "name": next(candidates)})
+            row = TABLE.complete({**values, "name": next(candidates)})
             stored = await self._database.first(INSERT_IF_NAME_IS_FREE, **row)
             if stored is not None:
                 return stored

@@ -55,11 +55,9 @@ class ChangeSets(ChangeSetRepository):
     async def create(
         self, *, entries: Sequence[NewChangeSetEntry] = (), **values: Unpack[NewChangeSet]
     ) -> ChangeSet:
-        row = TABLE.complete(self._database, values)
+        row = TABLE.complete(values)
         # Stamped one after the other, so entries of the same sort_order keep their order.
-        rows = [
-            ENTRIES.complete(self._database, entry, change_set_id=row["id"]) for entry in entries
-        ]
+        rows = [ENTRIES.complete(entry, change_set_id=row["id"]) for entry in entries]
         if not rows:
             return await TABLE.store(self._database, row)
         async with self._database.atomic() as database:

@@ -125,7 +125,7 @@ class ChatSessions(ChatSessionRepository):
         await SESSIONS.delete(self._database, id)
 
     async def create_message(self, **values: Unpack[NewChatMessage]) -> ChatMessage:
-        row = MESSAGES.complete(self._database, values)
+        row = MESSAGES.complete(values)
         MESSAGES.check(self._database, [row])
         async with self._database.atomic() as database:
             stored = await MESSAGES.store(database, row)

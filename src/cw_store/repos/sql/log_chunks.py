@@ -151,7 +151,7 @@ class LogChunks(LogChunkRepository):
         return await _store(self._database, values)
 
     async def create_many(self, rows: Sequence[NewLogChunk]) -> list[LogChunk]:
-        complete = [TABLE.complete(self._database, row) for row in rows]
+        complete = [TABLE.complete(row) for row in rows]
         # Log by log, so that two who append to several do not wait for each other in a circle.
         order = sorted(range(len(complete)), key=lambda place: str(complete[place]["agent_id"]))
         append = _append(self._database)
@@ -236,7 +236,7 @@ def _append(database: Database) -> Query[LogChunk]:
 
 
 async def _store(database: Database, values: Mapping[str, Any]) -> LogChunk:
-    stored = await database.insert(_append(database), TABLE.complete(database, values))
+    stored = await database.insert(_append(database), TABLE.complete(values))
     assert stored is not None
     return stored
 

@@ -125,13 +125,12 @@ class Messages(MessageRepository):
             "content": content,
             "parent_message_id": id,
         }
-        TABLE.check(self._database, [TABLE.complete(self._database, values)])
+        TABLE.check(self._database, [TABLE.complete(values)])
         async with self._database.atomic() as database:
             message = await TABLE.need(database, id)
             if message.status == "responded":
                 raise StaleStateError(messages.name, id)
             row = TABLE.complete(
-                database,
                 {
                     "sender_type": message.recipient_type,
                     "sender_id": message.recipient_id,

@@ -78,7 +78,7 @@ class Pages(PageRepository):
         self._database = database
 
     async def create(self, **values: Unpack[NewPage]) -> Page:
-        row = TABLE.complete(self._database, values)
+        row = TABLE.complete(values)
         TREE.refuse_self(row)
         parent_id = row.get("parent_page_id")
         # A page never changes its initiative.

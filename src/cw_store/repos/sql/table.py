@@ -100,9 +100,7 @@ class TableGateway(Generic[R]):
             self.table,
         )
 
-    def complete(
-        self, database: Database, values: Mapping[str, Any], **known: Any
-    ) -> dict[str, Any]:
+    def complete(self, values: Mapping[str, Any], **known: Any) -> dict[str, Any]:
         """Return the row for `values`, with an id; times and defaults are the statement's.
 
         `known` are columns that the repository fills in itself. Raises TypeError for an
@@ -123,11 +121,11 @@ class TableGateway(Generic[R]):
 
     def insert(self, database: Database, values: Mapping[str, Any]) -> Awaitable[R]:
         """Complete one row, store it and return it."""
-        return self.store(database, self.complete(database, values))
+        return self.store(database, self.complete(values))
 
     async def insert_many(self, database: Database, rows: Sequence[Mapping[str, Any]]) -> list[R]:
         """Complete all rows, store them, or none, and return them in the order given."""
-        return await self.store_many(database, [self.complete(database, row) for row in rows])
+        return await self.store_many(database, [self.complete(row) for row in rows])
 
     async def store(self, database: Database, row: Mapping[str, Any]) -> R:
         """Store one complete row and return it."""

@@ -234,7 +234,7 @@ class Tasks(TaskRepository):
         self._database = database
 
     async def create(self, **values: Unpack[NewTask]) -> Task:
-        row = TABLE.complete(self._database, values)
+        row = TABLE.complete(values)
         if row.get("parent_task_id") is None:
             return await _store(self._database, row)
         TREE.refuse_self(row)
@@ -244,7 +244,7 @@ class Tasks(TaskRepository):
             return await _store(database, row)
 
     async def create_many(self, rows: Sequence[NewTask]) -> list[Task]:
-        placed = [TABLE.complete(self._database, row) for row in rows]
+        placed = [TABLE.complete(row) for row in rows]
         for row in placed:
             TREE.refuse_self(row)
         if all(row.get("parent_task_id") is None for row in placed):
