@@ -1,5 +1,7 @@
 """The code that is written out for a statement's values and a record's fields."""
 
+import inspect
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,3 +70,30 @@ def test_a_value_may_be_converted_together_with_the_id_of_its_row() -> None:
     made = blank("i", "n", "s")
     assert (made.id, made.name, made.secret) == ("i", "N", "s of i")
     assert blank("i", "n", None).secret is None
+
+
+def test_what_was_written_out_is_seen_in_a_traceback_and_found_by_inspect() -> None:
+    def break_down(value: Any) -> Any:
+        raise ZeroDivisionError(value)
+
+    bind = write_binder("update tasks", ["a"], {"a": break_down}, {}, (), complain)
+    blank = write_blank("Task", ["id", "name"], [None, break_down])
+    for use, said, line in (
+        (lambda: bind({"a": 1}), "binder of update tasks", "value_0 = check_0(values['a'])"),
+        (lambda: blank("i", "n"), "reader of Task", "convert_name(name)"),
+    ):
+        with pytest.raises(ZeroDivisionError) as raised:
+            use()
+        told = "".join(traceback.format_exception(raised.value))
+        assert f'File "<cw_store: {said}' in told and line in told
+    assert inspect.getsource(bind).startswith("def bind(values):\n")
+    assert "convert_name(name)" in inspect.getsource(blank.__init__)
+
+
+def test_the_sources_of_two_statements_of_one_table_are_told_apart() -> None:
+    first = write_binder("insert pages", ["a"], {"a": shout}, {}, (), complain)
+    second = write_binder("insert pages", ["b"], {"b": shout}, {}, (), complain)
+    again = write_binder("insert pages", ["a"], {"a": shout}, {}, (), complain)
+    assert "values['a']" in inspect.getsource(first)
+    assert "values['b']" in inspect.getsource(second)
+    assert again.__code__ is first.__code__

@@ -14,7 +14,7 @@ from cryptography.fernet import Fernet
 from builders import add_account, add_agent, add_initiative
 from cw_store import Account, Store, StoreError, UnreadableError
 from cw_store.schema import metadata
-from cw_store.statements.reading import makers
+from cw_store.statements.reading import reader_of
 from every_port import PORTS, Port
 
 FOUND = [port for port in PORTS if port.find]
@@ -48,7 +48,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture(params=[True, False], ids=["filled in place", "copied"])
 def way_to_make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make records as it is done on this Python, and as it is on one not known."""
-    settings = makers.__kwdefaults__
+    settings = reader_of.__kwdefaults__
     assert settings is not None
     monkeypatch.setitem(settings, "in_place", request.param)
 

@@ -23,7 +23,7 @@ from cw_store.clock import StrictClock
 from cw_store.errors import InvalidValueError, ReadOnlyError
 from cw_store.statements.codegen import Processor, write_binder
 from cw_store.statements.query import Query, column_of
-from cw_store.statements.reading import Row, makers
+from cw_store.statements.reading import Row, reader_of
 from cw_store.types import Clock, Encrypted, Now, Refused, Stamp, UtcDateTime, clock_of
 from cw_store.types.storage import storage_on
 
@@ -148,15 +148,13 @@ class CompiledStatement(Generic[R]):
 
     `bind` checks and converts values by name into parameters; raises InvalidValueError. `set_times`
     puts the clock's times into them when the statement is about to run, and is None where there are
-    none. `records` makes records of the rows that came back, and `make` one of a row; they raise
-    UnreadableError.
+    none. `records` makes records of the rows that came back; raises UnreadableError.
     """
 
     __slots__ = (
         "bind",
         "checks",
         "driver",
-        "make",
         "query",
         "records",
         "set_times",
@@ -173,7 +171,7 @@ class CompiledStatement(Generic[R]):
         self.driver = driver
         self.checks = checks
         self.set_times = _time_setter(clock_of(dialect) or StrictClock(), driver, dialect)
-        self.make, self.records = makers(query.record, query.returned, dialect, query.table.name)
+        self.records = reader_of(query.record, query.returned, dialect, query.table.name)
         self.bind = self._binder()
 
     def _binder(self) -> Callable[[Values], Parameters]:

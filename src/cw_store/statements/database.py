@@ -144,7 +144,7 @@ class Database:
         parameters = statement.arrange(whole)
         if await self._executor.run(COUNT, statement, parameters) == 0:
             return None
-        return statement.make(statement.with_times(whole, parameters))
+        return statement.records((statement.with_times(whole, parameters),))[0]
 
     async def insert_all(self, query: Query[R], batch: Iterable[Mapping[str, Any]]) -> list[R]:
         """Insert rows, all or none, in one job; return them as they are stored.

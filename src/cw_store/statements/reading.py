@@ -27,19 +27,18 @@ R = TypeVar("R")
 Row = Sequence[Any]
 """A row as a driver gives it, or as it is about to be stored: a value for each of its columns."""
 
-Make = Callable[[Row], R]
-MakeAll = Callable[[Sequence[Row]], list[R]]
+Records = Callable[[Sequence[Row]], list[R]]
 
 
-def makers(
+def reader_of(
     record: type[R],
     columns: Sequence[ColumnElement[Any]],
     dialect: Dialect,
     table: str,
     *,
     in_place: bool = IS_KNOWN,
-) -> tuple[Make[R], MakeAll[R]]:
-    """Return what builds a record from a row by position, or takes its only column; one, and many.
+) -> Records[R]:
+    """Return what builds a record of each row by position, or takes its only column.
 
     The constructor of a frozen dataclass costs five times a plain one, because it goes through
     object.__setattr__ for every field. So a plain object with the same slots is filled and then
@@ -58,22 +57,60 @@ def makers(
         reader.fill,
     )
     if not in_place:
-        return _copied(record, blank, reader.names, reader.secrets)
-    if reader.secrets:
-        return _with_secrets(record, blank, reader.secrets)
+        return _copying_reader(record, blank, reader.secrets)
+    if not reader.secrets:
+        return _reader_in_place(record, blank)
+    return _reader_in_place_with_secrets(record, blank, reader.secrets)
 
-    def make(row: Row) -> R:
-        filled = blank(*row)
-        filled.__class__ = record
-        return filled
 
-    def make_all(rows: Sequence[Row]) -> list[R]:
+def _reader_in_place(record: type[R], blank: Any) -> Records[R]:
+    def records(rows: Sequence[Row]) -> list[R]:
         filled: list[Any] = list(starmap(blank, rows))
         for each in filled:
             each.__class__ = record
         return filled
 
-    return make, make_all
+    return records
+
+
+def _reader_in_place_with_secrets(
+    record: type[R], blank: Any, secrets: tuple[str, ...]
+) -> Records[R]:
+    secrets_of = _getter(secrets)
+    unreadable = _unreadable_in_part(record, secrets)
+
+    def records(rows: Sequence[Row]) -> list[R]:
+        filled: list[Any] = list(starmap(blank, rows))
+        for each in filled:
+            is_readable = UnreadableError not in map(type, secrets_of(each))
+            each.__class__ = record if is_readable else unreadable
+        return filled
+
+    return records
+
+
+def _copying_reader(record: type[R], blank: Any, secrets: tuple[str, ...]) -> Records[R]:
+    secrets_of = _getter(secrets)
+    unreadable = _unreadable_in_part(record, secrets)
+    # By the slots themselves: a frozen record, and a secret that raises, take no assignment.
+    slots = [(name, getattr(record, name).__set__) for name in blank.__slots__]
+
+    def records(rows: Sequence[Row]) -> list[R]:
+        copies: list[R] = []
+        for filled in starmap(blank, rows):
+            is_readable = UnreadableError not in map(type, secrets_of(filled))
+            copied = object.__new__(record if is_readable else unreadable)
+            for name, set_slot in slots:
+                set_slot(copied, getattr(filled, name))
+            copies.append(copied)
+        return copies
+
+    return records
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what gets these attributes, as a tuple even of one or none."""
+    return attrgetter(names[0], *names) if names else lambda _: ()
 
 
 class _Reader:
@@ -154,49 +191,18 @@ def _read(value: Any, convert: Callable[[Any], Any] | None, kind: type | None) -
     return value if convert is None else convert(value)
 
 
-def _of_only_column(reader: _Reader) -> tuple[Make[Any], MakeAll[Any]]:
+def _of_only_column(reader: _Reader) -> Records[Any]:
     convert = reader.processors[0]
+    if convert is None:
+        return lambda rows: [row[0] for row in rows]
 
-    def make(row: Row) -> Any:
-        if convert is None:
-            return row[0]
+    def read(row: Row) -> Any:
         try:
             return convert(row[0])
         except Exception:
             return reader.only(row)
 
-    return make, lambda rows: list(map(make, rows))
-
-
-def _with_secrets(
-    record: type[R], blank: Any, secrets: tuple[str, ...]
-) -> tuple[Make[R], MakeAll[R]]:
-    secrets_of = attrgetter(secrets[0], *secrets)  # of one, it would give no tuple
-
-    def make(row: Row) -> R:
-        filled = blank(*row)
-        is_readable = UnreadableError not in map(type, secrets_of(filled))
-        filled.__class__ = record if is_readable else _unreadable_in_part(record, secrets)
-        return filled
-
-    return make, lambda rows: list(map(make, rows))
-
-
-def _copied(
-    record: type[R], blank: Any, names: Sequence[str], secrets: tuple[str, ...]
-) -> tuple[Make[R], MakeAll[R]]:
-    # By the slots themselves: a frozen record, and a secret that raises, take no assignment.
-    slots = [(name, getattr(record, name)) for name in names]
-
-    def make(row: Row) -> R:
-        filled = blank(*row)
-        is_readable = all(type(getattr(filled, name)) is not UnreadableError for name in secrets)
-        made = object.__new__(record if is_readable else _unreadable_in_part(record, secrets))
-        for name, slot in slots:
-            slot.__set__(made, getattr(filled, name))
-        return made
-
-    return make, lambda rows: list(map(make, rows))
+    return lambda rows: list(map(read, rows))
 
 
 @cache
