@@ -272,7 +272,7 @@ async def test_a_savepoint_outlives_a_read_that_was_given_up_in_it(store: Store)
         with suppress(TimeoutError):
             async with asyncio.timeout(0.05), uow.savepoint():
                 await uow.initiatives.create(name="undone")
-                await unit._unit.transaction.run(count)
+                await unit._unit.transaction.perform(count)
         await uow.initiatives.create(name="kept too")
     assert [one.name for one in await store.initiatives.find_all()] == ["kept", "kept too"]
 
