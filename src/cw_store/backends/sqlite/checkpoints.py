@@ -40,6 +40,7 @@ from cw_store.backends.cancellation import BegunTask
 from cw_store.backends.sqlite.checkpointer import Checkpointer
 from cw_store.backends.sqlite.connection import Connection
 from cw_store.backends.sqlite.errors import is_busy
+from cw_store.backends.sqlite.files import identity_of
 from cw_store.backends.sqlite.maintenance_rules import (
     Copied,
     Counters,
@@ -89,7 +90,7 @@ class Maintenance:
     async def start(self, writer: Connection) -> None:
         """Take over from SQLite what it would do within a commit."""
         await writer.run(_apply_settings, writer.cursor_of_jobs)
-        self._file = _identity(self._path)
+        self._file = identity_of(self._path)
         self._writer = writer
 
     def stop(self) -> None:
@@ -247,7 +248,7 @@ class Maintenance:
         return checkpointer
 
     def _refuse_another_file(self) -> None:
-        if _identity(self._path) != self._file:
+        if identity_of(self._path) != self._file:
             raise StoreError(f"{self._path.name} was replaced by another file")
 
     async def _close_checkpointer(self) -> None:
@@ -321,11 +322,6 @@ class Failures:
                 text,
                 exc_info=error,
             )
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    found = os.stat(path)
-    return found.st_dev, found.st_ino
 
 
 def _length(log: Path) -> int:

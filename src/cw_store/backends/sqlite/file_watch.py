@@ -8,9 +8,11 @@ at most once in a while: to ask the file system costs as much as a small read.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from math import inf
 from pathlib import Path
 
+from cw_store.backends.sqlite.files import identity_of
 from cw_store.errors import StoreError
 
 LOOK_EVERY = 0.5
@@ -32,11 +34,8 @@ class FileWatch:
         """Watch the files that are at `path` at this moment, the log and its index included."""
         self._path = path
         for suffix in suffixes:
-            try:
-                found = os.stat(f"{path}{suffix}")
-            except OSError:
-                continue
-            self._identities[suffix] = found.st_dev, found.st_ino
+            with suppress(OSError):
+                self._identities[suffix] = identity_of(f"{path}{suffix}")
         self.due = now + LOOK_EVERY
 
     def refusal(self, now: float) -> StoreError | None:

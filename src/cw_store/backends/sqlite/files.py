@@ -25,6 +25,12 @@ _KINDS = {
 }
 
 
+def identity_of(path: str | Path) -> tuple[int, int]:
+    """Return what the operating system knows a file by, whatever path leads there."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
 def is_there(path: Path) -> bool:
     """Whether there is a file; raises SchemaError for what can be no database, else StoreError."""
     try:
