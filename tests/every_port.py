@@ -59,7 +59,7 @@ def is_port(member: object) -> bool:
     return isinstance(member, type) and member.__name__.endswith("Repository")
 
 
-Kind = Literal["id", "text", "choice", "integer", "flag", "moment", "json"]
+Kind = Literal["id", "text", "choice", "integer", "flag", "timestamp", "json"]
 Minimal = Callable[[Repos], Awaitable[dict[str, Any]]]
 
 # They end in `_id` and are no ids of ours: a path, and a session of the agent's command line tool.
@@ -148,7 +148,7 @@ def column_of(name: str, hint: Any, table: str) -> Column:
     if any(get_origin(member) is Literal for member in members):
         return Column(name, "choice", nullable, required, choices)
     if datetime in members:
-        kind = "moment"
+        kind = "timestamp"
     elif bool in members:
         kind = "flag"
     elif int in members:
@@ -447,7 +447,7 @@ def sample(column: Column) -> Any:
             return 2_000_000_000
         case "flag":
             return True
-        case "moment":
+        case "timestamp":
             return datetime(2026, 3, 29, 1, 59, 59, 999_999, UTC)
         case "json":
             empty: list[Any] = []
@@ -501,7 +501,7 @@ def disguised(column: Column) -> Any:
             return Number.SECOND
         case "flag":
             return value
-        case "moment":
+        case "timestamp":
             return Moment(2026, 3, 29, 3, 59, 59, 9, timezone(timedelta(hours=2)), fold=1)
         case "json":
             inner: list[Any] = [Items([Number.SECOND, Text("text"), Float(-0.0), 1e16, True, None])]
@@ -575,7 +575,7 @@ _BAD: dict[Kind, list[Any]] = {
         *_WRONG_TYPES,
     ],
     "flag": [0, 1, -1, 1.0, "", "true", "f", [], *_WRONG_TYPES],
-    "moment": [
+    "timestamp": [
         datetime(2026, 1, 1),  # a naive one
         datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))),
         datetime(9999, 12, 31, 23, 59, tzinfo=timezone(timedelta(hours=-12))),

@@ -484,9 +484,15 @@ async def test_the_digest_does_not_depend_on_the_order_of_storage(
     new_file: Fresh, new_target: Fresh
 ) -> None:
     forwards, backwards = new_file(), new_file()
-    moment = datetime(2024, 1, 1, tzinfo=UTC)
+    timestamp = datetime(2024, 1, 1, tzinfo=UTC)
     rows = [
-        {"id": text, "name": text, "status": "active", "created_at": moment, "updated_at": moment}
+        {
+            "id": text,
+            "name": text,
+            "status": "active",
+            "created_at": timestamp,
+            "updated_at": timestamp,
+        }
         for text in ("b", "B", "a", "ä", "Z", "\uffff", "🦊", "a b")
     ]
     reports: list[CopyReport] = []
@@ -574,8 +580,8 @@ async def test_a_busy_target_is_waited_for_and_then_said_to_be_busy(
 
 
 def test_a_report_is_a_value() -> None:
-    moment = timedelta(seconds=1)
-    assert CopyReport((), 1.0) == CopyReport((), moment.total_seconds())
+    second = timedelta(seconds=1)
+    assert CopyReport((), 1.0) == CopyReport((), second.total_seconds())
 
 
 async def test_a_report_names_what_an_application_has_besides(

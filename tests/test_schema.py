@@ -52,7 +52,7 @@ KINDS: dict[type, Kind] = {
     OneOf: "choice",
     WholeNumber: "integer",
     Flag: "flag",
-    UtcDateTime: "moment",
+    UtcDateTime: "timestamp",
     Json: "json",
 }
 

@@ -70,3 +70,14 @@ async def test_a_task_that_waits_for_its_turn_shows_for_what_and_behind_whom(
                 assert "writer's turn" in told and "'first'" in told
             assert "'second'" in await waiting_for(unit)
         await asyncio.gather(call, unit)
+
+
+async def test_a_task_that_waits_to_read_shows_how_many_read(tmp_path: Path) -> None:
+    async with Store(tmp_path / "cw.db", readers=1) as store:
+        async with store.unit_of_work(read_only=True) as uow:
+            await uow.tasks.find_all()
+            call = asyncio.create_task(store.tasks.find_all())
+            unit = asyncio.create_task(read_in_a_unit(store))
+            for task in (call, unit):
+                assert "waits for a connection that reads" in await waiting_for(task)
+        await asyncio.gather(call, unit)

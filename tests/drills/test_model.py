@@ -117,7 +117,7 @@ def a_value(draw: Draw, model: Model, table: str, column: Column) -> Any:
             return draw(NUMBERS)
         case "flag":
             return draw(st.booleans())
-        case "moment":
+        case "timestamp":
             return draw(TIMES)
         case "json":
             return draw(JSON)

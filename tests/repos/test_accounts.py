@@ -385,7 +385,7 @@ async def test_secrets_are_never_told_by_errors(store: Store) -> None:
     assert MARK not in told(unknown.value)
 
 
-async def test_a_moment_at_an_end_of_time_is_refused(store: Store) -> None:
+async def test_a_time_at_an_end_of_time_is_refused(store: Store) -> None:
     for moment in (datetime.max, datetime.min, datetime(9999, 12, 31)):
         with pytest.raises(InvalidValueError, match="9999-12-30"):
             await store.accounts.create(

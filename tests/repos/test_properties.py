@@ -52,7 +52,7 @@ zones = st.builds(
     timezone,
     st.integers(-86_399, 86_399).map(lambda seconds: timedelta(seconds=seconds)),
 ) | st.just(UTC)
-moments = st.datetimes(
+timestamps = st.datetimes(
     min_value=datetime(1, 1, 3), max_value=datetime(9999, 12, 29), timezones=zones
 )
 
@@ -70,8 +70,8 @@ def values_of(column: Column, port: Port) -> SearchStrategy[Any]:
             values = st.integers(-(2**31), 2**31 - 1)
         case "flag":
             values = st.booleans()
-        case "moment":
-            values = moments
+        case "timestamp":
+            values = timestamps
         case "json":
             values = documents
     if column.name in port.unique:
@@ -122,19 +122,19 @@ async def test_an_update_changes_exactly_what_was_passed(
     assert await port.method(store, port.find)(before.id) == updated
 
 
-@given(moment=moments, fold=st.sampled_from([0, 1]))
+@given(timestamp=timestamps, fold=st.sampled_from([0, 1]))
 @examples(50)
 async def test_a_time_in_any_zone_comes_back_equal_and_in_utc(
-    store: Store, moment: datetime, fold: int
+    store: Store, timestamp: datetime, fold: int
 ) -> None:
-    project = await add_project(store, last_fetched_at=moment.replace(fold=fold))
+    project = await add_project(store, last_fetched_at=timestamp.replace(fold=fold))
     found = await store.projects.find_by_id(project.id)
     assert found is not None
     for time in (project.last_fetched_at, found.last_fetched_at):
         assert time is not None
-        assert time == moment
+        assert time == timestamp
         assert time.tzinfo is UTC
-        assert time.microsecond == moment.microsecond
+        assert time.microsecond == timestamp.microsecond
 
 
 # --- rotation ---------------------------------------------------------------------------------

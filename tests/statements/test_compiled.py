@@ -124,8 +124,8 @@ def test_rows_become_records_or_the_values_of_their_only_column() -> None:
         records = find.records([row] * count)
         assert records == [expected] * count
         assert all(type(record) is Initiative for record in records)
-    moment = compile_for(SQLITE, Query(datetime, sa.select(TABLE.c.updated_at), TABLE))
-    assert moment.records([(0,), (1_000_000,)]) == [expected.created_at, expected.updated_at]
+    timestamp = compile_for(SQLITE, Query(datetime, sa.select(TABLE.c.updated_at), TABLE))
+    assert timestamp.records([(0,), (1_000_000,)]) == [expected.created_at, expected.updated_at]
     text = compile_for(SQLITE, Query(str, sa.select(TABLE.c.name), TABLE))
     assert text.records([("a",)]) == ["a"]
     assert text.records([("a",), ("b",)]) == ["a", "b"]

@@ -36,7 +36,7 @@ def strangers_among(columns: Mapping[str, Sequence[str]]) -> list[str]:
 class Bulk(Protocol):
     """Whole tables, read or written in one transaction on a connection of its own.
 
-    Values are the same on every database: a moment is microseconds since 1970, a flag 0 or 1,
+    Values are the same on every database: a time is microseconds since 1970, a flag 0 or 1,
     JSON is text as the store writes it, and encrypted text stays encrypted.
     """
 

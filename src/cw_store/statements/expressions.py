@@ -21,7 +21,7 @@ PRESENT = literal_column("1", Integer())
 
 
 class Later(FunctionElement[datetime]):
-    """The later of two moments, neither of them NULL."""
+    """The later of two times, neither of them NULL."""
 
     type = UtcDateTime()
     inherit_cache = True
@@ -38,9 +38,9 @@ def _later_on_postgresql(element: Later, compiler: SQLCompiler, **options: Any) 
 
 
 class LaterThan(FunctionElement[datetime]):
-    """A stamp, or the moment a microsecond after a column's value if that is later.
+    """A stamp, or the time a microsecond after a column's value if that is later.
 
-    A value that is no moment, as another program may have written one, is written over.
+    A value that is no time, as another program may have written one, is written over.
     """
 
     type = UtcDateTime()
@@ -61,7 +61,7 @@ def _later_than_on_postgresql(element: LaterThan, compiler: SQLCompiler, **optio
 
 
 class MicrosecondAfter(FunctionElement[datetime]):
-    """The moment one microsecond after another."""
+    """The time one microsecond after another."""
 
     type = UtcDateTime()
     inherit_cache = True
@@ -78,7 +78,7 @@ def _after_on_postgresql(element: MicrosecondAfter, compiler: SQLCompiler, **opt
 
 
 class EndOfTime(FunctionElement[datetime]):
-    """The last moment that can be read."""
+    """The last time that can be read."""
 
     type = UtcDateTime()
     inherit_cache = True
@@ -102,7 +102,7 @@ NOW = bindparam("now", type_=Now())
 
 
 def later_than(column: ColumnElement[Any]) -> ColumnElement[datetime]:
-    """Return STAMP, or a later moment if the column's value would not be passed otherwise.
+    """Return STAMP, or a later time if the column's value would not be passed otherwise.
 
     Another store may have written that, whose clock is ahead, or on PostgreSQL one for whom this
     statement has waited.

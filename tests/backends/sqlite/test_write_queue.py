@@ -98,7 +98,7 @@ async def test_a_waiter_who_is_cancelled_is_passed_over() -> None:
     assert busy.is_free
 
 
-async def test_a_turn_granted_in_the_moment_of_the_cancellation_is_passed_on() -> None:
+async def test_a_turn_acquired_in_the_moment_of_the_cancellation_is_passed_on() -> None:
     busy = write_queue()
     turn = await busy.turn("first")
     one, other = waiting(busy, 2)
