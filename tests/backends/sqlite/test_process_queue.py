@@ -69,6 +69,17 @@ def test_the_oldest_ticket_goes_first(one: ProcessQueue, other: ProcessQueue) ->
     assert one.nobody_waits()
 
 
+def test_a_ticket_says_behind_how_many_it_waits(one: ProcessQueue, other: ProcessQueue) -> None:
+    first, second, third = one.join(), other.join(), one.join()
+    assert first and second and third
+    assert [repr(ticket) for ticket in (first, third)] == [
+        "<Ticket in slot 0, behind 0 others>",
+        "<Ticket in slot 2, behind 2 others>",
+    ]
+    second.leave()
+    assert repr(third) == "<Ticket in slot 2, behind 1 others>"
+
+
 def test_a_ticket_keeps_its_place_however_often_it_looks(
     one: ProcessQueue, other: ProcessQueue
 ) -> None:

@@ -205,6 +205,10 @@ class Group:
         self._job: Job[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
+    def __repr__(self) -> str:
+        """Say how many calls share the turn, and whose it is."""
+        return f"<Group of {len(self._calls)} in the turn of {self._turn!r}>"
+
     # On the event loop.
 
     def start(self) -> None:

@@ -12,6 +12,20 @@ whoever cuts a mapped file short kills those who look at it. What cannot be a qu
 folder, a file of somebody who may not write to the database) is left alone, and so is one that
 cannot be opened: then chance decides. Whoever has to wait looks whether the file is still the one
 at its name, and goes over to the one that is.
+
+Guarantees
+    Nothing here keeps anybody from writing for longer than a quarter of a second after the process
+    that stood before it was killed, and nothing raises. A ticket keeps its place until it is left.
+    The file is read and written by whole slots of one process each, so no lock is needed but to
+    find a free one, and that is never waited for.
+
+Runs on
+    Any thread, but for `join`, `close` and tickets, which one thread at a time may use.
+
+Order
+    The slots are read before the clock is, or a sign of life would seem to be of the future. A
+    look that found the queue empty is good for a moment, unless this process has written to such a
+    file since: its own stores have to let each other go first too.
 """
 
 from __future__ import annotations
@@ -120,13 +134,21 @@ class ProcessQueue:
 
     def oldest(self) -> int | None:
         """Return the slot with the oldest ticket whose holder lives."""
+        waiting = self._waiting()
+        return min(waiting)[1] if waiting else None
+
+    def waiting_before(self, ticket: int, slot: int) -> int:
+        """Return how many live tickets are older than this one."""
+        return sum(each < (ticket, slot) for each in self._waiting())
+
+    def _waiting(self) -> list[tuple[int, int]]:
+        """Return the tickets whose holders live, and their slots."""
         now, slots = self._slots()
-        waiting = [
+        return [
             (ticket, slot)
             for slot, (ticket, alive) in enumerate(slots)
             if ticket and 0 <= now - alive <= _STALE
         ]
-        return min(waiting)[1] if waiting else None
 
     def _clear_dead(self) -> None:
         """Empty the slots of processes that were killed while they waited."""
@@ -186,6 +208,11 @@ class Ticket:
     def leave(self) -> None:
         """Leave the queue."""
         self._process_queue.write(self._slot, 0, 0)
+
+    def __repr__(self) -> str:
+        """Say behind how many processes this one waits."""
+        before = self._process_queue.waiting_before(self._number, self._slot)
+        return f"<Ticket in slot {self._slot}, behind {before} others>"
 
 
 def _is_dead(age: int) -> bool:

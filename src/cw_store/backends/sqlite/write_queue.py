@@ -3,6 +3,21 @@
 SQLite has one writer. Its own way to wait for it is unfair, and so is a connection
 pool's, whose queue lets a running task overtake those who wait. Here a turn is handed
 directly to the one who has waited longest.
+
+Guarantees
+    At every await at most one holds the turn, and where nobody does, nobody waits. Each `Turn` that
+    asks is answered once, by `acquired` or by `rejected`, unless it has given up; who was answered
+    in the very moment of its cancellation passes the turn on.
+    Nobody overtakes, and nobody waits past the deadline. Whoever cannot use the turn is rejected
+    with the reason, and the next has it.
+
+Runs on
+    The event loop, but for `holder()`, which any thread may ask.
+
+Order
+    Free the turn, then hand it on: `acquired` may release it at once, and comes back here. Whether
+    the file is still there is looked at before a turn is had, since what SQLite stores in one that
+    was removed is lost.
 """
 
 from __future__ import annotations
@@ -20,7 +35,10 @@ from cw_store.self_deadlock import blocks_around
 
 
 class Turn(QueuedWaiter):
-    """A place in the queue, later the right to write; what waits for it is told what then."""
+    """A writer's entry in the queue; once acquired, the right to write until it is released.
+
+    Here a task waits for it; a subclass says what else to do then.
+    """
 
     __slots__ = ("block", "label", "since", "task_name", "within", "write_queue")
 
@@ -41,9 +59,11 @@ class Turn(QueuedWaiter):
         self.settle()
 
     def __repr__(self) -> str:
-        """Say what this waits for, and behind whom."""
+        """Say who this is, and what it waits for, behind whom."""
         write_queue = getattr(self, "write_queue", None)
-        name = f"{type(self).__name__} {self.label!r}"
+        task = self.task
+        task_name = self.task_name if task is None else task.get_name()
+        name = f"{type(self).__name__} {self.label!r} of {task_name!r}"
         if write_queue is None or self.is_done or self not in write_queue.queue:
             return f"<{name}>"
         before = sum(
