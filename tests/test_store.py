@@ -379,7 +379,7 @@ def test_a_store_opened_in_a_forked_child_loses_nothing(path: Path) -> None:
 
 
 def threads() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if "connection_worker" in thread.name}
+    return {thread for thread in threading.enumerate() if thread.name.startswith("cw_store-")}
 
 
 async def test_closing_ends_every_thread(path: Path) -> None:

@@ -144,7 +144,7 @@ class Connection(aiosqlite.Connection):
         self._file = str(path.resolve())
         self._owner = loop_callbacks.loop
         self._name = f"{name} of {path.name}"
-        self._thread.name = f"cw_store connection_worker, {self._name}"
+        self._thread.name = f"cw_store-{self._name}"
         # A store that nobody closed must not keep the interpreter from ending.
         self._thread.daemon = True
         self.busy_timeout = busy_timeout

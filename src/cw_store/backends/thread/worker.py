@@ -10,6 +10,23 @@ every call.
 Besides, a thread is kept on the core of whoever gives it work. The scheduler likes to spread the
 two over idle cores, although they take turns by the nature of things, and to wake a sleeping core
 takes ten times as long as all the rest: 70 microseconds a call instead of 5.
+
+**Guarantees.** Jobs are done one at a time, in the order in which they were added; what comes back
+from one thread is run on the loop in the order in which it was added there. No wake-up carries
+anything: it says that there is something, and whoever is awake takes all there is. A job that was
+added before the end is done; a callback that raises is logged, and keeps no other waiting. No
+descriptor is closed while anybody may still write to it.
+
+**Runs on.** Any thread: `JobQueue.add`, `ThreadCallbacks.add`, `Wakeup.let_go`. The thread that has
+the jobs: `JobQueue.serve`, `ThreadCallbacks.end`. The event loop: all of `LoopCallbacks`,
+`ThreadCallbacks.stop`, `JobQueue.end` and `terminate`.
+
+**Order.** First into the deque, then the write that wakes: the other way round, who is woken finds
+nothing, and sleeps while the job stands there. `serve` reads what woke it before it empties the
+deque, or the reading would swallow the wake-up of a job that came in between. The loop runs what is
+there before it reads, so that the callers go on sooner, and therefore looks once more afterwards.
+`stop`, on the loop, comes when nobody waits for the thread any more, and `end`, in the thread,
+after its last `add`: each gives its hold on the descriptors up, and the last one closes them.
 """
 
 from __future__ import annotations
@@ -37,10 +54,11 @@ LONG_JOB = 0.005
 """Seconds of work after which a thread is worth a core of its own, if there is an idle one."""
 
 LONG_ROUND = 0.00005
-"""Seconds for which one round of the event loop wakes those who waited for a thread.
+"""Seconds for which one round of the event loop goes on to wake those who waited for a thread.
 
-In a round come the tasks that were woken otherwise too, and threads that share the core, so a
-round takes several times as long, and a timer waits for two or three.
+A timer waits for two or three rounds, each of which has the tasks that were woken otherwise and the
+threads on the same core besides. So 50 microseconds here keep the 99th percentile of the loop's lag
+below 3 milliseconds with fifty tasks at work (`bench/`).
 """
 
 
@@ -225,6 +243,10 @@ class LoopCallbacks:
     A task is resumed right here, in the callback that found its result, unless the event loop may
     be run again within a task (`nest_asyncio` does that, in notebooks). A callback that is under
     way cannot be called again then, so each result has to have one of its own.
+
+    `run` is called when the descriptor is readable, and in the round after one that was full
+    (`resume`). Where such a round is due already the former leaves all to it, or a round would have
+    two lots.
     """
 
     __slots__ = ("_is_resumed", "_users", "_wakeup", "finished", "loop")
@@ -258,26 +280,33 @@ class LoopCallbacks:
 
     def run(self) -> None:
         """Run what has come, unless a round is due to do so anyway; in a callback of the loop."""
-        if self._is_resumed:
+        if self._is_resumed or not self.finished:
             return
-        finished = self.finished
         if may_run_nested():
-            while finished:
-                self.loop.call_soon(finished.popleft())
+            self._call_each_by_itself()
             return
         try:
-            if finished:
-                finished.popleft()()
-            # Whoever goes on now usually has more for the thread to do, which then need not sleep.
-            if finished:
-                end = monotonic() + LONG_ROUND
-                while finished and monotonic() < end:
-                    finished.popleft()()
+            self._run_some()
         except Exception:
             logger.exception("what came back from a connection's thread could not be handed on")
         finally:
-            if finished:  # also when one raised
+            if self.finished:  # also when one raised
                 self.resume()
+
+    def _run_some(self) -> None:
+        """Run one, and what comes while the round is not long."""
+        finished = self.finished
+        # The task that goes on now usually has more for its thread to do. Where that is done before
+        # this returns, it is spared the loop's way round.
+        finished.popleft()()
+        if finished:
+            end = monotonic() + LONG_ROUND
+            while finished and monotonic() < end:
+                finished.popleft()()
+
+    def _call_each_by_itself(self) -> None:
+        while self.finished:
+            self.loop.call_soon(self.finished.popleft())
 
     def add_all(self, finished: Iterable[Callable[[], None]]) -> None:
         """Have the loop call all of these; on the loop."""
