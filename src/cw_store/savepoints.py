@@ -12,7 +12,8 @@ from sqlalchemy.orm import SessionTransaction
 
 from cw_store.backends.cancellation import shielded
 from cw_store.backends.port import Transaction
-from cw_store.backends.session import SAVEPOINT_NAMES, UnitSession
+from cw_store.backends.session import UnitSession
+from cw_store.backends.transaction_control import SAVEPOINT_NAMES
 from cw_store.errors import StoreBusyError, StoreError, UnitOfWorkError
 from cw_store.unit_state import Spent
 

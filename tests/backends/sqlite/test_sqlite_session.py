@@ -1,6 +1,7 @@
 """What SQLAlchemy finds where it expects aiosqlite."""
 
 import sqlite3
+from collections.abc import Callable
 from typing import Any, cast
 
 import aiosqlite
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from cw_store import Store, UnitOfWork, UnitOfWorkError
+from cw_store.backends.thread.worker import JobQueue
 
 NUMBERS = sa.table("numbers", sa.column("number", sa.Integer))
 ROWS = [{"number": number} for number in range(100)]
@@ -38,6 +40,45 @@ async def test_a_stream_that_is_closed_keeps_no_table_locked(store: Store) -> No
         assert len(await stream.fetchmany(20)) == 20
         await stream.close()
         await uow.session.execute(sa.text("DROP TABLE numbers"))
+
+
+async def test_each_statement_of_a_session_is_one_job_of_the_thread(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[object] = []
+    add = JobQueue.add
+
+    def count(queue: JobQueue, job: Callable[[], None]) -> None:
+        jobs.append(job)
+        add(queue, job)
+
+    monkeypatch.setattr(JobQueue, "add", count)
+    async with store.unit_of_work() as uow:
+        for number in range(1, 4):
+            matches = sa.literal("otter").regexp_match("t+er$")
+            assert (await uow.session.execute(sa.select(matches))).all() == [(1,)]
+            assert len(jobs) == number
+        await uow.session.execute(sa.text("CREATE TABLE numbers (number INTEGER)"))
+        await uow.session.execute(sa.insert(NUMBERS), ROWS)
+        assert len(jobs) == 5
+        assert await uow.session.scalar(sa.select(sa.func.count()).select_from(NUMBERS)) == 100
+        await uow.rollback()
+
+
+async def test_the_facts_of_a_statement_are_there_without_rows(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        await uow.session.execute(sa.text("CREATE TABLE numbers (number INTEGER)"))
+        inserted: Any = await uow.session.execute(sa.insert(NUMBERS), ROWS)
+        assert inserted.rowcount == 100
+        changed: Any = await uow.session.execute(sa.text("UPDATE numbers SET number = 1"))
+        assert (changed.rowcount, changed.returns_rows) == (100, False)
+        none = await uow.session.execute(sa.text("SELECT number FROM numbers WHERE number > 1"))
+        assert (list(none.keys()), none.all()) == (["number"], [])
+        one: Any = await uow.session.execute(sa.text("INSERT INTO numbers VALUES (7)"))
+        assert one.lastrowid == 101
+        gone = sa.text("DELETE FROM numbers WHERE number = 7 RETURNING number")
+        assert (await uow.session.scalars(gone)).all() == [7]
+        await uow.rollback()
 
 
 async def test_a_session_runs_nothing_in_a_spent_unit(store: Store) -> None:

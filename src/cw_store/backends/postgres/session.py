@@ -9,14 +9,13 @@ import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
 
 from cw_store.backends.session import (
-    NO_ISOLATION_LEVEL,
     SessionOwner,
     Sessions,
     SessionSavepoints,
     UnitSession,
     WeakOwner,
-    refuse_transaction_control,
 )
+from cw_store.backends.transaction_control import NO_ISOLATION_LEVEL, refuse_transaction_control
 from cw_store.errors import ReadOnlyError, UnitOfWorkError
 
 T = TypeVar("T")
