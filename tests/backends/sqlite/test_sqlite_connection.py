@@ -15,7 +15,7 @@ from typing import Any
 import aiosqlite
 import pytest
 
-from cw_store import StoreClosedError
+from cw_store import StoreClosedError, UnitOfWorkError
 from cw_store.backends.sqlite.connection import Connection, open_connection
 from cw_store.backends.sqlite.raw_connection import create_private_file
 from cw_store.backends.thread.worker import LoopCallbacks
@@ -62,6 +62,17 @@ async def test_what_is_used_of_aiosqlites_private_parts_is_there(connection: Con
         "connector",
         "iter_chunk_size",
     ]
+
+
+async def test_aiosqlites_own_methods_are_jobs_of_the_same_thread(connection: Connection) -> None:
+    await connection.execute("CREATE TABLE numbers (number INTEGER)")
+    await connection.executemany("INSERT INTO numbers VALUES (?)", [(1,), (2,)])
+    async with connection.execute("SELECT number FROM numbers") as cursor:
+        assert [row async for row in cursor] == [(1,), (2,)]
+    assert await connection.execute_fetchall("SELECT max(number) FROM numbers") == [(2,)]
+    for refused in (connection.commit, connection.rollback, connection.close):
+        with pytest.raises(UnitOfWorkError, match="belongs to the store"):
+            await refused()
 
 
 async def test_a_job_runs_in_the_connections_thread(connection: Connection) -> None:

@@ -1,13 +1,18 @@
-"""One SQLite connection and its thread, which is given a whole piece of work at a time.
+"""One SQLite connection and its thread, which is given a whole piece of work at a time: a `Job`.
 
-aiosqlite makes a hop to its thread for every call on a cursor. A `Job` makes one for
-all that belongs together (BEGIN, the statement, its rows), and it tells its end to the
-event loop even when the one who waited for it was cancelled.
+**Guarantees.** Jobs are done in the order in which they were queued, and each tells its end on the
+loop, the one that comes too late as well. A job that nobody waits for any more is interrupted, and
+no other is. After `leave` nothing is begun, what is open is rolled back, and the thread ends.
+
+**Runs on.** The event loop: all but what says that it runs in the thread, which are the jobs and
+what they call (`note_failure`, `told`, `let_aim`, `end_interruptible`).
+
+**Order.** See `Connection` for the interruption. `leave` queues the closing before it ends the
+thread, or what is queued would be left behind.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
 import threading
@@ -18,9 +23,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar, cast
 
-import aiosqlite
-
 from cw_store.backends.sqlite.errors import closed_error, is_busy, is_interrupted, out_of_memory
+from cw_store.backends.sqlite.job import Job
+from cw_store.backends.sqlite.kept_connection import KeptConnection
 from cw_store.backends.sqlite.raw_connection import (
     BUSY_PAUSE,
     GivenUp,
@@ -44,77 +49,11 @@ GRACE = 0.05
 """Seconds in which what runs may come to its end by itself when a store is closed."""
 
 
-class Job(Waiter[T]):
-    """A piece of work on its way to a connection's thread and back.
+class Connection(KeptConnection):
+    """An aiosqlite connection whose thread does jobs, in order.
 
-    Whoever waits for it and is cancelled gives it up: if it has not begun it is not done, and if
-    it runs it is interrupted. One whose end is waited for with `finished` is done, come what may.
-    """
-
-    __slots__ = ("_arguments", "_connection", "_then", "_work", "is_kept")
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        connection: Connection,
-        then: Callable[[], None] | None,
-        work: Callable[..., T],
-        arguments: tuple[Any, ...],
-    ) -> None:
-        super().__init__(loop)
-        self.is_kept = False
-        self._connection = connection
-        self._then = then
-        self._work = work
-        self._arguments = arguments
-
-    def __call__(self) -> None:
-        """Do the work; runs in the connection's thread."""
-        connection = self._connection
-        connection.running = self
-        if not self.given_up:
-            try:
-                self.value = self._work(*self._arguments)
-            except BaseException as error:
-                connection.note_failure(self, error, self._work, self._arguments)
-        else:
-            self.error = closed_error()
-        connection.running = None
-        if connection.is_aimed_at:
-            connection.let_aim()
-        connection.callbacks.add(self._return)
-
-    def _return(self) -> None:
-        if self._then is not None:
-            try:
-                self._then()
-            except Exception:
-                logger.exception("what follows on %r failed", self)
-        self.settle_now()
-
-    async def finished(self) -> T:
-        """Wait for the end however often the caller is cancelled, and only then say so."""
-        self.is_kept = True
-        return await super().finished()
-
-    def give_up(self) -> None:
-        """Let the work not be done, or no further; on the loop."""
-        if not self.is_kept:
-            self.given_up = True
-            self._connection.interrupt_job(self)
-
-    def __repr__(self) -> str:
-        """Say what is to be done, where, and behind how much."""
-        return f"<{self._work_name()} {self._connection.place_of(self)}>"
-
-    def _work_name(self) -> str:
-        return getattr(self._work, "__qualname__", repr(self._work))
-
-
-class Connection(aiosqlite.Connection):
-    """An aiosqlite connection that takes jobs, and nothing else: they have its thread.
-
-    A job that is put among `jobs` directly tells its end to `callbacks`.
+    What aiosqlite's own methods would have its thread do is a job as well. A job that is put among
+    `jobs` directly tells its end to `callbacks`.
 
     A job that nobody wants any more is interrupted, alone. The thread says what may be interrupted
     in `running`: nothing between jobs, and nothing while it commits or rolls back. The event loop
@@ -124,7 +63,7 @@ class Connection(aiosqlite.Connection):
     lock.
 
     The uses of what aiosqlite keeps to itself are all in this class: `_tx`, `_thread`,
-    `_connection` and `_connector`, checked against aiosqlite 0.22.1.
+    `_connection`, `_connector` and `_execute`, checked against aiosqlite 0.22.1.
     """
 
     raw: RawConnection
@@ -205,6 +144,10 @@ class Connection(aiosqlite.Connection):
         self.jobs.end()
         self._queue.put_nowait((None, self.callbacks.end))
         self._queue.put_nowait((None, cast(Any, super()).stop))
+
+    async def _execute(self, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Have the thread do what a method of aiosqlite's asks of it."""
+        return await self.run(partial(fn, *args, **kwargs))
 
     def run(
         self,

@@ -27,8 +27,9 @@ from time import monotonic
 from typing import Any
 
 from cw_store.backends.cancellation import BegunTask
-from cw_store.backends.sqlite.connection import Connection, Job
+from cw_store.backends.sqlite.connection import Connection
 from cw_store.backends.sqlite.errors import DatabaseLockedError, closed_error, is_interrupted
+from cw_store.backends.sqlite.job import Job
 from cw_store.backends.sqlite.statements import (
     begin_immediate,
     commit,

@@ -30,8 +30,9 @@ from weakref import WeakSet
 
 from cw_store.backends.cancellation import shielded
 from cw_store.backends.session import SessionOwner, Sessions, UnitSession, WeakOwner
-from cw_store.backends.sqlite.connection import Connection, Job
+from cw_store.backends.sqlite.connection import Connection
 from cw_store.backends.sqlite.errors import DatabaseLockedError, is_interrupted, locked_error
+from cw_store.backends.sqlite.job import Job
 from cw_store.backends.sqlite.readers import ReaderPool
 from cw_store.backends.sqlite.session import AdaptedConnection, SessionConnection
 from cw_store.backends.sqlite.statements import (
