@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from sqlalchemy import Dialect
 
-from cw_store.backends.session import SessionOwner, UnitSession
+from cw_store.backends.session import UnitSession
+from cw_store.backends.session_owner import SessionOwner
 from cw_store.statements.capabilities import Capabilities
 from cw_store.statements.compiled import Statements
 from cw_store.statements.database import Executor

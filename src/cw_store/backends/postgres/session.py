@@ -8,13 +8,8 @@ from typing import Any, Protocol, TypeVar
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
 
-from cw_store.backends.session import (
-    SessionOwner,
-    Sessions,
-    SessionSavepoints,
-    UnitSession,
-    WeakOwner,
-)
+from cw_store.backends.session import Sessions, SessionSavepoints, UnitSession
+from cw_store.backends.session_owner import SessionOwner, WeakOwner
 from cw_store.backends.transaction_control import NO_ISOLATION_LEVEL, refuse_transaction_control
 from cw_store.errors import ReadOnlyError, UnitOfWorkError
 

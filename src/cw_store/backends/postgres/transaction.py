@@ -33,7 +33,8 @@ from cw_store.backends.postgres.errors import (
 from cw_store.backends.postgres.pool import CANCEL_SECONDS, Pool
 from cw_store.backends.postgres.session import session_of_unit
 from cw_store.backends.postgres.statements import OPERATIONS, execute
-from cw_store.backends.session import SessionOwner, Sessions, UnitSession
+from cw_store.backends.session import Sessions, UnitSession
+from cw_store.backends.session_owner import SessionOwner
 from cw_store.errors import (
     OutcomeUnknownError,
     StoreBusyError,

@@ -16,7 +16,8 @@ from sqlalchemy.dialects.sqlite.aiosqlite import (
 )
 from sqlalchemy.util import await_only
 
-from cw_store.backends.session import SessionSavepoints, WeakOwner
+from cw_store.backends.session import SessionSavepoints
+from cw_store.backends.session_owner import WeakOwner
 from cw_store.backends.sqlite.connection import Connection
 from cw_store.backends.sqlite.kept_connection import KeptConnection
 from cw_store.backends.sqlite.session_cursor import SessionCursor, WholeCursor, given

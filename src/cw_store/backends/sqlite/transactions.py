@@ -29,7 +29,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakSet
 
 from cw_store.backends.cancellation import shielded
-from cw_store.backends.session import SessionOwner, Sessions, UnitSession, WeakOwner
+from cw_store.backends.session import Sessions, UnitSession
+from cw_store.backends.session_owner import SessionOwner, WeakOwner
 from cw_store.backends.sqlite.connection import Connection
 from cw_store.backends.sqlite.errors import DatabaseLockedError, is_interrupted, locked_error
 from cw_store.backends.sqlite.job import Job
