@@ -41,6 +41,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from time import monotonic
 
+from cw_store.backends.thread.forked_loop import note_loop
 from cw_store.backends.thread.future import may_run_nested
 
 logger = logging.getLogger(__name__)
@@ -265,6 +266,7 @@ class LoopCallbacks:
             wakeup = Wakeup(1)
             os.set_blocking(wakeup.reading, False)
             self.loop.add_reader(wakeup.reading, self._woken)
+            note_loop(self.loop)
             self._wakeup = wakeup
         self._users += 1
         self._wakeup.share()
