@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cw_store
 from cw_store import Store
+from waits import is_of_the_loop
 
 SOURCES = sorted(Path(cw_store.__file__).parent.rglob("*.py"))
 
@@ -33,8 +34,8 @@ async def test_threads_of_connections_are_named_after_the_store_and_what_they_do
     before = set(threading.enumerate())
     async with Store(tmp_path / "cw.db") as store:
         await asyncio.gather(*(store.tasks.find_all() for _ in range(20)))
-        names = {thread.name for thread in set(threading.enumerate()) - before}
-    names = {name for name in names if not name.startswith("asyncio_")}  # the loop's own
+        begun = set(threading.enumerate()) - before
+    names = {thread.name for thread in begun if not is_of_the_loop(thread)}
     assert names and all(name.startswith("cw_store") for name in names), names
     assert any("writer" in name for name in names) and any("reader" in name for name in names)
 
