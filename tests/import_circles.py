@@ -16,11 +16,6 @@ PACKAGE = "cw_store"
 ALLOWED = {
     # A unit of work that is entered without a store looks up the default one at that moment.
     ("cw_store.uow", "cw_store.store"),
-    # Who writes still knows the backend instead of what it writes with.
-    ("cw_store.backends.sqlite.erasure", "cw_store.backends.sqlite.backend"),
-    ("cw_store.backends.sqlite.lock_wait", "cw_store.backends.sqlite.backend"),
-    ("cw_store.backends.sqlite.group_commit", "cw_store.backends.sqlite.backend"),
-    ("cw_store.backends.sqlite.transactions", "cw_store.backends.sqlite.backend"),
 }
 
 
