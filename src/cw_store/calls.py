@@ -53,6 +53,8 @@ class StoreCalls:
     @property
     def backend(self) -> Backend:
         """The open database; raises StoreClosedError when there is none to use from here."""
+        if running_loop() is self._loop is not None:
+            return self._backend
         if self.owner is None:
             raise StoreClosedError(
                 "the store is not open; open it with async with, or await Store.open(...)"

@@ -20,24 +20,6 @@ limit and no error in its place.
 """
 
 
-blocks_around: ContextVar[tuple[object, ...]] = ContextVar("cw_storeblocks_around", default=())
-"""The blocks of units of work that the running code is inside of; tasks it starts inherit them."""
-
-
-def enter_block() -> object:
-    """Begin the block of a unit of work, and return what stands for it."""
-    block = object()
-    blocks_around.set((*blocks_around.get(), block))
-    return block
-
-
-def leave_block(block: object) -> None:
-    """End the block; it may have begun in another task's context, as a test's fixture does."""
-    around = blocks_around.get()
-    if block in around:
-        blocks_around.set(tuple(each for each in around if each is not block))
-
-
 class WritingTasks:
     """The tasks that are inside an open writing unit of work of one store.
 
@@ -51,22 +33,6 @@ class WritingTasks:
     def __init__(self) -> None:
         self.tasks: set[asyncio.Task[Any]] = set()
 
-    def enter(self, entered_by: asyncio.Task[Any] | None) -> asyncio.Task[Any] | None:
-        """Note that the running task has run a statement in a unit, if the unit's block is its own.
-
-        So it is when the task entered the block, or when the one that did has ended, as that of a
-        test's fixture may have. Returns the task, for `leave`, or None.
-        """
-        task = asyncio.current_task()
-        if task is None or not (task is entered_by or entered_by is None or entered_by.done()):
-            return None
-        self.tasks.add(task)
-        return task
-
-    def leave(self, task: asyncio.Task[Any]) -> None:
-        """Note that the unit has committed or rolled back."""
-        self.tasks.discard(task)
-
     @property
     def includes_this_one(self) -> bool:
         """Whether the running task is one of them."""
@@ -79,3 +45,36 @@ class WritingTasks:
             f"{what} would wait for the unit of work that this task is inside of, which ends "
             "only after it; call uow.… instead, or uow.commit() before"
         )
+
+
+class Block:
+    """The block of a writing unit of work, inside of that of another perhaps."""
+
+    __slots__ = ("_has_ended", "_outer")
+
+    def __init__(self) -> None:
+        self._outer = _innermost.get()
+        self._has_ended = False
+        _innermost.set(self)
+
+    def leave(self) -> None:
+        """End the block; it may have begun in another task's context, as a test's fixture does."""
+        self._has_ended = True
+        innermost = _innermost.get()
+        while innermost is not None and innermost._has_ended:
+            innermost = innermost._outer
+        _innermost.set(innermost)
+
+    def is_around(self, block: Block | None) -> bool:
+        """Whether a block, or none, is this one or inside of it."""
+        while block is not None and block is not self:
+            block = block._outer
+        return block is self
+
+
+_innermost: ContextVar[Block | None] = ContextVar("cw_store_innermost_block", default=None)
+"""The block that the running code is inside of; tasks that it starts inherit it."""
+
+
+innermost_block = _innermost.get
+"""Return the block that the running code is inside of, or None."""

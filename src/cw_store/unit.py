@@ -33,10 +33,7 @@ from cw_store.statements.query import Query
 from cw_store.unit_state import (
     ENDED,
     NEW,
-    NOTHING_SENT,
     OPEN,
-    STORED,
-    UNKNOWN,
     Spent,
     State,
     end_error,
@@ -59,16 +56,16 @@ class Unit:
         "_owner",
         "_read_only",
         "_savepoints",
-        "_state",
         "_transactions",
         "committed",
         "session",
+        "state",
     )
 
     def __init__(self, read_only: bool, label: str | None) -> None:
         self._label = label
         self._read_only = read_only
-        self._state: State | Spent = NEW
+        self.state: State | Spent = NEW
         self.committed: bool | None = None
         self.session: UnitSession | None = None
         self._owner: Owner
@@ -83,18 +80,14 @@ class Unit:
         self._transactions = UnitTransactions(
             backend, owner, writing_tasks, read_only=self._read_only, label=self._label
         )
-        self._state = OPEN
+        self.state = OPEN
 
     # Whose it is, and whether it can be used.
 
     @property
-    def is_new(self) -> bool:
-        return self._state is NEW
-
-    @property
     def is_open(self) -> bool:
         """Whether it has begun and has not ended; it may be spent."""
-        return self._state is not NEW and self._state is not ENDED
+        return self.state is not NEW and self.state is not ENDED
 
     @property
     def is_here(self) -> bool:
@@ -106,16 +99,16 @@ class Unit:
 
     @property
     def spent(self) -> Spent | None:
-        return self._state if isinstance(self._state, Spent) else None
+        return self.state if isinstance(self.state, Spent) else None
 
     def check_owner(self) -> None:
-        if self._state is not NEW:
+        if self.state is not NEW:
             self._owner.check("the store of this unit of work")
 
     def check_open(self) -> None:
         self.check_owner()
         if not self.is_open:
-            raise not_open_error(self._state)
+            raise not_open_error(self.state)
 
     def check_usable(self) -> None:
         self.check_open()
@@ -130,18 +123,18 @@ class Unit:
 
     def _spend(self, error: BaseException, *, is_lost: bool) -> None:
         if self.is_open:
-            self._state = Spent(error, is_lost=is_lost)
+            self.state = Spent(error, is_lost=is_lost)
 
     def recover(self) -> None:
         if self.spent is not None and not self.spent.is_lost:
-            self._state = OPEN
+            self.state = OPEN
 
     # The executor of the repositories.
 
     async def run(
         self, operation: Operation[T], statement: CompiledStatement[Any], parameters: Parameters
     ) -> T:
-        if self._state is not OPEN or running_loop() is not self._loop:
+        if self.state is not OPEN or running_loop() is not self._loop:
             self.check_usable()
         if self._read_only and statement.writes:
             self.check(statement.query)
@@ -152,7 +145,7 @@ class Unit:
         if savepoints.open:
             await savepoints.stand_back(savepoints.lock)
         try:
-            if self._state is not OPEN:
+            if self.state is not OPEN:
                 self.check_usable()
             if transactions.writing_task is None and not self._read_only:
                 await transactions.note_task()
@@ -202,8 +195,8 @@ class Unit:
         """Have a refusal, or not knowing what was done, spend the unit."""
         if not self.transaction.active:
             self._transactions.forget_task()
-        elif self._state is OPEN and not isinstance(error, UnreadableError):  # which was done
-            self._state = Spent(error)
+        elif self.state is OPEN and not isinstance(error, UnreadableError):  # which was done
+            self.state = Spent(error)
 
     # The owner of the session.
 
@@ -280,7 +273,7 @@ class Unit:
         async with self._savepoints.lock:
             await self._rollback_transaction()
         if self.is_open:
-            self._state = OPEN
+            self.state = OPEN
 
     def _refuse_in_savepoint(self) -> None:
         if self._savepoints.open:
@@ -311,14 +304,14 @@ class Unit:
 
     async def end(self, kind: type[BaseException] | None) -> None:
         """End with the block, which raised this; done even when cancelled meanwhile."""
-        if not self.is_open or not self.is_here:
+        if (self.state is not OPEN and not self.is_open) or running_loop() is not self._loop:
             if kind is None:
                 self.check_usable()
             return
         if kind is not None and issubclass(kind, GeneratorExit):
             await self._tear_out()
             return
-        spent = self.spent
+        spent = None if self.state is OPEN else self.spent
         commits = kind is None and spent is None
         try:
             await self._conclude(commits)
@@ -330,12 +323,12 @@ class Unit:
             raise
         await self._leave(is_committed=commits)
         if kind is None and spent is not None:
-            raise end_error(self._transactions.outcome) from spent.by
+            raise end_error(is_in_doubt=self._transactions.doubt is not None) from spent.by
 
     async def _conclude(self, commit: bool) -> None:
         """Commit or roll back for good; what cannot be committed is rolled back."""
         if not commit:
-            self._state = ENDED
+            self.state = ENDED
             await self._transactions.rollback()
             return
         try:
@@ -343,34 +336,28 @@ class Unit:
                 self._savepoints.leave_all()  # the commit keeps what is in them
                 with refused_by_session():
                     await self.session.conclude()
-            self._state = ENDED
+            self.state = ENDED
             await self._transactions.commit()
         except GeneratorExit:
             raise
         except BaseException:
-            self._state = ENDED
+            self.state = ENDED
             await self._transactions.rollback()
             raise
 
     async def _tear_out(self) -> None:
         """End a unit that is torn out of its event loop, where nothing may be waited for."""
+        self.state = ENDED
         self._transactions.terminate()
-        self._settle(is_committed=False)
+        self.committed = self._transactions.end(is_committed=False)
         if self.session is not None:
             await self.session.discard()
 
     async def _leave(self, *, is_committed: bool) -> None:
-        self._settle(is_committed=is_committed)
+        """Say how it ended: `is_committed` where nothing has reached the database."""
+        self.committed = self._transactions.end(is_committed=is_committed)
         if self.session is not None:
             await shielded(self.session.discard())
-
-    def _settle(self, *, is_committed: bool) -> None:
-        """Say how it ended: `is_committed` where nothing has reached the database."""
-        self._state = ENDED
-        self._transactions.end()
-        outcome = self._transactions.outcome
-        if outcome is not UNKNOWN:
-            self.committed = is_committed if outcome is NOTHING_SENT else outcome is STORED
 
 
 class _Uninterrupted:

@@ -1,4 +1,4 @@
-"""Whether a unit of work can be used, and what is known of what it has committed."""
+"""Whether a unit of work can be used, and what to say when it cannot."""
 
 from __future__ import annotations
 
@@ -32,18 +32,6 @@ class Spent:
         self.is_lost = is_lost
 
 
-class Outcome(Enum):
-    """What is known of the transactions that a unit has ended."""
-
-    NOTHING_SENT = "nothing has reached the database"
-    STORED = "the last one is stored"
-    UNDONE = "nothing of the last one is stored"
-    UNKNOWN = "of one nobody can know"
-
-
-NOTHING_SENT, STORED, UNDONE, UNKNOWN = Outcome
-
-
 def not_open_error(state: State | Spent) -> UnitOfWorkError:
     """Return what to say to whoever uses a unit that is not open."""
     return UnitOfWorkError(
@@ -62,9 +50,9 @@ def spent_error() -> UnitOfWorkError:
     )
 
 
-def end_error(outcome: Outcome) -> StoreError:
+def end_error(*, is_in_doubt: bool) -> StoreError:
     """Return what to say when the block of a spent unit ended without an error."""
-    if outcome is UNKNOWN:
+    if is_in_doubt:
         return OutcomeUnknownError(
             "nobody can know whether what this unit of work has committed is stored"
         )

@@ -10,8 +10,7 @@ from typing import Any
 from cw_store.backends.port import Backend, Transaction
 from cw_store.errors import StoreError
 from cw_store.owner import Owner
-from cw_store.self_deadlock import WritingTasks, enter_block, leave_block
-from cw_store.unit_state import NOTHING_SENT, STORED, UNDONE, UNKNOWN, Outcome
+from cw_store.self_deadlock import Block, WritingTasks
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +21,7 @@ class UnitTransactions:
     __slots__ = (
         "_backend",
         "_block",
+        "_committed_before",
         "_entered_by",
         "_has_ended",
         "_label",
@@ -30,7 +30,6 @@ class UnitTransactions:
         "_writing_tasks",
         "current",
         "doubt",
-        "outcome",
         "writing_task",
     )
 
@@ -50,21 +49,21 @@ class UnitTransactions:
         self._label = label
         self._has_ended = False
         self._entered_by = asyncio.current_task()
-        self._block = enter_block()
+        self._block = None if read_only else Block()
         self.writing_task: asyncio.Task[Any] | None = None
         """The task that has run a statement in it, while that may hold what others wait for."""
-        self.outcome: Outcome = NOTHING_SENT
         self.doubt: BaseException | None = None
         """What left the outcome of a commit unknown."""
-        self.current: Transaction
-        self.begin()
+        self._committed_before: bool | None = None  # the last transaction that did anything
+        self.current = backend.transaction(read_only=read_only, label=label, block=self._block)
 
-    def begin(self) -> Transaction:
+    def begin(self) -> None:
         """Have the next statement begin another transaction."""
+        if self.current.committed is not None:
+            self._committed_before = self.current.committed
         self.current = self._backend.transaction(
             read_only=self._read_only, label=self._label, block=self._block
         )
-        return self.current
 
     def __del__(self) -> None:
         """Give back what a unit holds that nobody can end any more; in whatever thread."""
@@ -75,15 +74,24 @@ class UnitTransactions:
                 )
 
     async def note_task(self) -> None:
-        """Note who runs a statement in a writing unit; raises UnitOfWorkError for a second one."""
-        if self._writing_tasks.includes_this_one and not self.current.active:
-            await self._writing_tasks.refuse("a second unit of work that may write")
-        self.writing_task = self._writing_tasks.enter(self._entered_by)
+        """Note that the running task is in the writing unit, if the unit's block is its own.
+
+        So it is when the task entered the block, or when the one that did has ended, as that of a
+        test's fixture may have. Raises UnitOfWorkError when it is in another unit already, which
+        has what this one would wait for.
+        """
+        writing = self._writing_tasks
+        if writing.tasks and writing.includes_this_one and not self.current.active:
+            await writing.refuse("a second unit of work that may write")
+        task, entered_by = asyncio.current_task(), self._entered_by
+        if task is not None and (task is entered_by or entered_by is None or entered_by.done()):
+            writing.tasks.add(task)
+            self.writing_task = task
 
     def forget_task(self) -> None:
         """Note that nothing is held any more that anybody could wait for."""
         if self.writing_task is not None:
-            self._writing_tasks.leave(self.writing_task)
+            self._writing_tasks.tasks.discard(self.writing_task)
             self.writing_task = None
 
     async def commit(self) -> None:
@@ -96,43 +104,38 @@ class UnitTransactions:
         except (StoreError, asyncio.CancelledError) as error:  # it has come to its end
             is_sent = reached_the_database and not transaction.active
             if is_sent and transaction.committed is None:
-                self._lose_outcome(error)
+                self.doubt = error
             raise
         except BaseException as error:
             if reached_the_database and not transaction.committed:
-                self._lose_outcome(error)
+                self.doubt = error
             raise
-        finally:
-            self._note_outcome()
 
     async def rollback(self) -> None:
         """Roll back."""
         self.forget_task()
-        try:
-            await self.current.rollback()
-        finally:
-            self._note_outcome()
+        await self.current.rollback()
 
     def terminate(self) -> None:
         """Roll back without waiting."""
         self.forget_task()
         self.current.terminate()
-        self._note_outcome()
 
-    def end(self) -> None:
-        """Leave the unit's block; there is no further transaction."""
+    def end(self, *, is_committed: bool) -> bool | None:
+        """Leave the unit's block; return whether the last transaction was committed, if known.
+
+        `is_committed` is the answer where nothing has reached the database.
+        """
         self._has_ended = True
         self._entered_by = None
-        leave_block(self._block)
-
-    def _lose_outcome(self, error: BaseException) -> None:
-        self.outcome = UNKNOWN
-        self.doubt = error
-
-    def _note_outcome(self) -> None:
+        if self._block is not None:
+            self._block.leave()
+        if self.doubt is not None:
+            return None
         committed = self.current.committed
-        if committed is not None and self.outcome is not UNKNOWN:
-            self.outcome = STORED if committed else UNDONE
+        if committed is None:
+            committed = self._committed_before
+        return is_committed if committed is None else committed
 
 
 def _give_back(
@@ -148,5 +151,5 @@ def _give_back(
             "a unit of work" if label is None else f"the unit of work {label!r}",
         )
     if writing_task is not None:
-        writing_tasks.leave(writing_task)
+        writing_tasks.tasks.discard(writing_task)
     transaction.terminate()

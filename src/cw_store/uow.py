@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,10 +13,22 @@ from cw_store.backends.session import refused_by_session
 from cw_store.errors import UnitOfWorkError
 from cw_store.repos.sql import Repositories
 from cw_store.statements.database import Database
+from cw_store.statements.query import Query
 from cw_store.unit import Unit
+from cw_store.unit_state import NEW, not_open_error
 
 if TYPE_CHECKING:
     from cw_store.store import Store
+
+
+class _NotBegun(dict[Query[Any], Any]):
+    """The statements of a unit of work that has not begun: none."""
+
+    def __missing__(self, query: Query[Any]) -> NoReturn:
+        raise not_open_error(NEW)
+
+
+_NOT_BEGUN = _NotBegun()
 
 
 class UnitOfWork(Repositories):
@@ -44,13 +55,11 @@ class UnitOfWork(Repositories):
             _check_store(store)
         self._store = store
         self._unit = Unit(read_only, label)
-        self._database = Database(
-            self._unit, defaultdict(self._unit.check_open), is_transaction=True
-        )
+        self._database = Database(self._unit, _NOT_BEGUN, is_transaction=True)
 
     async def __aenter__(self) -> Self:
         """Begin; raises StoreClosedError when the store is closed or belongs elsewhere."""
-        if not self._unit.is_new:
+        if self._unit.state is not NEW:
             raise UnitOfWorkError("a unit of work is used once; begin a new one")
         store = self._store
         if store is None:

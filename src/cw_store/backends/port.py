@@ -9,6 +9,7 @@ from sqlalchemy import Dialect
 
 from cw_store.backends.session import UnitSession
 from cw_store.backends.session_owner import SessionOwner
+from cw_store.self_deadlock import Block
 from cw_store.statements.capabilities import Capabilities
 from cw_store.statements.compiled import Statements
 from cw_store.statements.database import Executor
@@ -108,7 +109,7 @@ class Backend(Executor, Protocol):
         ...
 
     def transaction(
-        self, *, read_only: bool, label: str | None, block: object = None
+        self, *, read_only: bool, label: str | None, block: Block | None = None
     ) -> Transaction:
         """Return a transaction that has not begun; `block` stands for the unit's block."""
         ...

@@ -38,6 +38,7 @@ from cw_store.inspection import READ_VERSIONS
 from cw_store.postgres_url import Server
 from cw_store.revisions import revisions
 from cw_store.schema import metadata
+from cw_store.self_deadlock import Block
 from cw_store.statements.capabilities import Capabilities
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
 from cw_store.statements.database import Executor, Operation
@@ -144,7 +145,7 @@ class PostgresBackend:
     # What a unit of work needs.
 
     def transaction(
-        self, *, read_only: bool, label: str | None, block: object = None
+        self, *, read_only: bool, label: str | None, block: Block | None = None
     ) -> PostgresTransaction:
         """Return a transaction that has not begun; nobody waits for a turn, so no label is kept."""
         return PostgresTransaction(self, BEGIN_READING if read_only else self._begin)

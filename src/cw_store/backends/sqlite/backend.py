@@ -23,6 +23,7 @@ from cw_store.backends.sqlite.transactions import ReadTransaction, WriteTransact
 from cw_store.backends.sqlite.write_queue import WriteQueue
 from cw_store.backends.sqlite.writer import Writer
 from cw_store.backends.thread.worker import LoopCallbacks
+from cw_store.self_deadlock import Block
 from cw_store.statements.capabilities import Capabilities
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
 from cw_store.statements.database import MANY, Executor, Operation
@@ -113,7 +114,7 @@ class SqliteBackend:
         self.writer.terminate()
 
     def transaction(
-        self, *, read_only: bool, label: str | None, block: object = None
+        self, *, read_only: bool, label: str | None, block: Block | None = None
     ) -> ReadTransaction | WriteTransaction:
         """Return a transaction that has not begun."""
         if read_only:

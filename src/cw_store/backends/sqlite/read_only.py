@@ -26,6 +26,7 @@ from cw_store.backends.sqlite.transactions import ReadTransaction
 from cw_store.backends.sqlite.unlocked import connect_to_read_with_retry, unused
 from cw_store.backends.thread.worker import LoopCallbacks
 from cw_store.errors import ReadOnlyError, StoreBusyError
+from cw_store.self_deadlock import Block
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
 from cw_store.statements.database import Executor, Operation
 from cw_store.statements.query import Query
@@ -104,7 +105,7 @@ class ReadOnlySqliteBackend:
         raise ReadOnlyError(f"what was deleted cannot be written: {self._refusal}")
 
     def transaction(
-        self, *, read_only: bool, label: str | None, block: object = None
+        self, *, read_only: bool, label: str | None, block: Block | None = None
     ) -> ReadTransaction:
         """Return a transaction that has not begun, and only reads in any case."""
         return ReadTransaction(self)

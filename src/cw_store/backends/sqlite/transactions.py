@@ -49,6 +49,7 @@ from cw_store.backends.sqlite.statements import (
 from cw_store.backends.sqlite.write_queue import Turn
 from cw_store.backends.sqlite.writer import Writer
 from cw_store.errors import OutcomeUnknownError, StoreClosedError, StoreError, UnitOfWorkError
+from cw_store.self_deadlock import Block
 from cw_store.statements.compiled import CompiledStatement, Parameters
 from cw_store.statements.database import Executor, Operation
 from cw_store.statements.query import Query
@@ -175,7 +176,7 @@ class SqliteTransaction(Generic[B]):
 class WriteTransaction(SqliteTransaction[WritingHost]):
     """A transaction that holds the writer's turn from its first statement to its end."""
 
-    def __init__(self, backend: WritingHost, label: str | None, block: object = None) -> None:
+    def __init__(self, backend: WritingHost, label: str | None, block: Block | None = None) -> None:
         super().__init__(backend)
         self._writer = backend.writer
         self._label = label

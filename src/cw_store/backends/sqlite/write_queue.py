@@ -31,7 +31,7 @@ from typing import TypeVar
 from cw_store.backends.sqlite.deadlines import Deadlines, QueuedWaiter
 from cw_store.backends.sqlite.file_watch import FileWatch
 from cw_store.errors import StoreBusyError, StoreClosedError, TurnHolder
-from cw_store.self_deadlock import blocks_around
+from cw_store.self_deadlock import Block, innermost_block
 
 
 class Turn(QueuedWaiter):
@@ -49,8 +49,8 @@ class Turn(QueuedWaiter):
         super().__init__(loop, timeout)
         self.since = self.deadline - timeout
         self.label = label
-        self.block: object = None
-        self.within: tuple[object, ...] = ()
+        self.block: Block | None = None
+        self.within: Block | None = None
         self.task_name: str | None = None  # whoever waits is known by the wait
 
     def acquired(self) -> None:
@@ -126,10 +126,10 @@ class WriteQueue:
             turn.acquired()
         else:
             turn.write_queue = self
-            turn.within = blocks_around.get()
+            turn.within = innermost_block()
             self._deadlines.queue_up(turn)
 
-    def free_turn(self, label: str | None, block: object = None) -> Turn | None:
+    def free_turn(self, label: str | None, block: Block | None = None) -> Turn | None:
         """Return the turn if nobody has it, for what runs in a unit's block."""
         if self._holder is not None or self._closed:
             return None
@@ -209,7 +209,8 @@ class WriteQueue:
 
     def _too_late(self, turn: Turn) -> StoreBusyError:
         late = f"the writer's turn did not come within {self.timeout:g} s"
-        if self._holder is not None and self._holder.block in turn.within:
+        block = None if self._holder is None else self._holder.block
+        if block is not None and block.is_around(turn.within):
             late += (
                 ", because the block that this was begun in holds it: the block must not wait for "
                 "this, or this has to use the block's own unit of work"
