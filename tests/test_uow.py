@@ -382,52 +382,6 @@ async def test_what_never_reached_the_database_spends_nothing(
     assert await names(store) == ["there", "before", "after"]
 
 
-# Savepoints.
-
-
-async def test_a_savepoint_undoes_only_its_own_part(store: Store) -> None:
-    async with store.unit_of_work() as uow:
-        await uow.initiatives.create(name="before")
-        with pytest.raises(Failure):
-            async with uow.savepoint():
-                await uow.initiatives.create(name="within")
-                raise Failure
-        await uow.initiatives.create(name="after")
-    assert await names(store) == ["before", "after"]
-
-
-async def test_a_savepoint_that_ends_well_is_kept(store: Store) -> None:
-    async with store.unit_of_work() as uow:
-        async with uow.savepoint():
-            await uow.initiatives.create(name="within")
-    assert await names(store) == ["within"]
-
-
-async def test_savepoints_nest(store: Store) -> None:
-    async with store.unit_of_work() as uow:
-        async with uow.savepoint():
-            await uow.initiatives.create(name="outer")
-            with pytest.raises(Failure):
-                async with uow.savepoint():
-                    async with uow.savepoint():
-                        await uow.initiatives.create(name="innermost")
-                    raise Failure
-            async with uow.savepoint():
-                await uow.initiatives.create(name="second")
-    assert await names(store) == ["outer", "second"]
-
-
-async def test_an_outer_savepoint_undoes_the_inner_ones(store: Store) -> None:
-    async with store.unit_of_work() as uow:
-        with pytest.raises(Failure):
-            async with uow.savepoint():
-                async with uow.savepoint():
-                    await uow.initiatives.create(name="inner")
-                raise Failure
-    assert uow.committed is True
-    assert await names(store) == []
-
-
 @pytest.mark.usefixtures("rows")
 @pytest.mark.parametrize("attempt", SPENDING)
 async def test_what_is_refused_in_a_savepoint_spends_only_that(
@@ -456,128 +410,6 @@ async def test_a_savepoint_left_as_if_nothing_was_refused_is_undone(store: Store
         assert isinstance(raised.value.__cause__, AlreadyExistsError)
         await uow.initiatives.create(name="after")
     assert await names(store) == ["there", "after"]
-
-
-async def test_a_savepoint_undoes_nothing_that_another_task_did(store: Store) -> None:
-    async with store.unit_of_work() as uow:
-        set_it, may_fail = asyncio.Event(), asyncio.Event()
-
-        async def fail() -> None:
-            with pytest.raises(Failure):
-                async with uow.savepoint():
-                    await uow.initiatives.create(name="undone")
-                    set_it.set()
-                    await may_fail.wait()
-                    # Tasks begun inside belong to the savepoint, and do not wait for its end.
-                    async with asyncio.timeout(10):
-                        await asyncio.gather(
-                            *(uow.initiatives.create(name="undone") for _ in range(3))
-                        )
-                    raise Failure
-
-        async def create() -> None:
-            await set_it.wait()
-            await uow.initiatives.create(name="kept")
-
-        async def create_in_a_savepoint() -> None:
-            await set_it.wait()
-            async with uow.savepoint():
-                await uow.initiatives.create(name="kept too")
-
-        tasks = [asyncio.create_task(one()) for one in (fail, create, create_in_a_savepoint)]
-        await set_it.wait()
-        await until_idle()
-        may_fail.set()
-        async with asyncio.timeout(10):
-            await asyncio.gather(*tasks)
-    assert sorted(await names(store)) == ["kept", "kept too"]
-
-
-async def test_a_savepoint_and_a_session_in_use_do_not_wait_for_each_other(
-    store: Store, notes: None
-) -> None:
-    async with store.unit_of_work() as uow:
-        set_it, may_fail = asyncio.Event(), asyncio.Event()
-        session = uow.session
-
-        async def fail() -> None:
-            with pytest.raises(Failure):
-                async with uow.savepoint():
-                    await uow.initiatives.create(name="undone")
-                    set_it.set()
-                    await may_fail.wait()
-                    await uow.initiatives.create(name="undone")
-                    raise Failure
-
-        async def create() -> None:
-            await set_it.wait()
-            session.add(Note(id="added", text="b"))
-            await uow.initiatives.create(name="kept")
-
-        tasks = [asyncio.create_task(one()) for one in (fail, create)]
-        await set_it.wait()
-        await until_idle()
-        may_fail.set()
-        async with asyncio.timeout(10):
-            await asyncio.gather(*tasks)
-    assert await names(store) == ["kept"]
-
-
-async def test_who_waits_for_a_savepoint_that_outlives_the_unit_is_told(store: Store) -> None:
-    set_it, may_end = asyncio.Event(), asyncio.Event()
-
-    async def linger() -> None:
-        async with uow.savepoint():
-            set_it.set()
-            await may_end.wait()
-
-    async with store.unit_of_work() as uow:
-        lingering = asyncio.create_task(linger())
-        await set_it.wait()
-        waiting = asyncio.create_task(uow.initiatives.create(name="late"))
-        await until_idle()
-    may_end.set()
-    async with asyncio.timeout(10):
-        await asyncio.wait([lingering, waiting])
-    assert isinstance(lingering.exception(), UnitOfWorkError)
-    assert isinstance(waiting.exception(), UnitOfWorkError)
-    assert await names(store) == []
-
-
-async def test_commit_and_rollback_wait_for_the_end_of_savepoints(store: Store) -> None:
-    async with store.unit_of_work() as uow:
-        async with uow.savepoint():
-            await uow.initiatives.create(name="within")
-            for whole in (uow.commit, uow.rollback):
-                with pytest.raises(UnitOfWorkError, match="savepoints first"):
-                    await whole()
-        await uow.commit()
-    assert await names(store) == ["within"]
-
-
-async def test_a_cancelled_savepoint_is_undone(store: Store) -> None:
-    within = asyncio.Event()
-    cancelled = False
-
-    async def work() -> None:
-        nonlocal cancelled
-        async with store.unit_of_work() as uow:
-            await uow.initiatives.create(name="before")
-            try:
-                async with uow.savepoint():
-                    await uow.initiatives.create(name="within")
-                    within.set()
-                    await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                cancelled = True
-            await uow.initiatives.create(name="after")
-
-    task = asyncio.create_task(work())
-    await within.wait()
-    task.cancel()
-    await task
-    assert cancelled
-    assert await names(store) == ["before", "after"]
 
 
 # Reading only.
@@ -843,6 +675,36 @@ async def test_a_savepoint_undoes_what_the_session_did_in_it(store: Store, notes
         assert found.scalar_one() == 0
 
 
+async def test_a_savepoint_and_a_session_in_use_do_not_wait_for_each_other(
+    store: Store, notes: None
+) -> None:
+    async with store.unit_of_work() as uow:
+        set_it, may_fail = asyncio.Event(), asyncio.Event()
+        session = uow.session
+
+        async def fail() -> None:
+            with pytest.raises(Failure):
+                async with uow.savepoint():
+                    await uow.initiatives.create(name="undone")
+                    set_it.set()
+                    await may_fail.wait()
+                    await uow.initiatives.create(name="undone")
+                    raise Failure
+
+        async def create() -> None:
+            await set_it.wait()
+            session.add(Note(id="added", text="b"))
+            await uow.initiatives.create(name="kept")
+
+        tasks = [asyncio.create_task(one()) for one in (fail, create)]
+        await set_it.wait()
+        await until_idle()
+        may_fail.set()
+        async with asyncio.timeout(10):
+            await asyncio.gather(*tasks)
+    assert await names(store) == ["kept"]
+
+
 async def test_a_flush_that_fails_in_a_savepoint_undoes_only_that(
     store: Store, notes: None
 ) -> None:
@@ -916,82 +778,6 @@ async def test_a_session_in_a_cancelled_unit_leaves_nothing_behind(store: Store)
     assert await names(store) == ["next"]
 
 
-# One call, one transaction.
-
-
-async def test_a_call_on_the_store_is_a_transaction_by_itself(store: Store) -> None:
-    initiative = await store.initiatives.create(name="a")
-    assert await store.initiatives.find_by_id(initiative.id) == initiative
-    assert (await store.initiatives.update(initiative.id, name="b")).name == "b"
-    await store.initiatives.delete(initiative.id)
-    assert await store.initiatives.find_by_id(initiative.id) is None
-
-
-async def test_a_failing_call_among_many_undoes_only_itself(store: Store) -> None:
-    await add_initiative(store, id="there", name="there")
-    outcomes = await asyncio.gather(
-        store.initiatives.create(name="a"),
-        store.initiatives.create(id="there", name="refused"),
-        store.tasks.create_many([{"id": "t", "name": "lost"}, {"id": "t", "name": "twice"}]),
-        store.phases.create(initiative_id="nowhere", name="refused"),
-        store.initiatives.update("nowhere", name="refused"),
-        store.tasks.create_many([{"name": "b"}, {"name": "c"}]),
-        store.initiatives.create(name="d"),
-        return_exceptions=True,
-    )
-    kinds = [type(one) if isinstance(one, Exception) else None for one in outcomes]
-    assert kinds == [
-        None,
-        AlreadyExistsError,
-        AlreadyExistsError,
-        BrokenReferenceError,
-        NotFoundError,
-        None,
-        None,
-    ]
-    assert sorted(await names(store)) == ["a", "d", "there"]
-    assert sorted(one.name for one in await store.tasks.find_by_status("pending")) == ["b", "c"]
-
-
-async def test_a_cancelled_call_among_many_disturbs_no_other(store: Store) -> None:
-    async with store.unit_of_work() as holder:
-        await holder.initiatives.create(name="holder")
-        calls = [asyncio.create_task(store.initiatives.create(name=f"{n}")) for n in range(5)]
-        await asyncio.sleep(0)  # each has begun, and none can have its answer yet
-        calls[2].cancel()
-        await until_idle()
-    outcomes = await asyncio.gather(*calls, return_exceptions=True)
-    assert [isinstance(one, asyncio.CancelledError) for one in outcomes] == [
-        number == 2 for number in range(5)
-    ]
-    # A call that was cancelled may be stored all the same.
-    assert sorted({*await names(store)} - {"2"}) == ["0", "1", "3", "4", "holder"]
-
-
-async def test_many_calls_at_once_are_each_answered(store: Store) -> None:
-    created = await asyncio.gather(*(add_initiative(store, name=f"{n}") for n in range(600)))
-    assert len({one.id for one in created}) == 600
-    found = await asyncio.gather(*(store.initiatives.find_by_id(one.id) for one in created))
-    assert found == created
-
-
-async def test_calls_are_seen_by_whoever_reads_after_them(store: Store) -> None:
-    for number in range(20):
-        await add_initiative(store)
-        assert len(await store.initiatives.find_all()) == number + 1
-
-
-async def test_a_compound_call_on_the_store_is_a_transaction_by_itself(store: Store) -> None:
-    one, other = await add_task(store), await add_task(store)
-    outcomes = await asyncio.gather(
-        store.tasks.create_dependency(one.id, other.id),
-        store.tasks.create_dependency(other.id, one.id),
-        return_exceptions=True,
-    )
-    assert sum(isinstance(outcome, DependencyCycleError) for outcome in outcomes) == 1
-    assert store.connections_in_use == 0
-
-
 async def test_closing_the_session_leaves_the_unit_as_it_is(store: Store, notes: None) -> None:
     async with store.unit_of_work() as uow:
         await uow.initiatives.create(name="a")
@@ -1050,23 +836,3 @@ async def test_a_claim_in_a_unit_that_only_reads_is_refused_at_once(store: Store
                 with pytest.raises(ReadOnlyError):
                     await uow.tasks.create_dependency("a", "b")
             assert await uow.accounts.find_all() == []
-
-
-async def test_a_second_call_does_not_slip_into_a_savepoint_that_was_waiting_for_the_first(
-    store: Store,
-) -> None:
-    async with store.unit_of_work() as uow:
-
-        async def two() -> None:
-            await uow.initiatives.create(name="first")
-            await uow.initiatives.create(name="second")
-
-        async def undone() -> None:
-            with pytest.raises(ZeroDivisionError):
-                async with uow.savepoint():
-                    await uow.initiatives.create(name="undone")
-                    raise ZeroDivisionError
-
-        await asyncio.gather(two(), undone())
-    names = [initiative.name for initiative in await store.initiatives.find_all()]
-    assert names == ["first", "second"]
