@@ -21,12 +21,11 @@ from cw_store import (
     StoreError,
     schema,
 )
-from cw_store.backends.sqlite.errors import DatabaseLockedError
+from cw_store.backends.sqlite.errors import DatabaseLockedError, plain_failure
 from cw_store.backends.sqlite.statements import (
     begin_immediate,
     count_changes,
     fetch_records,
-    plain_failure,
     run_many,
     run_sql,
     undo_to,

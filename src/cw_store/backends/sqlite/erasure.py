@@ -14,9 +14,8 @@ from functools import partial
 
 from cw_store.backends.cancellation import shielded
 from cw_store.backends.sqlite.connection import Connection
-from cw_store.backends.sqlite.errors import is_busy, locked_error
+from cw_store.backends.sqlite.errors import is_busy, locked_error, plain_failure
 from cw_store.backends.sqlite.readers import closed_error
-from cw_store.backends.sqlite.statements import plain_failure
 from cw_store.backends.sqlite.writer import Writer
 from cw_store.errors import StoreBusyError, StoreClosedError, StoreError
 

@@ -28,16 +28,15 @@ from typing import Any
 
 from cw_store.backends.cancellation import BegunTask
 from cw_store.backends.sqlite.connection import Connection
-from cw_store.backends.sqlite.errors import DatabaseLockedError, closed_error, is_interrupted
-from cw_store.backends.sqlite.job import Job
-from cw_store.backends.sqlite.statements import (
-    begin_immediate,
-    commit,
-    is_surely_undone,
+from cw_store.backends.sqlite.errors import (
+    DatabaseLockedError,
+    closed_error,
+    is_interrupted,
     outcome_unknown,
     plain_failure,
-    roll_back,
 )
+from cw_store.backends.sqlite.job import Job
+from cw_store.backends.sqlite.statements import begin_immediate, commit, is_surely_undone, roll_back
 from cw_store.backends.sqlite.write_queue import Turn
 from cw_store.backends.sqlite.writer import Writer
 from cw_store.errors import OutcomeUnknownError, StoreBusyError, StoreError

@@ -14,13 +14,12 @@ from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from cw_store.backends.sqlite.contents import look
-from cw_store.backends.sqlite.errors import shown
+from cw_store.backends.sqlite.errors import plain_failure, shown
 from cw_store.backends.sqlite.raw_connection import (
     connect_with_retry,
     create_private_file,
     retry_while_busy,
 )
-from cw_store.backends.sqlite.statements import plain_failure
 from cw_store.errors import SchemaError, StoreError
 from cw_store.inspection import revision_of
 from cw_store.revisions import revisions

@@ -1,4 +1,4 @@
-"""What a job does with a connection: run statements, and say what SQLite refused.
+"""What a job does with a connection: run statements.
 
 Everything here runs in the connection's thread.
 """
@@ -6,30 +6,26 @@ Everything here runs in the connection's thread.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Column, Table, false, select, text
-from sqlalchemy.dialects.sqlite import pysqlite
-
-from cw_store.backends.long_lists import as_parameter, first_refused, looked_up, values_of
+from cw_store.backends.long_lists import first_refused, looked_up, values_of
 from cw_store.backends.sqlite.connection import Connection
-from cw_store.backends.sqlite.errors import is_busy, locked_error
+from cw_store.backends.sqlite.errors import (
+    failure,
+    is_busy,
+    locked_error,
+    may_be_stored,
+    outcome_unknown,
+    plain_failure,
+    values_there,
+    without_values,
+)
 from cw_store.backends.sqlite.raw_connection import RawConnection
 from cw_store.errors import (
-    AlreadyExistsError,
-    BrokenReferenceError,
-    InvalidValueError,
-    OutcomeUnknownError,
-    ReadOnlyError,
-    SchemaAheadError,
-    SchemaError,
-    StoreBusyError,
     StoreError,
     UnitOfWorkError,
 )
-from cw_store.inspection import READ_VERSIONS
-from cw_store.revisions import revisions
 from cw_store.statements.compiled import CompiledStatement, Parameters
 from cw_store.statements.database import COUNT, MANY, RECORDS, Operation
 from cw_store.statements.reading import Row
@@ -41,11 +37,6 @@ ROWS_AT_A_TIME = 500
 
 ONE_OF_MANY = "cw_one_of_many"
 """The savepoint around a row that is expected to be refused."""
-
-PROBE = pysqlite.dialect(paramstyle="qmark")
-
-ALL_OF = text("SELECT value FROM json_each(?)")
-"""Any number of ids, as one parameter: a list in JSON."""
 
 
 def begin_immediate(cursor: sqlite3.Cursor) -> None:
@@ -104,31 +95,6 @@ def commit(cursor: sqlite3.Cursor) -> None:
         raise plain_failure(error) from error
 
 
-UNDONE_BY_ITSELF = frozenset(
-    {
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR_WRITE,
-        sqlite3.SQLITE_IOERR_READ,
-        sqlite3.SQLITE_IOERR_SHORT_READ,
-    }
-)
-"""Failures of a commit that leave its last frame in the log incomplete, or out of it."""
-
-
-def may_be_stored(error: BaseException | None) -> bool:
-    """Whether what ended with this error of SQLite may be whole in the log all the same.
-
-    A commit writes its frames, waits for the disk, and only then shows them to others ("The
-    Write-Ahead Log"). When the waiting fails, SQLite says that nothing is stored, but the frames
-    are there, and whoever recovers the log after a crash takes them for a commit.
-    """
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
-    return (
-        code & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_CANTOPEN)
-        and code not in UNDONE_BY_ITSELF
-    )
-
-
 def is_surely_undone(error: BaseException | None, cursor: sqlite3.Cursor) -> bool:
     """Whether a commit that failed with this error is out of the log for good.
 
@@ -148,14 +114,6 @@ def is_surely_undone(error: BaseException | None, cursor: sqlite3.Cursor) -> boo
             cursor.execute("ROLLBACK")
         return False
     return True
-
-
-def outcome_unknown() -> OutcomeUnknownError:
-    """Return the error for a commit that failed on the disk and could not be written over."""
-    return OutcomeUnknownError(
-        "the disk failed in the commit; whether it is stored is known only when the file has been "
-        "opened anew"
-    )
 
 
 def run_sql(sql: str, cursor: sqlite3.Cursor) -> None:
@@ -181,7 +139,7 @@ def fetch_records(
     try:
         found = cursor.execute(statement.sql, parameters).fetchall()
     except sqlite3.Error as error:
-        if _without_values(error) is not None:
+        if without_values(error) is not None:
             raise failure(statement, [parameters], cursor, error) from error
         found = _fetch_undecoded(statement, parameters, cursor)
     return statement.records(found)
@@ -256,7 +214,7 @@ def _refuse_a_row_of_many(
     if not looked:
         return
     try:
-        found = {one: _there(one.target, values_of(one, batch), cursor) for one in looked}
+        found = {one: values_there(one.target, values_of(one, batch), cursor) for one in looked}
     except sqlite3.Error as error:
         raise failure(statement, batch[:1], cursor, error) from error
     refused = first_refused(statement, batch, found)
@@ -270,121 +228,3 @@ def _refuse_a_row_of_many(
     except sqlite3.Error as error:
         raise failure(statement, [refused.row], cursor, error) from error
     undo_to(ONE_OF_MANY, cursor)  # a trigger of the application's may have made what was missing
-
-
-def _there(column: Column[Any], values: Collection[str], cursor: sqlite3.Cursor) -> set[str]:
-    """Return which of the values the column of another table holds."""
-    lookup = str(select(column).where(column.in_(ALL_OF)).compile(dialect=PROBE))
-    return {value for (value,) in cursor.execute(lookup, [as_parameter(values)])}
-
-
-def failure(
-    statement: CompiledStatement[Any],
-    batch: Sequence[Parameters],
-    cursor: sqlite3.Cursor,
-    error: sqlite3.Error,
-) -> StoreError:
-    """Say what SQLite refused, from its extended result code."""
-    table = statement.query.table
-    match getattr(error, "sqlite_errorcode", None):
-        case sqlite3.SQLITE_CONSTRAINT_UNIQUE | sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-            return AlreadyExistsError(table.name, _named_columns(table, error))
-        case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
-            return BrokenReferenceError(table.name, _broken_columns(statement, batch, cursor))
-        case code if (changed := _changed_schema(table, cursor, code)) is not None:
-            return changed
-        case sqlite3.SQLITE_CONSTRAINT_CHECK | sqlite3.SQLITE_CONSTRAINT_NOTNULL:
-            column = ", ".join(_named_columns(table, error)) or "?"
-            return InvalidValueError(table.name, column, None, "is not allowed by the schema")
-        case _:
-            return plain_failure(error)
-
-
-OF_THE_SCHEMA = frozenset(
-    {
-        sqlite3.SQLITE_ERROR,
-        sqlite3.SQLITE_SCHEMA,
-        sqlite3.SQLITE_MISMATCH,
-        sqlite3.SQLITE_CONSTRAINT,
-    }
-)
-"""What SQLite says, among other things, where a table is not the one that was expected."""
-
-
-def _changed_schema(table: Table, cursor: sqlite3.Cursor, code: int | None) -> SchemaError | None:
-    """Return what to say when the schema was changed under the open store, else None.
-
-    A newer cw_store may have brought the database up to date meanwhile.
-    """
-    if code is None or code & 0xFF not in OF_THE_SCHEMA:
-        return None
-    try:
-        found = cursor.execute(READ_VERSIONS).fetchone()
-        if found is None or found[0] in revisions():
-            cursor.execute(str(select(table).where(false()).compile(dialect=PROBE)))
-    except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
-            return None
-        return SchemaError(
-            f"{table.name} is not as this cw_store knows it; another program changed the schema "
-            "while the store was open"
-        )
-    if found is not None and found[0] not in revisions():
-        return SchemaAheadError(str(found[0]))
-    return None
-
-
-def plain_failure(error: BaseException) -> StoreError:
-    """Say what SQLite failed at, where no statement of a repository is known."""
-    if not isinstance(error, sqlite3.Error):
-        return StoreError(f"unexpected failure: {type(error).__name__}")
-    if is_busy(error):
-        return StoreBusyError("another program holds the lock on the database file")
-    match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
-        case sqlite3.SQLITE_FULL:
-            return StoreError("the disk is full; nothing of this transaction is stored")
-        case sqlite3.SQLITE_READONLY:
-            return ReadOnlyError("the database cannot be written to")
-        case _:
-            if _without_values(error) is None:
-                return StoreError("a column holds text that is not UTF-8")
-            name = getattr(error, "sqlite_errorname", "an error without a name")
-            return StoreError(f"SQLite failed with {name}: {error}")
-
-
-def _without_values(error: sqlite3.Error) -> sqlite3.Error | None:
-    """Return the error, unless it quotes what a row holds: Python's own, of text it can't decode.
-
-    Those that SQLite gives have a code, and name columns, not values.
-    """
-    is_pythons = isinstance(error, sqlite3.OperationalError) and not hasattr(
-        error, "sqlite_errorcode"
-    )
-    return None if is_pythons else error
-
-
-def _named_columns(table: Table, error: sqlite3.Error) -> list[str]:
-    """Return the columns SQLite's message names: `UNIQUE constraint failed: t.a, t.b`."""
-    named = str(error).partition(": ")[2].split(", ")
-    columns = [name.rpartition(".")[2] for name in named]
-    return [column for column in columns if column in table.columns]
-
-
-def _broken_columns(
-    statement: CompiledStatement[Any], batch: Sequence[Parameters], cursor: sqlite3.Cursor
-) -> list[str]:
-    """Find which reference is broken, since SQLite does not say: look up all there are, by sets.
-
-    The rows before the first that has one are stored.
-    """
-    references = {key.parent.name: key.column for key in statement.query.table.foreign_keys}
-    places = [(place, name) for place, name in enumerate(statement.columns()) if name in references]
-    missing: dict[str, set[str]] = {}
-    for place, name in places:
-        values = {row[place] for row in batch} - {None}
-        missing[name] = values - _there(references[name], values, cursor)
-    for row in batch:
-        for place, name in places:
-            if row[place] in missing[name]:
-                return [name]
-    return sorted(references)
