@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any, Unpack
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Unpack
 
 from sqlalchemy import (
-    ColumnElement,
-    ScalarSelect,
-    and_,
     bindparam,
-    case,
-    exists,
     func,
-    insert,
     select,
     update,
 )
 
-from cw_store.errors import InvalidValueError, NotFoundError
-from cw_store.repos.sql.ancestry import Ancestry
+from cw_store.errors import InvalidValueError
 from cw_store.repos.sql.edges import Edges
 from cw_store.repos.sql.listings import Ids, Listing
-from cw_store.repos.sql.table import Expectation, TableGateway
+from cw_store.repos.sql.task_places import TABLE, TREE, move, place_all, store
 from cw_store.repos.tasks import (
     NewTask,
     Task,
@@ -34,74 +26,16 @@ from cw_store.repos.tasks import (
     TaskRepository,
     TaskStatus,
 )
-from cw_store.schema import phases, task_dependencies, tasks
+from cw_store.schema import task_dependencies, tasks
 from cw_store.statements.database import Database
-from cw_store.statements.expressions import PRESENT, later_than
-from cw_store.statements.query import NEW_VALUE, Query, new_values
-
-TABLE = TableGateway(tasks, Task, NewTask, TaskChanges, TaskExpected)
+from cw_store.statements.expressions import later_than
+from cw_store.statements.query import Query
 
 IDS = Ids(tasks)
 
 ALL = Listing(Task, select(*TABLE.columns), tasks)
 
 EDGES = Edges(task_dependencies, TaskDependency, TABLE)
-
-TREE = Ancestry(tasks, tasks.c.parent_task_id)
-
-PLACES = frozenset(("phase_id", "initiative_id", "parent_task_id"))
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a task stands; the three have to agree."""
-
-    phase_id: str | None
-    initiative_id: str | None
-    parent_task_id: str | None
-
-
-place = select(*[tasks.c.phase_id, tasks.c.initiative_id, tasks.c.parent_task_id])
-
-PLACE = Query(Place, place.where(tasks.c.id == bindparam("id")), tasks)
-
-# The lock that a reference to the parent takes anyway, but before the look. It stands in nobody's
-# way who changes the parent or creates subtasks too, only in that of HOLD.
-PLACE_OF_PARENT = Query(
-    Place,
-    place.where(tasks.c.id == bindparam("parent_task_id")).with_for_update(
-        read=True, key_share=True
-    ),
-    tasks,
-    locks=True,
-)
-
-HOLD = Query(
-    str,
-    select(tasks.c.id).where(tasks.c.id == bindparam("id")).with_for_update(),
-    tasks,
-    locks=True,
-)
-
-IS_SUBTASK = tasks.c.id.in_(TREE.below())
-"""Whether a task is below the one that the parameter `id` names, on any level."""
-
-HOLD_SUBTASKS = Query(
-    str,
-    select(tasks.c.id).where(IS_SUBTASK).order_by(tasks.c.id).with_for_update(),
-    tasks,
-    locks=True,
-)
-
-FOLLOW = Query(
-    Task,
-    TABLE.setting(("initiative_id",)).where(
-        IS_SUBTASK,
-        tasks.c.initiative_id.is_distinct_from(bindparam(NEW_VALUE + "initiative_id")),
-    ),
-    tasks,
-)
-"""Give the subtasks that stay in their phase, or have none, the task's new initiative."""
 
 OF_PHASE = TABLE.listing_by("phase_id", "order")
 
@@ -111,10 +45,6 @@ OF_PARENT = TABLE.listing_by("parent_task_id", "order")
 
 BY_STATUS = TABLE.listing_by("status")
 
-INITIATIVE_OF_PHASE = Query(
-    str, select(phases.c.initiative_id).where(phases.c.id == bindparam("phase_id")), tasks
-)
-
 MAX_RETRY_COUNT = 2**31 - 1
 
 INCREMENT_RETRY_COUNT = TABLE.returning(
@@ -122,87 +52,6 @@ INCREMENT_RETRY_COUNT = TABLE.returning(
     .where(tasks.c.id == bindparam("id"), tasks.c.retry_count < MAX_RETRY_COUNT)
     .values(retry_count=tasks.c.retry_count + 1, updated_at=later_than(tasks.c.updated_at))
 )
-
-
-def _initiative_of(phase_id: ColumnElement[Any]) -> ScalarSelect[Any]:
-    """Return the initiative of a phase; a phase never changes it."""
-    return select(phases.c.initiative_id).where(phases.c.id == phase_id).scalar_subquery()
-
-
-def _fits(phase_id: ColumnElement[Any], initiative_id: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Say whether the phase is none of another initiative; also true where either is missing."""
-    other = select(phases.c.id).where(
-        phases.c.id == phase_id, phases.c.initiative_id != initiative_id
-    )
-    return ~exists(other)
-
-
-whole_row = TABLE.new_row
-
-INSERT_IF_IT_FITS = Query(
-    Task,
-    insert(tasks).from_select(
-        list(whole_row),
-        select(*whole_row.values()).where(_fits(whole_row["phase_id"], whole_row["initiative_id"])),
-    ),
-    tasks,
-)
-
-# SQLite must be able to undo an INSERT ... SELECT by itself, which takes a third of its time in a
-# unit of work. A row without an id is ignored instead; but so is one that another constraint
-# refuses, and only the statement above says why.
-INSERT_OR_IGNORE = Query(
-    Task,
-    insert(tasks)
-    .prefix_with("OR IGNORE")
-    .inline()
-    .values(
-        {
-            **whole_row,
-            "id": case((_fits(whole_row["phase_id"], whole_row["initiative_id"]), whole_row["id"])),
-        }
-    ),
-    tasks,
-)
-
-INSERT_INTO_INITIATIVE_OF_PHASE = Query(
-    Task,
-    insert(tasks)
-    .values({**whole_row, "initiative_id": _initiative_of(whole_row["phase_id"])})
-    .returning(*TABLE.columns),
-    tasks,
-)
-
-
-@cache
-def _moving_along(old: Expectation) -> Query[Task]:
-    """Update phase and initiative of the subtasks that are in the task's old phase."""
-    moving = TABLE.setting(("phase_id", "initiative_id"))
-    return Query(Task, moving.where(IS_SUBTASK, *TABLE.held(old)), tasks)
-
-
-@cache
-def _staying_elsewhere(old: Expectation) -> Query[str]:
-    """Ask for a subtask that would stay in a phase of another than the new initiative."""
-    new = bindparam(NEW_VALUE + "initiative_id", type_=tasks.c.initiative_id.type)
-    return Query(
-        str,
-        select(tasks.c.id)
-        .join(phases, phases.c.id == tasks.c.phase_id)
-        .where(IS_SUBTASK, ~and_(*TABLE.held(old)), phases.c.initiative_id.is_distinct_from(new))
-        .limit(1),
-        tasks,
-    )
-
-
-@cache
-def _holding(held: Expectation) -> Query[int]:
-    """Ask for a task that holds what is expected."""
-    return Query(
-        int,
-        select(PRESENT).select_from(tasks).where(tasks.c.id == bindparam("id"), *TABLE.held(held)),
-        tasks,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,23 +85,23 @@ class Tasks(TaskRepository):
     async def create(self, **values: Unpack[NewTask]) -> Task:
         row = TABLE.complete(values)
         if row.get("parent_task_id") is None:
-            return await _store(self._database, row)
+            return await store(self._database, row)
         TREE.refuse_self(row)
         TABLE.check(self._database, [row])  # before anything is compared with rows that there are
         async with self._database.atomic() as database:
-            await _place_all(database, [row])
-            return await _store(database, row)
+            await place_all(database, [row])
+            return await store(database, row)
 
     async def create_many(self, rows: Sequence[NewTask]) -> list[Task]:
         placed = [TABLE.complete(row) for row in rows]
         for row in placed:
             TREE.refuse_self(row)
         if all(row.get("parent_task_id") is None for row in placed):
-            await _place_all(self._database, placed)
+            await place_all(self._database, placed)
             return await TABLE.store_many(self._database, placed)
         TABLE.check(self._database, placed)
         async with self._database.atomic() as database:
-            await _place_all(database, placed)
+            await place_all(database, placed)
             return await TABLE.store_many(database, placed)
 
     async def find_by_id(self, id: str) -> Task | None:
@@ -303,7 +152,7 @@ class Tasks(TaskRepository):
             await TREE.take_turn(database)
             if parent_id is not None:
                 await TREE.refuse_loop(database, id, parent_id)
-            return await _move(database, id, changes, expected)
+            return await move(database, id, changes, expected)
 
     async def delete(self, id: str) -> None:
         await TABLE.delete(self._database, id)
@@ -337,139 +186,3 @@ class Tasks(TaskRepository):
 
     async def find_dependencies_by_initiative_id(self, initiative_id: str) -> list[TaskDependency]:
         return await EDGES.of_initiative(self._database, initiative_id)
-
-
-async def _store(database: Database, row: dict[str, Any]) -> Task:
-    if row.get("initiative_id") is None and row.get("phase_id") is not None:
-        row.pop("initiative_id", None)
-        stored = await database.first(INSERT_INTO_INITIATIVE_OF_PHASE, **row)
-    else:
-        stored = None
-        if database.capabilities.has_insert_or_ignore:
-            stored = await database.insert(INSERT_OR_IGNORE, row)
-        if stored is None:
-            stored = await database.insert(INSERT_IF_IT_FITS, row)
-    if stored is None:
-        raise _misplaced(row)
-    return stored
-
-
-async def _place_all(database: Database, rows: Sequence[dict[str, Any]]) -> None:
-    """Give new rows the initiatives of their phases, or else of their parents.
-
-    Raises InvalidValueError where they do not agree. What does not exist, or is no id, is refused
-    when the rows are stored.
-    """
-    initiatives: dict[str, str | None] = {}
-    parents: dict[str, tuple[str | None] | None] = {}  # their initiatives; None for no parent
-    for row in rows:
-        phase_id, parent_id = row.get("phase_id"), row.get("parent_task_id")
-        if isinstance(phase_id, str):
-            if phase_id not in initiatives:
-                initiatives[phase_id] = await database.first(INITIATIVE_OF_PHASE, phase_id=phase_id)
-            _agree(row, initiatives[phase_id])
-        if isinstance(parent_id, str):
-            if parent_id not in parents:
-                place = await database.first(PLACE_OF_PARENT, parent_task_id=parent_id)
-                parents[parent_id] = None if place is None else (place.initiative_id,)
-            above = parents[parent_id]
-            if above is not None:
-                _agree_below(row, *above)
-        if isinstance(row["id"], str):
-            parents[row["id"]] = (row.get("initiative_id"),)
-
-
-def _agree(row: dict[str, Any], initiative_id: str | None) -> None:
-    """Give a new row the initiative of its phase."""
-    if row.get("initiative_id") is None:
-        row["initiative_id"] = initiative_id
-    elif initiative_id is not None and initiative_id != row["initiative_id"]:
-        raise _misplaced(row)
-
-
-def _agree_below(row: dict[str, Any], initiative_id: str | None) -> None:
-    """Give a new row the initiative of its parent, if it has none by itself."""
-    if row.get("initiative_id") is None:
-        row["initiative_id"] = initiative_id
-    elif isinstance(row["initiative_id"], str) and row["initiative_id"] != initiative_id:
-        raise _elsewhere(row["parent_task_id"])
-
-
-async def _move(database: Database, id: str, changes: Mapping[str, Any], expected: object) -> Task:
-    """Change a task's place, its subtasks' along with it, in one's turn.
-
-    Whoever creates a subtask meanwhile is waited for, or waits, only when the initiative changes:
-    within it the subtask is right where it was asked for.
-    """
-    held = None if expected is None else TABLE.expectation(expected)
-    if held is not None and not await database.first(_holding(held.names), id=id, **held.values):
-        raise await TABLE.missed(database, id, held)
-    before = await database.first(PLACE, id=id)
-    if before is None:
-        raise NotFoundError(tasks.name, id)
-    after = replace(before, **{name: changes[name] for name in changes.keys() & PLACES})
-    initiative_id = await _initiative_after(database, before, after, changes)
-    changes = {**changes, "initiative_id": initiative_id}
-    if (after.phase_id, initiative_id) == (before.phase_id, before.initiative_id):
-        return await TABLE.change(database, id, changes, expected)
-    old = TABLE.expectation({"phase_id": before.phase_id})
-    if initiative_id != before.initiative_id:
-        await _hold(database, id)
-        new = new_values({"initiative_id": initiative_id})
-        stays = await database.first(_staying_elsewhere(old.names), id=id, **new, **old.values)
-        if stays is not None:
-            reason = f"its subtask {stays!r} is in a phase of another initiative"
-            raise InvalidValueError(tasks.name, "initiative_id", initiative_id, reason)
-    moved = await TABLE.change(database, id, changes, expected)
-    along = new_values({"phase_id": moved.phase_id, "initiative_id": initiative_id})
-    await database.count(_moving_along(old.names), id=id, **along, **old.values)
-    if initiative_id != before.initiative_id:
-        await database.count(FOLLOW, id=id, **new_values({"initiative_id": initiative_id}))
-    return moved
-
-
-async def _initiative_after(
-    database: Database, before: Place, after: Place, changes: Mapping[str, Any]
-) -> str | None:
-    """Return the initiative that a moved task is of; raises InvalidValueError for two at once."""
-    initiative_id = after.initiative_id
-    if after.phase_id is not None:
-        of_phase = await database.first(INITIATIVE_OF_PHASE, phase_id=after.phase_id)
-        initiative_id = of_phase if initiative_id is None else initiative_id
-        if of_phase is not None and of_phase != initiative_id:
-            raise _misplaced(changes)
-    if after.parent_task_id is not None:
-        parent = await database.first(PLACE, id=after.parent_task_id)
-        if parent is not None:
-            initiative_id = parent.initiative_id if initiative_id is None else initiative_id
-            is_new = after.parent_task_id != before.parent_task_id
-            if parent.initiative_id != initiative_id and (
-                is_new or initiative_id != before.initiative_id
-            ):
-                raise _elsewhere(after.parent_task_id)
-    return initiative_id
-
-
-async def _hold(database: Database, id: str) -> None:
-    """Let nobody create a subtask, of any level, until the end of the transaction."""
-    await database.first(HOLD, id=id)
-    held: list[str] = []
-    while True:
-        found = await database.all(HOLD_SUBTASKS, id=id)
-        # One that was just being created is only seen when its parent has been waited for.
-        if found == held or not database.capabilities.has_concurrent_writers:
-            return
-        held = found
-
-
-def _elsewhere(parent_id: object) -> InvalidValueError:
-    reason = "belongs to another initiative"
-    return InvalidValueError(tasks.name, "parent_task_id", parent_id, reason)
-
-
-def _misplaced(values: Mapping[str, Any]) -> InvalidValueError:
-    if "phase_id" in values:
-        reason = "belongs to another initiative"
-        return InvalidValueError(tasks.name, "phase_id", values["phase_id"], reason)
-    reason = "is not the initiative of the task's phase"
-    return InvalidValueError(tasks.name, "initiative_id", values["initiative_id"], reason)
