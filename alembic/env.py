@@ -13,7 +13,7 @@ from alembic.runtime.environment import NameFilterParentNames, NameFilterType
 from sqlalchemy import Connection
 
 from cw_store.application_tables import include_name as is_applications
-from cw_store.backends.sqlite.migrating import lock_for_migration
+from cw_store.backends.sqlite.migrating import sqlite_connection
 from cw_store.inspection import VERSION_TABLE
 from cw_store.location import locate
 from cw_store.schema import metadata_on
@@ -68,5 +68,5 @@ else:
     path = locate(None).path
     if path is None:
         raise SystemExit("set CW_STORE_URL to a SQLite file; servers are migrated on open")
-    with lock_for_migration(path, timeout=30.0) as own:
+    with sqlite_connection(path, timeout=30.0) as own:
         run(own)

@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from builders import collected
 from cw_store import SchemaError, Store, copy_store, ensure_schema
-from cw_store.backends.sqlite.migrating import lock_for_migration
+from cw_store.backends.sqlite.migrating import sqlite_connection
 from cw_store.inspection import VERSION_TABLE
 from cw_store.migrations import scripts
 from cw_store.schema import metadata, metadata_on, record_columns
@@ -52,7 +52,7 @@ class Database(NamedTuple):
     def run(self, work: Callable[[Connection], T]) -> T:
         """Do the work in a transaction, which is committed unless it raises."""
         if self.dialect == "sqlite":
-            with lock_for_migration(Path(self.url), timeout=5) as connection:
+            with sqlite_connection(Path(self.url), timeout=5) as connection:
                 return work(connection)
         return run(self._run_on_server(work))
 
@@ -455,10 +455,10 @@ async def test_a_copy_keeps_the_order(
 UPGRADE = """
 import sys, time
 from pathlib import Path
-from cw_store.backends.sqlite.migrating import lock_for_migration
+from cw_store.backends.sqlite.migrating import sqlite_connection
 from cw_store.migrations import upgrade
 
-with lock_for_migration(Path(sys.argv[1]), timeout=5) as connection:
+with sqlite_connection(Path(sys.argv[1]), timeout=5) as connection:
     upgrade(connection)
     print("all but committed", flush=True)
     time.sleep(60)

@@ -24,7 +24,7 @@ from cw_store import (
     StoreBusyError,
     ensure_schema,
 )
-from cw_store.backends.sqlite.migrating import lock_for_migration
+from cw_store.backends.sqlite.migrating import sqlite_connection
 from cw_store.inspection import VERSION_TABLE
 from cw_store.migrations import revisions, scripts
 from cw_store.schema import metadata_on
@@ -51,7 +51,7 @@ def current(path: Path, migrated_file: Path) -> Path:
 
 @pytest.fixture
 def connection(current: Path) -> Iterator[Connection]:
-    with lock_for_migration(current, timeout=5) as connection:
+    with sqlite_connection(current, timeout=5) as connection:
         yield connection
 
 
@@ -92,7 +92,7 @@ async def test_upgrade_downgrade_and_upgrade_again_lead_to_the_same_schema(path:
     await ensure_schema(path)
     first = tables(path)
     assert set(metadata.tables) < set(first)
-    with lock_for_migration(path, timeout=5) as connection:
+    with sqlite_connection(path, timeout=5) as connection:
         command.downgrade(configured(connection), "base")
     assert set(tables(path)) == {"cw_store_version"}
     await ensure_schema(path)

@@ -24,7 +24,7 @@ from cw_store.backends.postgres.contents import contents_of as contents_of_serve
 from cw_store.backends.sqlite.contents import contents_of, look
 from cw_store.backends.sqlite.errors import reason_of, shown
 from cw_store.backends.sqlite.files import reason_not_to_write
-from cw_store.backends.sqlite.migrating import lock_for_migration, refusal_of
+from cw_store.backends.sqlite.migrating import refusal_of, sqlite_connection
 from cw_store.backends.sqlite.raw_connection import BUSY_PAUSE
 from cw_store.errors import (
     SchemaAheadError,
@@ -199,7 +199,7 @@ def _bring_file_up_to_date(
         raise SchemaBehindError(
             revision_of(found or EMPTY, place, revisions()), revisions()[-1], reason
         )
-    with lock_for_migration(path, timeout=timeout, given_up=given_up) as connection:
+    with sqlite_connection(path, timeout=timeout, given_up=given_up) as connection:
         raw: Any = connection.connection.driver_connection
         if not is_current(contents_of(raw), place, migrate=True):
             upgrade(connection)

@@ -17,7 +17,7 @@ from workers import PREFIX, open_each
 
 import cw_store
 from cw_store import Store, migrations
-from cw_store.backends.sqlite.migrating import lock_for_migration
+from cw_store.backends.sqlite.migrating import sqlite_connection
 
 
 def test_processes_open_a_new_file_at_once(tmp_path: Path, drill: Drill, workers: Workers) -> None:
@@ -188,7 +188,7 @@ def test_a_migration_that_rebuilds_a_table_keeps_its_children(
         (folder / "versions" / "9990_rebuild.py").write_text(step)
 
         def run() -> None:
-            with lock_for_migration(Path(file), timeout=5) as connection:
+            with sqlite_connection(Path(file), timeout=5) as connection:
                 migrations.upgrade(connection, folder=folder)
 
         return run

@@ -9,7 +9,7 @@ from sqlalchemy import inspect
 
 from builders import add_task
 from cw_store import SchemaError, Store
-from cw_store.backends.sqlite.migrating import lock_for_migration
+from cw_store.backends.sqlite.migrating import sqlite_connection
 from cw_store.migrations import revisions, upgrade
 from cw_store.schema import metadata_on
 
@@ -68,7 +68,7 @@ def test_tables_built_anew_keep_every_row_that_points_to_them(family: Path) -> N
     before = counts(family)
     linked = rows(family, "SELECT count(*) FROM agents WHERE task_id IS NOT NULL")
     assert linked == [(3,)]
-    with lock_for_migration(family, timeout=5) as connection:
+    with sqlite_connection(family, timeout=5) as connection:
         upgrade(connection, "later_good", LATER)
     assert counts(family) == before
     assert rows(family, "SELECT count(*) FROM agents WHERE task_id IS NOT NULL") == linked
@@ -80,7 +80,7 @@ def test_tables_built_anew_keep_every_row_that_points_to_them(family: Path) -> N
 
 
 def test_tables_built_anew_are_guarded_as_before(family: Path) -> None:
-    with lock_for_migration(family, timeout=5) as connection:
+    with sqlite_connection(family, timeout=5) as connection:
         upgrade(connection, "later_good", LATER)
         inspector = inspect(connection)
         assert {str(check["name"]) for check in inspector.get_check_constraints("tasks")} == {
@@ -102,12 +102,12 @@ def test_a_migration_that_fails_changes_nothing_and_can_be_tried_again(
     error = SchemaError if kind == "dangling" else ZeroDivisionError
     for _ in range(2):
         with pytest.raises(error):
-            with lock_for_migration(family, timeout=5) as connection:
+            with sqlite_connection(family, timeout=5) as connection:
                 upgrade(connection, f"later_{kind}", LATER)
         assert counts(family) == before
         assert tables(family) == schema
     assert rows(family, "SELECT version_num FROM cw_store_version") == [(revisions()[-1],)]
-    with lock_for_migration(family, timeout=5) as connection:
+    with sqlite_connection(family, timeout=5) as connection:
         upgrade(connection, "later_good", LATER)
     assert counts(family) == before
 
@@ -117,6 +117,6 @@ def test_references_that_dangled_before_do_not_stop_a_migration(family: Path) ->
     other.execute("UPDATE agents SET task_id = 'gone'")
     other.commit()
     other.close()
-    with lock_for_migration(family, timeout=5) as connection:
+    with sqlite_connection(family, timeout=5) as connection:
         upgrade(connection, "later_good", LATER)
     assert rows(family, "SELECT DISTINCT colour FROM initiatives") == [("green",)]

@@ -12,7 +12,7 @@ from builders import add_account, add_initiative
 from cw_store import Store, StoreBusyError, StoreClosedError
 from cw_store.backends.sqlite.backend import SqliteBackend
 from cw_store.backends.sqlite.connection import Connection
-from cw_store.backends.sqlite.migrating import lock_for_migration
+from cw_store.backends.sqlite.migrating import sqlite_connection
 from cw_store.backends.sqlite.table_copy import SqliteBulk
 from programs import run_program
 
@@ -114,7 +114,7 @@ async def test_whoever_writes_to_the_file_writes_over_what_is_deleted(path: Path
     async with Store(path) as store:
         writer = in_a_store(store)
         assert await writer.run(setting, writer.raw) == 1
-    with lock_for_migration(path, timeout=5) as connection:
+    with sqlite_connection(path, timeout=5) as connection:
         assert connection.exec_driver_sql("PRAGMA secure_delete").scalar() == 1
     bulk = SqliteBulk(path, writes=True, batch_rows=1, batch_size=1, busy_timeout=5)
     await bulk.begin()

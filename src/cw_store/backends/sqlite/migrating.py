@@ -26,7 +26,7 @@ from cw_store.revisions import revisions
 
 
 @contextmanager
-def lock_for_migration(
+def sqlite_connection(
     path: Path, *, timeout: float, given_up: threading.Event | None = None
 ) -> Generator[Connection]:
     """Give a connection for migrating a SQLite file, in a transaction that holds the write lock.
