@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from builders import add_initiative
-from cw_store import AlreadyExistsError, Store, StoreBusyError
+from cw_store import AlreadyExistsError, Store, StoreBusyError, UnreadableError
 from waits import until_idle
 
 
@@ -44,6 +44,17 @@ async def test_what_reads_or_fails_is_not_noted(store: Store, commits: list[str]
     with pytest.raises(AlreadyExistsError):
         await store.initiatives.create(id=first.id, name="b")
     assert commits == ["a"]
+
+
+async def test_a_row_that_is_stored_and_cannot_be_read_is_noted(
+    store: Store, commits: list[str]
+) -> None:
+    first = await add_initiative(store, name="a")
+    async with store.unit_of_work() as uow:
+        await uow.session.execute(sa.text("UPDATE initiatives SET created_at = 'no time'"))
+    with pytest.raises(UnreadableError):
+        await store.initiatives.update(first.id, name="b")
+    assert commits[-1] == "b"
 
 
 async def test_a_unit_is_noted_at_each_commit_and_its_rollback_is_not(

@@ -39,7 +39,7 @@ from cw_store.backends.sqlite.job import Job
 from cw_store.backends.sqlite.statements import begin_immediate, commit, is_surely_undone, roll_back
 from cw_store.backends.sqlite.write_queue import Turn
 from cw_store.backends.sqlite.writer import Writer
-from cw_store.errors import OutcomeUnknownError, StoreBusyError, StoreError
+from cw_store.errors import OutcomeUnknownError, StoreBusyError, StoreError, UnreadableError
 
 GROUP_LIMIT = 256
 """Most single-statement writes that share one commit."""
@@ -99,8 +99,8 @@ class Call(Turn):
 
     @property
     def may_be_stored(self) -> bool:
-        """Whether it is, or nobody knows, once it has run."""
-        return self.error is None or isinstance(self.error, OutcomeUnknownError)
+        """Whether it is, or nobody knows, once it has run; a row is stored that cannot be read."""
+        return self.error is None or isinstance(self.error, OutcomeUnknownError | UnreadableError)
 
     def give_up(self) -> None:
         """Leave the queue, or be interrupted, which undoes all of the transaction."""

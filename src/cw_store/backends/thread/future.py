@@ -31,7 +31,6 @@ from asyncio import runners
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from threading import Thread
-from types import coroutine
 from typing import Any, Generic, TypeVar, cast
 
 from cw_store.backends.cancellation import outlast, raise_once
@@ -80,33 +79,37 @@ class Waiter(Generic[T]):
     def __await__(self) -> Generator[Any, None, T]:
         """Wait for the result; raises the error there was instead."""
         if not self.is_done:
-            yield from self._pause()
+            self._cancelled = False
+            if _is_quick:
+                self._asyncio_future_blocking = True
+                yield self
+            else:
+                yield from self._pause_plainly()
         if self.error is not None:
             raise_once(self._taken_error())
         return self.value
 
     async def finished(self) -> T:
         """Wait for the end however often the caller is cancelled, and only then say so."""
-        cancelled = await outlast(lambda: self.is_done, self._end)
-        if cancelled:
+        try:
+            return await self
+        except asyncio.CancelledError:
+            await outlast(lambda: self.is_done, self._end)
             self.error = None  # nobody is there to be told
-            raise_once(cancelled.pop())
-        return await self
+            raise
 
-    @coroutine
-    def _end(self) -> Generator[Any, None, None]:
-        yield from self._pause()
+    async def _end(self) -> None:
+        try:
+            await self
+        except BaseException:
+            if not self.is_done:
+                raise
 
-    def _pause(self) -> Generator[Any, None, None]:
-        self._cancelled = False
-        if _is_quick:
-            self._asyncio_future_blocking = True
-            yield self
-        else:
-            plain = _PlainWait(self, self._loop)
-            self._wake = plain.wake
-            yield from plain
-            self.result()
+    def _pause_plainly(self) -> Generator[Any, None, None]:
+        plain = _PlainWait(self, self._loop)
+        self._wake = plain.wake
+        yield from plain
+        self.result()
 
     def _taken_error(self) -> BaseException:
         error, self.error = self.error, None
