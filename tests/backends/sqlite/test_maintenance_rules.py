@@ -24,7 +24,7 @@ def counters(cost: float | None = None) -> Counters:
     """Return the counters of a log that was begun anew at 0, which kept the turn for so long."""
     counters = Counters(RULES, 0.0)
     if cost is not None:
-        counters.note_begun_anew(cost, 0.0)
+        counters.note_begun_anew(cost, 0.0, waiting=64)
     return counters
 
 
@@ -133,6 +133,15 @@ def test_where_writers_notice_the_log_grows_to_almost_what_it_may_have() -> None
     assert after(counters(SLOW), copied(220), 10.0) is Step.BEGIN_ANEW
 
 
+def test_where_few_of_all_writes_wait_the_log_is_kept_short_too() -> None:
+    found = counters()
+    found.note_begun_anew(SLOW, 0.0, waiting=2)
+    found.turns = 1998
+    assert after(found, copied(20), 1.0) is Step.NOTHING
+    assert after(found, copied(20), 1.0) is Step.BEGIN_ANEW
+    assert after(found, copied(20), 0.59) is Step.NOTHING  # more than 1/20 of the time
+
+
 def test_what_is_written_until_the_turn_comes_counts() -> None:
     assert after(counters(SLOW), copied(205), 10.0) is Step.NOTHING
     assert after(counters(SLOW), copied(205), 1.0) is Step.BEGIN_ANEW  # 205 MiB a second
@@ -145,11 +154,11 @@ def test_writers_wait_no_larger_part_of_the_time_however_long_the_log_is() -> No
 
 def test_the_lesser_of_the_last_two_costs_counts() -> None:
     found = counters(VERY_SLOW)
-    found.note_begun_anew(SLOW, 0.0)
+    found.note_begun_anew(SLOW, 0.0, waiting=64)
     assert after(found, copied(220), 1.0) is Step.BEGIN_ANEW
-    found.note_begun_anew(VERY_SLOW, 1.0)
+    found.note_begun_anew(VERY_SLOW, 1.0, waiting=64)
     assert after(found, copied(220), 2.0) is Step.BEGIN_ANEW
-    found.note_begun_anew(VERY_SLOW, 2.0)
+    found.note_begun_anew(VERY_SLOW, 2.0, waiting=64)
     assert after(found, copied(220), 3.0) is Step.NOTHING
 
 

@@ -86,6 +86,7 @@ class Maintenance:
         self._is_working = False
         self._turn: MaintenanceTurn | None = None
         self._seconds_held = 0.0
+        self._waiting = 0  # writers, when maintenance last gave its turn back
 
     async def start(self, writer: Connection) -> None:
         """Take over from SQLite what it would do within a commit."""
@@ -274,6 +275,7 @@ class Maintenance:
     def _ended(self, turn: MaintenanceTurn, then: Callable[[float], None]) -> None:
         self._turn = None
         self._is_working = False
+        self._waiting = len(self._write_queue.queue)
         self._write_queue.release(turn)  # before anything that can fail
         if turn.acquired_at is not None:
             seconds = turn.seconds_held
@@ -281,7 +283,7 @@ class Maintenance:
             then(seconds)
 
     def _begun_anew(self, attempt: Attempt[Copied], seconds: float) -> None:
-        self._counters.note_begun_anew(seconds, self._loop.time())
+        self._counters.note_begun_anew(seconds, self._loop.time(), waiting=self._waiting)
         logger.debug(
             "the log of %s was begun anew in %.3f s: %s", self._path.name, seconds, attempt.value
         )

@@ -56,6 +56,12 @@ class MaintenanceSettings:
     longer the log may grow the fewer of all writes these are.
     """
 
+    writes_for_each_wait: int = 1000
+    """Writes, since the log was last begun anew, for each writer that waited then.
+
+    Where there are so many, longer waits count as short ones: hardly any of all writes is one.
+    """
+
     share_of_time: float = 1 / 20
     """The part of the time that short waits may take."""
 
@@ -102,6 +108,7 @@ class SettingsChanges(TypedDict, total=False):
     short_log: int
     worth_copying: int
     short_wait: float
+    writes_for_each_wait: int
     share_of_time: float
     long_log: int
     largest_share: float
@@ -191,6 +198,8 @@ class Counters:
         self._shortest_copy = inf
         self._is_another_in_the_way = False
         self._begun_at = now
+        self._turns_at_begin = 0
+        self._waiting = inf  # as if many did, until it is known
         self._costs: deque[float] = deque(maxlen=2)
         self._statistics_from = settings.changes_before_statistics
 
@@ -277,9 +286,11 @@ class Counters:
             and self._passes < self._settings.most_passes
         )
 
-    def note_begun_anew(self, seconds: float, now: float) -> None:
-        """Note for how long the turn was kept."""
+    def note_begun_anew(self, seconds: float, now: float, *, waiting: int) -> None:
+        """Note for how long the turn was kept, and how many writers waited for it in the end."""
         self._begun_at = now
+        self._turns_at_begin = self.turns
+        self._waiting = max(waiting, 1)  # one may have come a moment later
         self._costs.append(1.5 * seconds)  # the third fsync is that of the next commit
 
     def note_statistics(self, changes: int) -> None:
@@ -302,9 +313,14 @@ class Counters:
         """Whether a log of so many bytes is to be begun anew, if so many seconds are waited too."""
         settings = self._settings
         cost, elapsed = self._cost() + also, now - self._begun_at
-        if cost <= settings.short_wait:
+        if cost <= settings.short_wait or self._are_waits_few():
             return log > settings.short_log and cost <= settings.share_of_time * elapsed
         return log > settings.long_log and cost <= settings.largest_share * elapsed
+
+    def _are_waits_few(self) -> bool:
+        """Whether hardly any write waits if as many writers do as the last time."""
+        written = self.turns - self._turns_at_begin
+        return written >= self._settings.writes_for_each_wait * self._waiting
 
     def _cost(self) -> float:
         """Return the seconds that the writers wait when the log is begun anew.
