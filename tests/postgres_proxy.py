@@ -29,6 +29,8 @@ class Proxy:
         self._before = False
         self.reached = asyncio.Event()
         """Set when what was marked has been met."""
+        self.withheld = asyncio.Event()
+        """Set when something came since `freeze` that is not forwarded."""
         self._holds = False
         self._answers = asyncio.Event()
         self._hides_end = False
@@ -92,6 +94,7 @@ class Proxy:
     def freeze(self) -> None:
         """Forward nothing any more, and close nothing."""
         self._flows.clear()
+        self.withheld.clear()
 
     def thaw(self) -> None:
         """Forward again."""
@@ -127,6 +130,8 @@ class Proxy:
 
     async def request(self, data: bytes) -> bool:
         """Wait until data may be forwarded; whether what comes next is its marked answer."""
+        if not self._flows.is_set():
+            self.withheld.set()
         await self._flows.wait()
         if self._marked is None or self._marked not in data:
             return False

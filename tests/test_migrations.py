@@ -28,6 +28,7 @@ from cw_store.backends.sqlite.migrating import sqlite_connection
 from cw_store.inspection import VERSION_TABLE
 from cw_store.migrations import revisions, scripts
 from cw_store.schema import metadata_on
+from other_program import rows, tables
 from postgres_server import PostgresServer
 from programs import start_program
 
@@ -60,21 +61,6 @@ def configured(connection: Connection) -> Config:
     config.set_main_option("script_location", str(scripts()))
     config.attributes["connection"] = connection
     return config
-
-
-def tables(path: Path) -> dict[str, str]:
-    """Return the SQL of everything in the file."""
-    other = sqlite3.connect(path)
-    found = other.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
-    other.close()
-    return dict(found)
-
-
-def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
-    other = sqlite3.connect(path)
-    found = other.execute(sql).fetchall()
-    other.close()
-    return found
 
 
 def is_there(path: Path) -> bool:

@@ -10,9 +10,8 @@ What stands in `__all__` is public; everything else may change.
 
 __version__ = "0.1.0"
 
-TYPE_CHECKING = (
-    False  # as type checkers know it; `typing` takes a third of an empty Python to import
-)
+# As type checkers know it; to import `typing` takes a third of the time of an empty Python.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cw_store.public import *  # noqa: F403 -- its __all__ is the next line's
     from cw_store.public import __all__ as __all__

@@ -79,7 +79,7 @@ Work = Callable[[Store], Awaitable[None]]
 SLEEPERS: list[Work] = [sleep_in_unit, sleep_in_reading_unit, sleep_in_savepoint]
 
 
-async def by_cancellation(store: Store, work: Work, begins: Awaitable[None]) -> None:
+async def by_cancellation(store: Store, work: Work, begins: Awaitable[object]) -> None:
     task = asyncio.ensure_future(work(store))
     await begins
     task.cancel("enough")
@@ -87,7 +87,7 @@ async def by_cancellation(store: Store, work: Work, begins: Awaitable[None]) -> 
         await task
 
 
-async def by_timeout(store: Store, work: Work, begins: Awaitable[None]) -> None:
+async def by_timeout(store: Store, work: Work, begins: Awaitable[object]) -> None:
     async def limited() -> float:
         try:
             async with asyncio.timeout(None) as limit:
@@ -105,7 +105,7 @@ async def by_timeout(store: Store, work: Work, begins: Awaitable[None]) -> None:
         await task
 
 
-async def by_scope(store: Store, work: Work, begins: Awaitable[None]) -> None:
+async def by_scope(store: Store, work: Work, begins: Awaitable[object]) -> None:
     async def scoped() -> None:
         with anyio.CancelScope() as scope:
             scopes.append(scope)
@@ -122,7 +122,7 @@ async def by_scope(store: Store, work: Work, begins: Awaitable[None]) -> None:
         await task
 
 
-Way = Callable[[Store, Work, Awaitable[None]], Awaitable[None]]
+Way = Callable[[Store, Work, Awaitable[object]], Awaitable[None]]
 WAYS: list[Way] = [by_cancellation, by_timeout, by_scope]
 
 
@@ -261,7 +261,7 @@ async def test_a_server_that_is_silent_loses_the_connection_of_who_gives_up(
     async with Store(proxy.url, pool_size=1, busy_timeout=5) as store:
         await store.initiatives.find_all()
         proxy.freeze()
-        await way(store, work, asyncio.sleep(0.01))
+        await way(store, work, proxy.withheld.wait())
         assert store.connections_in_use == 0
         proxy.thaw()
         with soon():
@@ -275,11 +275,14 @@ async def test_a_unit_given_up_while_it_does_nothing_does_not_wait_for_a_silent_
         async with store.unit_of_work() as uow:
             await uow.initiatives.create(name="x")
             proxy.freeze()
-            await asyncio.sleep(60)
+            idling.set()
+            await asyncio.Event().wait()
 
+    idling = asyncio.Event()
     async with Store(proxy.url, pool_size=1, busy_timeout=5) as store:
         for way in WAYS:
-            await way(store, idle, asyncio.sleep(0.05))
+            idling.clear()
+            await way(store, idle, idling.wait())
             assert store.connections_in_use == 0
             proxy.thaw()
             assert await store.initiatives.find_all() == []
@@ -350,8 +353,9 @@ async def test_opening_a_silent_server_ends_in_time_and_can_be_given_up(proxy: P
     proxy.freeze()
     with soon(0.2), pytest.raises(StoreBusyError):
         await Store.open(proxy.url, busy_timeout=0.2)
+    proxy.withheld.clear()
     task = asyncio.ensure_future(Store.open(proxy.url))
-    await asyncio.sleep(0.05)
+    await proxy.withheld.wait()
     task.cancel()
     with soon(), pytest.raises(asyncio.CancelledError):
         await task

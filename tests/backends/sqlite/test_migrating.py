@@ -2,7 +2,6 @@
 
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import inspect
@@ -12,26 +11,12 @@ from cw_store import SchemaError, Store
 from cw_store.backends.sqlite.migrating import sqlite_connection
 from cw_store.migrations import revisions, upgrade
 from cw_store.schema import metadata_on
+from other_program import rows, tables
 
 metadata = metadata_on("sqlite")
 
 LATER = Path(__file__).parents[2] / "migrations"
 """A folder of migrations that continues the library's own."""
-
-
-def tables(path: Path) -> dict[str, str]:
-    """Return the SQL of everything in the file."""
-    other = sqlite3.connect(path)
-    found = other.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
-    other.close()
-    return dict(found)
-
-
-def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
-    other = sqlite3.connect(path)
-    found = other.execute(sql).fetchall()
-    other.close()
-    return found
 
 
 @pytest.fixture
