@@ -98,14 +98,20 @@ async def test_jobs_run_in_the_order_in_which_they_were_asked_for(
 
 
 async def test_a_cancelled_job_is_done_and_reports_its_end(connection: Connection) -> None:
-    go, ended = threading.Event(), asyncio.Event()
-    job = connection.run(go.wait, then=ended.set)
+    begun, go, ended = threading.Event(), threading.Event(), asyncio.Event()
+
+    def work() -> None:
+        begun.set()
+        go.wait()
+
+    job = connection.run(work, then=ended.set)
 
     async def wait() -> object:
         return await job
 
     task = asyncio.create_task(wait())
     await asyncio.sleep(0)
+    assert begun.wait(5)  # one that has not begun is dropped
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
