@@ -68,11 +68,20 @@ class ConversationExpected(TypedDict, total=False):
 class ConversationRepository(Protocol):
     """The conversations; bad input raises `InvalidValueError` and writes nothing."""
 
-    async def create(self, **values: Unpack[NewConversation]) -> Conversation:
+    async def create(
+        self, *, refuse_deadlock: bool = False, **values: Unpack[NewConversation]
+    ) -> Conversation:
         """Create a conversation and return it.
 
         `BrokenReferenceError` when one of the agents, or the initiative, phase or task does not
         exist, `AlreadyExistsError` when the id is taken.
+
+        With `refuse_deadlock` a question is refused that would leave agents waiting for each other:
+        `DependencyCycleError` when the one that is asked waits for an answer of the one that asks,
+        directly or through other pending questions, or is the same. Its `path` has the ids of the
+        agents around the circle. Questions that are asked with it take turns, so that of two which
+        would close a circle together the second is refused. One asked without it is taken into
+        account when it is stored, and may itself close a circle.
         """
         ...
 

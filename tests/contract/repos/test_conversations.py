@@ -1,11 +1,20 @@
 """Questions that agents ask each other; what outlives what is tested at the other end."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from builders import add_agent, add_conversation, add_initiative, add_phase, add_task
-from cw_store import Conversation, InvalidValueError, NotFoundError, StaleStateError, Store
+from builders import Repos, add_agent, add_conversation, add_initiative, add_phase, add_task
+from cw_store import (
+    BrokenReferenceError,
+    Conversation,
+    DependencyCycleError,
+    InvalidValueError,
+    NotFoundError,
+    StaleStateError,
+    Store,
+)
 
 
 async def test_a_new_conversation_is_a_pending_question(store: Store) -> None:
@@ -122,3 +131,127 @@ async def test_what_a_question_is_about_can_be_changed(store: Store) -> None:
         )
         assert (updated.initiative_id, updated.phase_id) == (initiative.id, phase.id)
         assert (updated.task_id, updated.question) == (None, asked.question)
+
+
+async def ask(repos: Repos, *questions: str) -> None:
+    """Ask questions written like `a>b`: a asks b."""
+    for question in questions:
+        asks, asked = question.split(">")
+        await add_conversation(repos, id=question, from_agent_id=asks, to_agent_id=asked)
+
+
+async def ask_if_no_deadlock(repos: Repos, question: str, **values: Any) -> Conversation:
+    asks, asked = question.split(">")
+    return await add_conversation(
+        repos, from_agent_id=asks, to_agent_id=asked, refuse_deadlock=True, **values
+    )
+
+
+@pytest.mark.parametrize(
+    ("questions", "closing", "path"),
+    [
+        ([], "a>a", "aa"),
+        (["b>a"], "a>b", "aba"),
+        (["b>c", "c>a", "b>d"], "a>b", "abca"),
+        (["b>c", "c>d", "d>a", "c>a", "b>b"], "a>b", "abca"),
+    ],
+    ids=["itself", "two", "three", "shortest"],
+)
+async def test_a_question_that_would_close_a_circle_is_refused(
+    store: Store, questions: list[str], closing: str, path: str
+) -> None:
+    for id in "abcd":
+        await add_agent(store, id=id)
+    await ask(store, *questions)
+    async with store.unit_of_work() as uow:
+        with pytest.raises(DependencyCycleError) as caught:
+            await ask_if_no_deadlock(uow, closing)
+        # It is refused before it reaches the database, so the unit of work goes on.
+        assert len(await uow.conversations.find_all()) == len(questions)
+    with pytest.raises(DependencyCycleError):
+        await ask_if_no_deadlock(store, closing)
+    assert caught.value.path == tuple(path)
+    assert (caught.value.table, caught.value.column) == ("conversations", "to_agent_id")
+    # Who does not ask for it may close one.
+    await ask(store, closing)
+
+
+async def test_a_question_that_closes_no_circle_is_asked(store: Store) -> None:
+    for id in "abcd":
+        await add_agent(store, id=id)
+    await ask(store, "a>b", "b>c", "d>a", "a>c")
+    asked = await ask_if_no_deadlock(store, "d>c", initiative_id=None)
+    assert await store.conversations.find_by_id(asked.id) == asked
+    assert await ask_if_no_deadlock(store, "a>b") in await store.conversations.find_pending()
+
+
+async def test_nobody_waits_for_what_is_answered(store: Store) -> None:
+    for id in "abc":
+        await add_agent(store, id=id)
+    await ask(store, "b>c", "c>a")
+    answered = await ask_if_no_deadlock(store, "a>b", status="answered", answer="443")
+    assert (answered.status, answered.answer) == ("answered", "443")
+    await store.conversations.answer("b>c", "443")
+    await ask_if_no_deadlock(store, "a>b")
+
+
+async def test_what_is_wrong_with_a_question_is_said_before_its_circle(store: Store) -> None:
+    await add_agent(store, id="a")
+    async with store.unit_of_work() as uow:
+        for values in ({"question": "\0"}, {"question": None}, {"from_agent_id": None}):
+            with pytest.raises(InvalidValueError) as caught:
+                await uow.conversations.create(
+                    **{"from_agent_id": "a", "to_agent_id": "a", "question": "?", **values},  # pyright: ignore[reportArgumentType] -- what is wrong with it
+                    refuse_deadlock=True,
+                )
+            assert caught.value.column == next(iter(values))
+    with pytest.raises(BrokenReferenceError):
+        await ask_if_no_deadlock(store, "a>unknown")
+
+
+async def test_of_two_halves_of_a_circle_asked_at_once_the_second_is_refused(store: Store) -> None:
+    for id in "ab":
+        await add_agent(store, id=id)
+    async with store.unit_of_work() as uow:
+        await ask_if_no_deadlock(uow, "a>b")
+        second = asyncio.create_task(ask_if_no_deadlock(store, "b>a"))
+        # The second cannot know yet whether the first will be stored.
+        done, _waiting = await asyncio.wait([second], timeout=0.1)
+        assert not done
+    with pytest.raises(DependencyCycleError):
+        await second
+    async with store.unit_of_work() as uow:
+        await uow.conversations.delete((await uow.conversations.find_all())[0].id)
+        await ask_if_no_deadlock(uow, "b>a")
+
+
+async def test_of_the_parts_of_a_longer_circle_asked_at_once_one_is_refused(store: Store) -> None:
+    for id in "abcdef":
+        await add_agent(store, id=id)
+    outcomes = await asyncio.gather(
+        *(ask_if_no_deadlock(store, part) for part in ("a>b", "b>c", "c>d", "d>e", "e>f", "f>a")),
+        return_exceptions=True,
+    )
+    refused = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    assert [type(error) for error in refused] == [DependencyCycleError]
+
+
+async def test_a_circle_that_is_closed_outside_of_a_question_is_walked_once(store: Store) -> None:
+    for id in "abcx":
+        await add_agent(store, id=id)
+    await ask(store, "a>b", "b>c", "c>a")
+    await ask_if_no_deadlock(store, "x>a")
+    with pytest.raises(DependencyCycleError) as caught:
+        await ask_if_no_deadlock(store, "c>x")
+    assert caught.value.path == ("c", "x", "a", "b", "c")
+
+
+async def test_questions_to_those_who_are_gone_are_found_oldest_first(store: Store) -> None:
+    for id, status in (("a", "running"), ("s", "stopped"), ("c", "crashed"), ("i", "idle")):
+        await add_agent(store, id=id, status=status)
+    await ask(store, "i>s", "a>c", "a>i", "s>a", "a>s")
+    found = await store.conversations.find_unanswerable()
+    assert [conversation.id for conversation in found] == ["i>s", "a>c", "a>s"]
+    await store.conversations.answer("a>c", "found elsewhere")
+    await store.agents.update("s", status="running")
+    assert await store.conversations.find_unanswerable() == []

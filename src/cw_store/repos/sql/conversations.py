@@ -14,6 +14,7 @@ from cw_store.repos.conversations import (
     ConversationRepository,
     NewConversation,
 )
+from cw_store.repos.sql.cycles import Cycles, Ends
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.table import TableGateway, refuse_none
 from cw_store.schema import agents, conversations
@@ -68,6 +69,16 @@ UNANSWERABLE = Query(
     conversations,
 )
 
+DEADLOCKS = Cycles(
+    Ends(
+        conversations,
+        select(*[conversations.c.from_agent_id, conversations.c.to_agent_id])
+        .where(conversations.c.status == exactly("pending"))
+        .subquery("waiting"),
+    )
+)
+"""Who asks waits for who is asked, until the answer."""
+
 
 class Conversations(ConversationRepository):
     """The repository over a database."""
@@ -77,8 +88,18 @@ class Conversations(ConversationRepository):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, **values: Unpack[NewConversation]) -> Conversation:
-        return await TABLE.insert(self._database, values)
+    async def create(
+        self, *, refuse_deadlock: bool = False, **values: Unpack[NewConversation]
+    ) -> Conversation:
+        row = TABLE.complete(values)
+        if not refuse_deadlock or row.get("status", "pending") != "pending":
+            return await TABLE.store(self._database, row)
+        TABLE.check(self._database, [row])  # before anything is compared with rows that there are
+        async with self._database.atomic() as database:
+            # Two halves of a circle, asked at the same time, would not see each other.
+            await database.lock(conversations.name)
+            await DEADLOCKS.refuse(database, row["from_agent_id"], row["to_agent_id"])
+            return await TABLE.store(database, row)
 
     async def find_by_id(self, id: str) -> Conversation | None:
         return await TABLE.get(self._database, id)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Sequence
-from operator import attrgetter
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import CTE, ColumnElement, Table, bindparam, delete, exists, insert, select
+from sqlalchemy import ColumnElement, Table, bindparam, delete, exists, insert, select
 from sqlalchemy.sql import Delete, Insert, Select
 
-from cw_store.errors import BrokenReferenceError, DependencyCycleError, NotFoundError
+from cw_store.errors import BrokenReferenceError, NotFoundError
+from cw_store.repos.sql.cycles import Cycles, Ends
 from cw_store.repos.sql.listings import oldest_first
 from cw_store.repos.sql.table import TableGateway, refuse_no_list, refuse_none
 from cw_store.statements.database import Database
@@ -20,44 +19,18 @@ E = TypeVar("E")
 R = TypeVar("R")
 
 
-class Ends:
-    """The two columns of a table of edges, and the parameters that are compared with them.
-
-    The row in the first column, the dependent, waits for the row in the second, the dependency.
-    Parameters have the names of the columns, which errors tell.
-    """
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
-        self.dependent, self.dependency = table.columns
-        self.dependent_id = bindparam(self.dependent.name, type_=self.dependent.type)
-        self.dependency_id = bindparam(self.dependency.name, type_=self.dependency.type)
-
-    def values(self, dependent_id: str, dependency_id: str) -> dict[str, str]:
-        """Return the parameters for one edge."""
-        return {**self.from_dependent(dependent_id), **self.to_dependency(dependency_id)}
-
-    def from_dependent(self, dependent_id: str) -> dict[str, str]:
-        """Return the parameter for the edges that start at a row."""
-        return {self.dependent.name: dependent_id}
-
-    def to_dependency(self, dependency_id: str) -> dict[str, str]:
-        """Return the parameter for the edges that lead to a row."""
-        return {self.dependency.name: dependency_id}
-
-
 class Edges(Generic[E, R]):
     """The edges in `table`: the row in its first column waits for the row in its second."""
 
     def __init__(self, table: Table, edge: type[E], rows: TableGateway[R]) -> None:
-        ends = self._ends = Ends(table)
+        ends = self._ends = Ends(table, table)
         self._table = table
         self._rows = rows
         self._insert = Query(edge, insert(table), table)
         self._insert_unless_cycle = Query(edge, _insert_unless_cycle(ends), table)
+        self._cycles = Cycles(ends)
         self._delete = Query(edge, _delete(ends), table)
         self._dependency_ids = Query(str, _dependency_ids(ends), table)
-        self._edges_reached = Query(edge, _edges_reached(ends), table)
         self._dependencies = Query(rows.record, _dependencies(ends, rows), table)
         self._dependents = Query(rows.record, _dependents(ends, rows), table)
         self._of_initiative = Query(edge, _of_initiative(ends, rows.table), rows.table)
@@ -74,7 +47,7 @@ class Edges(Generic[E, R]):
                 if stored is not None:
                     return stored
                 # Without a cycle the edge that closed it has just been deleted.
-                await self._refuse_cycle(database, id, depends_on_id)
+                await self._cycles.refuse(database, id, depends_on_id)
 
     async def set(self, database: Database, id: str, depends_on_ids: Sequence[str]) -> None:
         """Let a row wait for these and no others; what it waits for already stays untouched.
@@ -92,7 +65,7 @@ class Edges(Generic[E, R]):
             kept = dict.fromkeys(found)
             new = [other for other in wanted if other not in kept]
             for other in new:
-                await self._refuse_cycle(database, id, other)
+                await self._cycles.refuse(database, id, other)
             gone = [other for other in kept if other not in wanted]
             await database.many(self._delete, [ends.values(id, other) for other in gone])
             await database.many(self._insert, [ends.values(id, other) for other in new])
@@ -116,37 +89,10 @@ class Edges(Generic[E, R]):
         """Return every edge that starts at a row of the initiative."""
         return await database.all(self._of_initiative, initiative_id=initiative_id)
 
-    async def _refuse_cycle(self, database: Database, id: str, depends_on_id: str) -> None:
-        path = await self._path(database, id, depends_on_id)
-        if path is not None:
-            raise DependencyCycleError(self._table.name, self._ends.dependency.name, path)
-
-    async def _path(self, database: Database, id: str, depends_on_id: str) -> list[str] | None:
-        if id == depends_on_id:
-            return [id, id]
-        ends = self._ends
-        edges = await database.all(self._edges_reached, **ends.to_dependency(depends_on_id))
-        both = attrgetter(ends.dependent.name, ends.dependency.name)
-        back = _shortest_path(map(both, edges), depends_on_id, id)
-        return None if back is None else [id, *back]
-
-
-def _reached_from(ends: Ends) -> CTE:
-    """Collect the ids of all that the row `dependency_id` waits for, directly or not."""
-    reached = select(ends.dependency.label("id")).where(ends.dependent == ends.dependency_id)
-    reached = reached.cte("reached", recursive=True)
-    further = ends.table.alias("further")
-    # UNION, not UNION ALL: each row once, however many ways lead to it.
-    return reached.union(
-        select(further.c[ends.dependency.name]).join(
-            reached, further.c[ends.dependent.name] == reached.c.id
-        )
-    )
-
 
 def _insert_unless_cycle(ends: Ends) -> Insert:
     """Insert an edge if its dependency does not wait for its dependent already."""
-    reached = _reached_from(ends)
+    reached = ends.reached()
     closes_cycle = exists(select(reached.c.id).where(reached.c.id == ends.dependent_id))
     edge = select(ends.dependent_id, ends.dependency_id).where(
         ends.dependent_id != ends.dependency_id, ~closes_cycle
@@ -164,17 +110,6 @@ def _delete(ends: Ends) -> Delete:
 def _dependency_ids(ends: Ends) -> Select[Any]:
     """Select the ids of what the row `dependent_id` waits for."""
     return select(ends.dependency).where(ends.dependent == ends.dependent_id)
-
-
-def _edges_reached(ends: Ends) -> Select[Any]:
-    """Select the edges on all ways that start at the row `dependency_id`."""
-    reached = _reached_from(ends)
-    is_on_the_way = ends.dependent.in_(select(reached.c.id))
-    return (
-        _edges(ends)
-        .where((ends.dependent == ends.dependency_id) | is_on_the_way)
-        .order_by(ends.dependent, ends.dependency)
-    )
 
 
 def _dependencies(ends: Ends, rows: TableGateway[Any]) -> Select[Any]:
@@ -199,36 +134,10 @@ def _dependents(ends: Ends, rows: TableGateway[Any]) -> Select[Any]:
 
 def _of_initiative(ends: Ends, owners: Table) -> Select[Any]:
     """Select the edges that start at a row of an initiative."""
+    columns: list[ColumnElement[Any]] = [ends.dependent, ends.dependency]
     return (
-        _edges(ends)
+        select(*columns)
         .join(owners, ends.dependent == owners.c.id)
         .where(owners.c.initiative_id == bindparam("initiative_id"))
         .order_by(ends.dependent, ends.dependency)
     )
-
-
-def _edges(ends: Ends) -> Select[Any]:
-    columns: list[ColumnElement[Any]] = [ends.dependent, ends.dependency]
-    return select(*columns)
-
-
-def _shortest_path(edges: Iterable[tuple[str, str]], start: str, goal: str) -> list[str] | None:
-    following: dict[str, list[str]] = {}
-    for dependent_id, dependency_id in edges:
-        following.setdefault(dependent_id, []).append(dependency_id)
-    came_from: dict[str, str | None] = {start: None}
-    waiting = deque([start])
-    while waiting and goal not in came_from:
-        here = waiting.popleft()
-        for further in following.get(here, ()):
-            if further not in came_from:
-                came_from[further] = here
-                waiting.append(further)
-    if goal not in came_from:
-        return None
-    path: list[str] = []
-    step: str | None = goal
-    while step is not None:
-        path.append(step)
-        step = came_from[step]
-    return path[::-1]
