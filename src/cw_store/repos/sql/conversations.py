@@ -16,7 +16,7 @@ from cw_store.repos.conversations import (
 )
 from cw_store.repos.sql.cycles import Cycles, Ends
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
-from cw_store.repos.sql.table import TableGateway, refuse_none
+from cw_store.repos.sql.table import TableGateway, refuse_no_flag, refuse_none
 from cw_store.schema import agents, conversations
 from cw_store.statements.database import Database
 from cw_store.statements.expressions import exactly
@@ -91,6 +91,7 @@ class Conversations(ConversationRepository):
     async def create(
         self, *, refuse_deadlock: bool = False, **values: Unpack[NewConversation]
     ) -> Conversation:
+        refuse_no_flag(conversations, refuse_deadlock=refuse_deadlock)
         row = TABLE.complete(values)
         if not refuse_deadlock or row.get("status", "pending") != "pending":
             return await TABLE.store(self._database, row)

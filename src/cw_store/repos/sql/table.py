@@ -279,6 +279,14 @@ def refuse_none(table: Table, **values: object) -> None:
             raise none_refused(table, name)
 
 
+def refuse_no_flag(table: Table, **values: object) -> None:
+    """Raise InvalidValueError for what is neither True nor False, though it may count as such."""
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            reason = f"takes a bool, not {type(value).__name__}"
+            raise InvalidValueError(table.name, name, value, reason)
+
+
 def refuse_no_list(name: str, ids: object) -> None:
     """Raise TypeError for what is no list of ids; one text would be taken letter by letter."""
     if isinstance(ids, str) or not isinstance(ids, Iterable):
