@@ -1,10 +1,7 @@
-"""The store that every contract test runs on, once per database.
-
-A test takes `store` and must not know which database it is on. It can move `clock`, which the
-store reads, and ask for settings: `@pytest.mark.store_settings(max_text_bytes=64)`.
+"""The databases that tests run on, and what a test is asked that hangs.
 
 One more database is one function here, which gives the URL of an empty database at the newest
-schema, and one line in `DATABASES`.
+schema, and one line in `DATABASES`. What is in `contract/` then runs on it too.
 """
 
 import asyncio
@@ -13,7 +10,7 @@ import itertools
 import os
 import shutil
 import warnings
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -22,11 +19,9 @@ from typing import Any, TypeVar, cast
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 import pytest
 
-from builders import all_given_back
 from cw_store import Store, ensure_schema
 from cw_store.schema import metadata
 from postgres_server import PostgresServer
-from steppable_clock import SteppableClock
 
 T = TypeVar("T")
 
@@ -108,29 +103,16 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.ends_with_its_store) if name == "memory" else name
+        for name in DATABASES
+    ]
+)
 def database(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of an empty database at the newest schema."""
     with DATABASES[request.param](request) as url:
         yield url
-
-
-@pytest.fixture
-def clock() -> SteppableClock:
-    """The clock of `store`; it stands still until the test moves it."""
-    return SteppableClock()
-
-
-@pytest.fixture
-async def store(
-    database: str, clock: SteppableClock, request: pytest.FixtureRequest
-) -> AsyncIterator[Store]:
-    """An open, empty store, which has to have all of its connections back when the test ends."""
-    marker = request.node.get_closest_marker("store_settings")
-    settings: dict[str, Any] = marker.kwargs if marker else {}
-    async with Store(database, clock=clock, **settings) as store:
-        yield store
-        await all_given_back(store)
 
 
 STDERR = pytest.StashKey[int]()
@@ -167,7 +149,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "store_settings(**settings): open `store` with these")
+    config.addinivalue_line("markers", "ends_with_its_store: no other store can be on `database`")
     if config.getoption("uvloop"):
         config.pluginmanager.register(Uvloop())
     config.stash[STDERR] = os.dup(2)

@@ -41,11 +41,11 @@ def test_it_can_be_what_an_endpoint_takes_and_returns(name: str) -> None:
     assert name in str(application.openapi()["paths"])
 
 
-async def test_a_record_survives_the_way_through_json(store: Store) -> None:
-    for row in (
-        await add_task(store),
-        await add_agent(store, result={"tests": [1, 2.5, None, {"deep": True}]}),
-        await add_change_set(store),
-    ):
+async def test_a_record_survives_the_way_through_json(database: str) -> None:
+    async with Store(database) as store:
+        task = await add_task(store)
+        agent = await add_agent(store, result={"tests": [1, 2.5, None, {"deep": True}]})
+        change_set = await add_change_set(store)
+    for row in (task, agent, change_set):
         adapter = TypeAdapter[Any](type(row))
         assert adapter.validate_json(adapter.dump_json(row)) == row

@@ -72,21 +72,19 @@ async def test_what_no_repetition_can_help_is_raised_at_once(store: Store) -> No
     assert await store.initiatives.find_all() == []
 
 
-async def test_rekey_encrypts_everything_under_the_first_key(database: str) -> None:
-    if database == ":memory:":
-        pytest.skip("a store in memory cannot be opened again with other keys")
+async def test_rekey_encrypts_everything_under_the_first_key(lasting_database: str) -> None:
     old, new = Fernet.generate_key(), Fernet.generate_key()
-    async with Store(database, encryption_keys=(old,)) as store:
+    async with Store(lasting_database, encryption_keys=(old,)) as store:
         for number in range(5):
             await store.accounts.create(
                 email=f"{number}@example.com", credentials=f"secret {number}", config_json=None
             )
-    async with Store(database, encryption_keys=(new, old)) as store:
+    async with Store(lasting_database, encryption_keys=(new, old)) as store:
         assert await store.rekey(batch_rows=2) == 5
-    async with Store(database, encryption_keys=(new,)) as store:
+    async with Store(lasting_database, encryption_keys=(new,)) as store:
         found = await store.accounts.find_all()
         assert [one.credentials for one in found] == [f"secret {number}" for number in range(5)]
-    async with Store(database, encryption_keys=(old,)) as store:
+    async with Store(lasting_database, encryption_keys=(old,)) as store:
         (first, *_) = await store.accounts.find_all()
         with pytest.raises(StoreError, match="key"):
             await store.accounts.find_by_id(first.id)

@@ -1,7 +1,7 @@
 """How the databases find what repositories look for: by an index, whatever else is stored."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from types import ModuleType
 from typing import Any, cast
 
@@ -52,6 +52,13 @@ STATEMENTS: list[Query[Any]] = [
     if isinstance(statement, Query)
 ]
 GIVEN = {"target_type": "task", "limit": 5}
+
+
+@pytest.fixture
+async def store(database: str) -> AsyncIterator[Store]:
+    """An open, empty store."""
+    async with Store(database) as store:
+        yield store
 
 
 async def plan_of(store: Store, query: Query[Any]) -> str:
