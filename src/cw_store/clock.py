@@ -40,6 +40,8 @@ class StrictClock:
                 microseconds_of(now)
             except Refused as refused:
                 raise InvalidValueError("Store", "clock", now, str(refused)) from None
+        self.is_given = reading is not None
+        """Whether it is the application's, and not the system's."""
         self._read = _system if reading is None else partial(_microseconds_by, reading)
         self._last = microseconds_of(EARLIEST)
         self._lock = threading.Lock()

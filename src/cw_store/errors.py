@@ -6,6 +6,7 @@
     │   ├── AlreadyExistsError   table, columns        unique
     │   ├── BrokenReferenceError table, columns        foreign key
     │   └── StaleStateError      table, id             the row has moved on
+    │       └── LeaseLostError   epoch, held_by        somebody else has the task now
     ├── InvalidValueError        table, column, value, reason       (also ValueError)
     │   └── DependencyCycleError path                  ids around the cycle, first == last
     ├── ReadOnlyError
@@ -34,6 +35,7 @@ __all__ = [
     "ConflictError",
     "DependencyCycleError",
     "InvalidValueError",
+    "LeaseLostError",
     "NotFoundError",
     "OutcomeUnknownError",
     "ReadOnlyError",
@@ -98,6 +100,20 @@ class StaleStateError(ConflictError):
         super().__init__(
             message or f"row {id!r} of {table} is no longer in the state that this call needs"
         )
+
+
+class LeaseLostError(StaleStateError):
+    """The claim on the task is over; stop working on it, for nothing is written under it any more.
+
+    `epoch` is the claim's, `held_by` the id of the agent that has the task now, None if none has.
+    """
+
+    def __init__(
+        self, table: str, id: str, message: str, *, epoch: int, held_by: str | None
+    ) -> None:
+        self.epoch = epoch
+        self.held_by = held_by
+        super().__init__(table, id, message)
 
 
 class InvalidValueError(StoreError, ValueError):

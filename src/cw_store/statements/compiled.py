@@ -24,7 +24,7 @@ from cw_store.errors import InvalidValueError, ReadOnlyError
 from cw_store.statements.codegen import Processor, write_binder
 from cw_store.statements.query import Query, column_of
 from cw_store.statements.reading import Row, reader_of
-from cw_store.types import Clock, Encrypted, Now, Refused, Stamp, UtcDateTime, clock_of
+from cw_store.types import Clock, Encrypted, Now, Refused, SharedNow, Stamp, UtcDateTime, clock_of
 from cw_store.types.storage import storage_on
 
 R = TypeVar("R")
@@ -331,6 +331,8 @@ def _as_it_is(value: Any) -> Any:
 def _time_setter(clock: Clock, driver: DriverOrder, dialect: Dialect) -> SetTimes | None:
     """Return what puts the time into parameters, where there is any."""
     stamps, readings = driver.places_of(Stamp), driver.places_of(Now)
+    if clock.is_given or not storage_on(dialect).has_clock:
+        readings += driver.places_of(SharedNow)
     if not stamps and not readings:
         return None
     convert = storage_on(dialect).from_clock

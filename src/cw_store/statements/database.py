@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from cw_store.statements.capabilities import NO_CAPABILITIES, Capabilities
 from cw_store.statements.compiled import CompiledInsert, CompiledStatement, Parameters
+from cw_store.statements.procedure import Begin
 from cw_store.statements.query import Query
 
 R = TypeVar("R")
@@ -47,6 +48,13 @@ COUNT = Operation[int]("COUNT")
 MANY = Operation[None]("MANY")
 """Run the statement once for each entry of a list of parameters, all or nothing."""
 
+STEPS = Operation[Any]("STEPS")
+"""Run a procedure, all or nothing, and return what it returns.
+
+The statement stands for all of its steps: it says what they write. The parameters are the
+statements to look its queries up in, and what begins it.
+"""
+
 
 class Executor(Protocol):
     """What stands behind a database: a unit of work, or a store for one call at a time."""
@@ -56,9 +64,9 @@ class Executor(Protocol):
     ) -> Awaitable[T]:
         """Run a statement in one job, and return what the operation says.
 
-        `parameters` are those of one run, and for MANY a list of such. Raises what stands in the
-        way before anything is run: that the store is closed or belongs elsewhere, that the unit is
-        spent or only reads.
+        `parameters` are those of one run, for MANY a list of such, for STEPS a procedure. Raises
+        what stands in the way before anything is run: that the store is closed or belongs
+        elsewhere, that the unit is spent or only reads.
         """
         ...
 
@@ -158,6 +166,14 @@ class Database:
         else:
             self._executor.check(query)
         return statement.records(bound)
+
+    async def perform(self, query: Query[Any], begin: Begin[T]) -> T:
+        """Run a procedure in one transaction, or in this one, and return what it returns.
+
+        `query` is the one of its steps that says what it writes.
+        """
+        statement: CompiledStatement[Any] = self._statements[query]
+        return await self._executor.run(STEPS, statement, [self._statements, begin])
 
     def check(self, query: Query[Any], batch: Iterable[Mapping[str, Any]]) -> None:
         """Raise InvalidValueError for what `insert_all` would refuse, and write nothing."""

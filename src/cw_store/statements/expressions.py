@@ -11,7 +11,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from cw_store.types import EPOCH, MICROSECOND, Now, Stamp, UtcDateTime
+from cw_store.types import EPOCH, MICROSECOND, Now, SharedNow, Stamp, UtcDateTime
 
 insert_unless = insert
 """An INSERT that may say `on_conflict_do_nothing`, which both databases write the same."""
@@ -77,6 +77,42 @@ def _after_on_postgresql(element: MicrosecondAfter, compiler: SQLCompiler, **opt
     return f"({compiler.process(element.clauses, **options)} + interval '1 microsecond')"
 
 
+class SharedTime(FunctionElement[datetime]):
+    """A parameter, or where it is NULL the time that all who use the database share."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(SharedTime, "sqlite")
+def _shared_on_sqlite(element: SharedTime, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(SharedTime, "postgresql")
+def _shared_on_postgresql(element: SharedTime, compiler: SQLCompiler, **options: Any) -> str:
+    return f"coalesce({compiler.process(element.clauses, **options)}, statement_timestamp())"
+
+
+class LaterBy(FunctionElement[datetime]):
+    """The time so many microseconds after another."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(LaterBy, "sqlite")
+def _later_by_on_sqlite(element: LaterBy, compiler: SQLCompiler, **options: Any) -> str:
+    time, duration = (compiler.process(one, **options) for one in element.clauses)
+    return f"({time} + {duration})"
+
+
+@compiles(LaterBy, "postgresql")
+def _later_by_on_postgresql(element: LaterBy, compiler: SQLCompiler, **options: Any) -> str:
+    time, duration = (compiler.process(one, **options) for one in element.clauses)
+    return f"({time} + ({duration}) * interval '1 microsecond')"
+
+
 class EndOfTime(FunctionElement[datetime]):
     """The last time that can be read."""
 
@@ -99,6 +135,12 @@ STAMP = bindparam("stamp", type_=Stamp())
 
 NOW = bindparam("now", type_=Now())
 """The clock's reading when the statement runs."""
+
+SHARED_NOW = SharedTime(bindparam("shared_now", type_=SharedNow()))
+"""The time when the statement runs, by the database's clock where it has one.
+
+Whatever is compared with a time that another machine has written goes by it.
+"""
 
 
 def later_than(column: ColumnElement[Any]) -> ColumnElement[datetime]:

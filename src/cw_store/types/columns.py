@@ -194,6 +194,15 @@ class Now(UtcDateTime):
     cache_ok = True
 
 
+class SharedNow(Now):
+    """A parameter that the store's clock gives, unless the database has a time that all share.
+
+    It is NULL then, but for a store that was given a clock of the application's.
+    """
+
+    cache_ok = True
+
+
 class Json(TypeDecorator[JsonValue]):
     """A JSON value: text on SQLite, jsonb on PostgreSQL; None is NULL."""
 

@@ -41,6 +41,11 @@ def _keep(text: str, _cell: Cell | None) -> str:
 class Clock(Protocol):
     """A store's time, in microseconds since 1970; its methods raise StoreError."""
 
+    @property
+    def is_given(self) -> bool:
+        """Whether it is the application's, and not the system's."""
+        ...
+
     def now(self) -> int:
         """Return the clock's reading, which may stand still or step back."""
         ...

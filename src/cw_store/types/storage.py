@@ -48,6 +48,8 @@ class Storage:
     """None where the driver gives a bool."""
     checks_kinds: bool
     """Whether a column takes values of its own type only, whoever writes them."""
+    has_clock: bool
+    """Whether it has a time of its own, which all who use it share."""
 
 
 class _TextInByteOrder(Text):
@@ -79,6 +81,7 @@ _SQLITE = Storage(
     read_json=decode_json,
     read_flag=_read_flag,
     checks_kinds=False,
+    has_clock=False,
 )
 
 _STORAGE = {
@@ -94,6 +97,7 @@ _STORAGE = {
         read_json=decode_json_unless_done,
         read_flag=None,
         checks_kinds=True,
+        has_clock=True,
     ),
 }
 

@@ -41,7 +41,7 @@ from cw_store.schema import metadata
 from cw_store.self_deadlock import Block
 from cw_store.statements.capabilities import Capabilities
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
-from cw_store.statements.database import Executor, Operation
+from cw_store.statements.database import STEPS, Executor, Operation
 from cw_store.statements.query import Query
 from cw_store.types import ValueRules, use_rules
 
@@ -194,6 +194,9 @@ class PostgresBackend:
         self, operation: Operation[T], statement: CompiledStatement[Any], parameters: Parameters
     ) -> T:
         """Run a statement that is a transaction by itself, again where that can only help."""
+        if operation is STEPS:
+            async with self._atomic() as transaction:
+                return await transaction.run(operation, statement, parameters)
         work = OPERATIONS[operation]
         may_be_stale = True
         deadlocks_left = MOST_DEADLOCKS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 from sqlalchemy import ARRAY, TEXT, Column, bindparam, func, select
@@ -12,10 +12,16 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from cw_store.backends.long_lists import Looked, first_refused, looked_up, values_of
 from cw_store.errors import UnreadableError
-from cw_store.statements.compiled import CompiledStatement, Parameters
-from cw_store.statements.database import COUNT, MANY, RECORDS, Operation
+from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
+from cw_store.statements.database import COUNT, MANY, RECORDS, STEPS, Operation
+from cw_store.statements.procedure import Begin, Lock, Mark, Run, Step, advance
 
 _dialect = asyncpg_dialect()
+
+TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+
+MARK = "cw_store_mark"
+"""The savepoint of a procedure; further ones of this name stand in front of those before."""
 
 
 async def fetch_records(
@@ -60,10 +66,38 @@ async def run_many(
     await connection.executemany(statement.sql, batch)
 
 
+async def run_steps(
+    connection: Any, statement: CompiledStatement[Any], parameters: Parameters
+) -> Any:
+    """Run a procedure to its end, in the transaction that has begun."""
+    statements, begin = cast("tuple[Statements, Begin[Any]]", parameters)
+    procedure, answer = begin(), None
+    try:
+        while True:
+            answer = await _take_step(connection, statements, advance(procedure, answer))
+    except StopIteration as end:
+        return end.value
+
+
+async def _take_step(connection: Any, statements: Statements, step: Step) -> Any:
+    if isinstance(step, Run):
+        statement = statements[step.query]
+        try:
+            return await fetch_records(connection, statement, statement.bind(step.values))
+        except UnreadableError as error:
+            return error
+    if isinstance(step, Lock):
+        return await connection.execute(TAKE_TURNS, step.name)
+    if isinstance(step, Mark):
+        return await connection.execute(f"SAVEPOINT {MARK}")
+    return await connection.execute(f"ROLLBACK TO {MARK}")
+
+
 OPERATIONS: dict[Operation[Any], Callable[..., Awaitable[Any]]] = {
     RECORDS: fetch_records,
     COUNT: count_changes,
     MANY: run_many,
+    STEPS: run_steps,
 }
 """What is done on a connection with a statement and its parameters."""
 

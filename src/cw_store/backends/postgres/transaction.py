@@ -32,7 +32,7 @@ from cw_store.backends.postgres.errors import (
 )
 from cw_store.backends.postgres.pool import CANCEL_SECONDS, Pool
 from cw_store.backends.postgres.session import session_of_unit
-from cw_store.backends.postgres.statements import OPERATIONS, execute
+from cw_store.backends.postgres.statements import OPERATIONS, TAKE_TURNS, execute
 from cw_store.backends.session import Sessions, UnitSession
 from cw_store.backends.session_owner import SessionOwner
 from cw_store.errors import (
@@ -51,7 +51,6 @@ T = TypeVar("T")
 BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 BEGIN_WITHOUT_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
 BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
 MOST_DEADLOCKS = 10
 """So often a first statement is made again that the server chose to end a deadlock of others."""

@@ -26,7 +26,7 @@ from cw_store.backends.thread.worker import LoopCallbacks
 from cw_store.self_deadlock import Block
 from cw_store.statements.capabilities import Capabilities
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
-from cw_store.statements.database import MANY, Executor, Operation
+from cw_store.statements.database import MANY, STEPS, Executor, Operation
 from cw_store.statements.query import Query
 from cw_store.types import ValueRules, use_rules
 
@@ -35,6 +35,9 @@ T = TypeVar("T")
 CAPABILITIES = Capabilities(
     has_concurrent_writers=False, has_advisory_locks=False, has_insert_or_ignore=True
 )
+
+COMPOUND = (MANY, STEPS)
+"""The operations of more than one statement."""
 
 
 class SqliteBackend:
@@ -140,11 +143,11 @@ class SqliteBackend:
     def run(
         self, operation: Operation[T], statement: CompiledStatement[Any], parameters: Parameters
     ) -> Awaitable[T]:
-        """Run one statement by itself, or one for each entry, in a transaction of its own."""
+        """Run one statement, one for each entry, or a procedure, in a transaction of its own."""
         work = OPERATIONS[operation]
         if not statement.writes:
             return self.readers.read(work, statement, parameters)
-        call = Call(self.writer, work, (statement, parameters), is_compound=operation is MANY)
+        call = Call(self.writer, work, (statement, parameters), is_compound=operation in COMPOUND)
         self.writer.queue.ask(call)
         return call
 

@@ -25,9 +25,11 @@ from cw_store.backends.sqlite.raw_connection import RawConnection
 from cw_store.errors import (
     StoreError,
     UnitOfWorkError,
+    UnreadableError,
 )
-from cw_store.statements.compiled import CompiledStatement, Parameters
-from cw_store.statements.database import COUNT, MANY, RECORDS, Operation
+from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
+from cw_store.statements.database import COUNT, MANY, RECORDS, STEPS, Operation
+from cw_store.statements.procedure import Begin, Run, advance
 from cw_store.statements.reading import Row
 
 T = TypeVar("T")
@@ -198,10 +200,35 @@ def run_many(
         raise failure(statement, batch, cursor, error) from error
 
 
+def run_steps(
+    statement: CompiledStatement[Any], parameters: Parameters, cursor: sqlite3.Cursor
+) -> Any:
+    """Run a procedure to its end; nobody else writes meanwhile, so nothing has to be locked."""
+    statements, begin = cast("tuple[Statements, Begin[Any]]", parameters)
+    procedure, answer = begin(), None
+    try:
+        while True:
+            step = advance(procedure, answer)
+            answer = _take_step(statements, step, cursor) if isinstance(step, Run) else None
+    except StopIteration as end:
+        return end.value
+
+
+def _take_step(
+    statements: Statements, step: Run, cursor: sqlite3.Cursor
+) -> list[Any] | UnreadableError:
+    statement = statements[step.query]
+    try:
+        return fetch_records(statement, statement.bind(step.values), cursor)
+    except UnreadableError as error:
+        return error
+
+
 OPERATIONS: dict[Operation[Any], Callable[..., Any]] = {
     RECORDS: fetch_records,
     COUNT: count_changes,
     MANY: run_many,
+    STEPS: run_steps,
 }
 """What a job does with a statement, its parameters and a cursor."""
 

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
-from typing import Any, NamedTuple, Unpack
+from typing import NamedTuple, Unpack
 
 from sqlalchemy import (
-    ColumnElement,
-    FromClause,
-    Select,
-    and_,
     bindparam,
     case,
-    false,
-    func,
-    literal_column,
     or_,
     select,
     true,
@@ -33,24 +24,26 @@ from cw_store.repos.accounts import (
     NewAccount,
 )
 from cw_store.repos.sql.listings import Ids, Listing
-from cw_store.repos.sql.table import TableGateway
+from cw_store.repos.sql.rotation import (
+    ANY_IN_TURN,
+    TABLE,
+    any_available,
+    lock_of,
+    next_account,
+    pass_by,
+    readable,
+    use_next,
+    use_unchanged,
+)
 from cw_store.schema import accounts
 from cw_store.statements.database import Database
 from cw_store.statements.expressions import (
     NOW,
-    PRESENT,
-    STAMP,
-    EndOfTime,
-    Later,
-    MicrosecondAfter,
     later_than,
 )
+from cw_store.statements.procedure import Lock, Procedure
 from cw_store.statements.query import NEW_VALUE, Query, new_values
 from cw_store.types import Encrypted, PlainText, WholeNumber
-
-logger = logging.getLogger(__name__)
-
-TABLE = TableGateway(accounts, Account, NewAccount, AccountChanges, AccountExpected)
 
 IDS = Ids(accounts)
 
@@ -59,88 +52,6 @@ ALL = Listing(Account, select(*TABLE.columns), accounts)
 BY_EMAIL = TABLE.listing_by("email")
 
 BY_PROVIDER = TABLE.listing_by("provider")
-
-others = accounts.alias("others")
-
-
-def _available(row: FromClause) -> ColumnElement[bool]:
-    return row.c.is_exhausted.is_(false()) | (row.c.exhausted_until <= NOW)
-
-
-# What another program wrote is no time of ours, and must not become everybody's.
-last_use = (
-    select(func.max(others.c.last_used_at))
-    .where(others.c.provider == bindparam("provider"), others.c.last_used_at <= EndOfTime())
-    .scalar_subquery()
-)
-
-claim = (
-    update(accounts)
-    .values(
-        last_used_at=Later(STAMP, func.coalesce(MicrosecondAfter(last_use), STAMP)),
-        is_exhausted=False,
-        updated_at=later_than(accounts.c.updated_at),
-    )
-    .returning(*TABLE.columns)
-)
-
-
-def _passing_by(passed: int) -> ColumnElement[bool]:
-    """Leave out the accounts whose ids are the parameters `passed_0` and so on."""
-    names = [f"passed_{number}" for number in range(passed)]
-    return and_(
-        others.c.provider == bindparam("provider"),
-        *(others.c.id != bindparam(name, type_=others.c.id.type) for name in names),
-    )
-
-
-def _first_in_line(passed: int) -> Select[Any, Any]:
-    """Select the account that is to be used next, but for so many that are passed by."""
-    return (
-        select(others.c.id, others.c.last_used_at)
-        .where(_passing_by(passed), _available(others))
-        .order_by(others.c.last_used_at.nulls_first(), others.c.sort_order, others.c.id)
-        .limit(literal_column("1"))
-    )
-
-
-# The use is stamped later than every other, so the turn goes round when the clock stands still or
-# steps back.
-
-
-@cache
-def _claim_next(passed: int) -> Query[Account]:
-    """Return the claim of the first in line where nobody else writes meanwhile."""
-    first = _first_in_line(passed).with_only_columns(others.c.id).scalar_subquery()
-    return Query(Account, claim.where(accounts.c.id == first), accounts)
-
-
-@cache
-def _claim_unchanged(passed: int) -> Query[Account]:
-    """Return the claim of the first in line where others write as well: compare-and-set.
-
-    One who waited for the same account finds it changed, and takes nothing.
-    """
-    candidate = _first_in_line(passed).subquery("candidate")
-    return Query(
-        Account,
-        claim.where(
-            accounts.c.id == candidate.c.id,
-            accounts.c.last_used_at.is_not_distinct_from(candidate.c.last_used_at),
-            _available(accounts),
-        ),
-        accounts,
-    )
-
-
-@cache
-def _any_available(passed: int) -> Query[int]:
-    return Query(
-        int,
-        select(PRESENT).select_from(others).where(_passing_by(passed), _available(others)).limit(1),
-        accounts,
-    )
-
 
 until = bindparam(NEW_VALUE + "exhausted_until", type_=accounts.c.exhausted_until.type)
 
@@ -262,7 +173,7 @@ class Accounts(AccountRepository):
 
     async def find_by_id(self, id: str) -> Account | None:
         found = await TABLE.get(self._database, id)
-        return None if found is None else _readable(found)
+        return None if found is None else readable(found)
 
     async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
         return await IDS.read(self._database, prefix, limit)
@@ -280,32 +191,38 @@ class Accounts(AccountRepository):
 
     async def find_next_available(self, provider: str = "claude") -> Account | None:
         database = self._database
-        claim_next = _claim_next
+        use_one = use_next
         if database.capabilities.has_concurrent_writers:
             # One who finds the account taken keeps a lock on it all the same, so two transactions
             # that go on to the next one could wait for each other.
-            await database.lock(f"accounts.{provider!a}")
-            claim_next = _claim_unchanged
-        passed: dict[str, str] = {}
-        unreadable: UnreadableError | None = None
-        while True:
-            try:
-                claim = claim_next(len(passed))
-                claimed = await database.first(claim, provider=provider, **passed)
-                if claimed is not None:
-                    return _readable(claimed)
-            except UnreadableError as error:
-                if error.id is None:
-                    raise
-                logger.warning("find_next_available passes an account by: %s", error)
-                passed[f"passed_{len(passed)}"] = error.id
-                unreadable = unreadable or error
-                continue
-            left = _any_available(len(passed))
-            if await database.first(left, provider=provider, **passed) is None:
-                if unreadable is not None:
-                    raise unreadable
-                return None
+            await database.lock(lock_of(provider))
+            use_one = use_unchanged
+        try:
+            account = await database.first(use_one(ANY_IN_TURN), provider=provider)
+            if account is not None:
+                return readable(account)
+        except UnreadableError as error:
+            pass_by(error)
+        if await database.first(any_available(ANY_IN_TURN), provider=provider) is None:
+            return None
+        return await self._use_readable(provider)
+
+    async def _use_readable(self, provider: str) -> Account | None:
+        """Return the next account that can be read; raises UnreadableError if only that is left."""
+        is_side_by_side = self._database.capabilities.has_concurrent_writers
+
+        def begin() -> Procedure[Account | UnreadableError | None]:
+            yield Lock(lock_of(provider))
+            return (
+                yield from next_account(
+                    ANY_IN_TURN, {"provider": provider}, has_concurrent_writers=is_side_by_side
+                )
+            )
+
+        found = await self._database.perform(use_next(ANY_IN_TURN), begin)
+        if isinstance(found, UnreadableError):
+            raise found
+        return found
 
     async def mark_exhausted(self, id: str, until: datetime | None = None) -> Account:
         changes = new_values({"exhausted_until": until})
@@ -332,9 +249,3 @@ class Accounts(AccountRepository):
 
     async def delete(self, id: str) -> None:
         await TABLE.delete(self._database, id)
-
-
-def _readable(account: Account) -> Account:
-    """Return the account; raises UnreadableError when one of its secrets cannot be read."""
-    _secrets = account.config_json, account.credentials
-    return account

@@ -1,0 +1,78 @@
+"""Several statements whose order is decided on the way, each after the answers of those before.
+
+A procedure is a generator: it yields a step and is sent what came of it. So the same text runs on
+every database, in one job of a thread where the database is in this process, and over the network
+where it is not. What comes of it is all or nothing: an error that leaves it undoes, or spends, the
+transaction it was in. So one that is asked for what it cannot do returns that, and whoever asked
+raises it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+from cw_store.errors import UnreadableError
+from cw_store.statements.query import Query
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Run a query with these values; answered with the list of its records.
+
+    A row that cannot be read is raised in the procedure as UnreadableError, which may go on.
+    """
+
+    query: Query[Any]
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Take turns under a name until the end of the transaction, where others write side by side."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Set a savepoint, where others write side by side; there is one at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """Undo what was done since the mark, and give back what was locked since."""
+
+
+Step: TypeAlias = Run | Lock | Mark | Undo
+
+Procedure: TypeAlias = Generator[Step, Any, T]
+
+Begin: TypeAlias = Callable[[], Procedure[T]]
+"""What begins a procedure, again where the database had to undo the first try."""
+
+
+def advance(procedure: Procedure[Any], answer: object) -> Step:
+    """Tell a procedure what came of its last step, and return the next; StopIteration at its end.
+
+    An UnreadableError is raised in it. The first answer is None.
+    """
+    if isinstance(answer, UnreadableError):
+        return procedure.throw(answer)
+    return procedure.send(answer)
+
+
+def rows(query: Query[R], **values: Any) -> Procedure[list[R]]:
+    """Run a query; return every row as a record, in the statement's order."""
+    found: list[R] = yield Run(query, values)
+    return found
+
+
+def row(query: Query[R], **values: Any) -> Procedure[R | None]:
+    """Run a query; return the first row as a record, or None when there is none."""
+    found: list[R] = yield Run(query, values)
+    return found[0] if found else None
