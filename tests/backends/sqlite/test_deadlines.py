@@ -23,7 +23,8 @@ class Line:
         self.busy_timeout = Deadlines(self.loop, self.queue, TooLateError)
 
     def join(self, timeout: float = 0.01) -> QueuedWaiter:
-        waiter = QueuedWaiter(self.loop, timeout)
+        waiter = QueuedWaiter(self.loop)
+        waiter.deadline = self.loop.time() + timeout
         self.busy_timeout.queue_up(waiter)
         return waiter
 

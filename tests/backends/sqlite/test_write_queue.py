@@ -157,8 +157,8 @@ async def test_a_waiter_refused_and_cancelled_at_once_leaves_no_lost_error() -> 
 class Shared(Turn):
     """A turn that may share another's."""
 
-    def __init__(self, timeout: float = 60) -> None:
-        super().__init__(asyncio.get_running_loop(), None, timeout)
+    def __init__(self) -> None:
+        super().__init__(asyncio.get_running_loop())
         self.answer = "none"
         self.answered = asyncio.Event()
 
@@ -194,9 +194,9 @@ async def test_turns_that_can_share_are_taken_from_the_head_of_the_queue_only() 
 
 
 async def test_a_shared_turn_that_waits_too_long_is_refused() -> None:
-    busy = write_queue()
+    busy = write_queue(timeout=0)
     turn = await busy.turn("first")
-    late = Shared(timeout=0)
+    late = Shared()
     busy.ask(late)
     async with asyncio.timeout(10):
         await late.answered.wait()

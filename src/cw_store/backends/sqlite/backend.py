@@ -77,22 +77,15 @@ class SqliteBackend:
         self.readers = ReaderPool(
             partial(self._open, read_only=True), callbacks, readers, busy_timeout
         )
-        self.maintenance = Maintenance(
-            path, queue, partial(self._open, read_only=False), busy_timeout
-        )
-        self.writer = Writer(
-            path,
-            queue,
-            callbacks,
-            partial(self._open, read_only=False),
-            self.maintenance.note_write,
-        )
+        open_writing = partial(self._open, read_only=False)
+        self.writer = Writer(path, queue, callbacks, open_writing)
+        self.maintenance = Maintenance(self.writer, open_writing)
         self._eraser: Connection | None = None
 
     async def open(self) -> None:
         """Open the writing connection."""
         await self.writer.open()
-        await self.maintenance.start(self.writer.connection)
+        await self.maintenance.start()
         self.readers.watch = self.writer.queue.watch
 
     async def close(self) -> None:

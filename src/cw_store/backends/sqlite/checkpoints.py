@@ -49,7 +49,7 @@ from cw_store.backends.sqlite.maintenance_rules import (
     current_settings,
 )
 from cw_store.backends.sqlite.maintenance_turn import Attempt, MaintenanceTurn, make_statistics
-from cw_store.backends.sqlite.write_queue import WriteQueue
+from cw_store.backends.sqlite.writer import Writer
 from cw_store.errors import StoreBusyError, StoreError
 
 T = TypeVar("T")
@@ -63,23 +63,18 @@ class Maintenance:
     """Keeps the write-ahead log short and the statistics fresh."""
 
     def __init__(
-        self,
-        path: Path,
-        write_queue: WriteQueue,
-        open_connection: Callable[[], Awaitable[Connection]],
-        timeout: float,
+        self, writer: Writer, open_connection: Callable[[], Awaitable[Connection]]
     ) -> None:
-        self._path = path
+        self._path = path = writer.path
         self._log = path.with_name(path.name + "-wal")
-        self._write_queue = write_queue
+        self._writer = writer
         self._open_connection = open_connection
-        self._timeout = timeout
-        self._loop = asyncio.get_running_loop()
+        self._loop = writer.loop
         self._settings = current_settings()
         self._counters = Counters(self._settings, self._loop.time())
         self._failures = Failures(path.name, self._settings.tell_every)
         self._file: tuple[int, int] | None = None
-        self._writer: Connection | None = None  # None before the start, and after the stop
+        self._connection: Connection | None = None  # None before the start, and after the stop
         self._checkpointer: Checkpointer | None = None
         self._task: asyncio.Task[None] | None = None  # opens or closes the checkpointer
         self._timer: asyncio.TimerHandle | None = None
@@ -88,15 +83,18 @@ class Maintenance:
         self._seconds_held = 0.0
         self._waiting = 0  # writers, when maintenance last gave its turn back
 
-    async def start(self, writer: Connection) -> None:
+    async def start(self) -> None:
         """Take over from SQLite what it would do within a commit."""
-        await writer.run(_apply_settings, writer.cursor_of_jobs)
+        connection = self._writer.connection
+        await connection.run(_apply_settings, connection.cursor_of_jobs)
         self._file = identity_of(self._path)
-        self._writer = writer
+        self._connection = connection
+        self._rest()
 
     def stop(self) -> None:
         """Look no more, write no more, and let what is under way end soon."""
-        self._writer = None
+        self._connection = None
+        self._writer.on_next_commit = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -126,20 +124,17 @@ class Maintenance:
         """For how long the writer's turn has been taken by maintenance, all in all."""
         return self._seconds_held + (0.0 if self._turn is None else self._turn.seconds_held)
 
-    def note_write(self) -> None:
-        """Begin to look, unless that has begun already; does not raise."""
-        self._counters.turns += 1
-        if self._timer is None and self._writer is not None:
-            self._look_soon()
-
     # Looking, while there are writes.
+
+    def _rest(self) -> None:
+        self._writer.on_next_commit = self._look_soon
 
     def _look_soon(self) -> None:
         self._timer = self._loop.call_later(self._settings.look_every, self._look)
 
     def _look(self) -> None:
         self._timer = None
-        writer = self._writer
+        writer = self._connection
         if writer is None:
             return
         step = Step.NOTHING
@@ -147,10 +142,13 @@ class Maintenance:
             step = self._do_what_is_due(writer)
         except Exception as error:
             self._failed(error)
-        if step is not Step.REST:
+        if step is Step.REST:
+            self._rest()
+        else:
             self._look_soon()
 
     def _do_what_is_due(self, writer: Connection) -> Step:
+        self._counters.turns = self._writer.commits
         look = self._what_is_seen(writer)
         self._counters.note_look(look)
         if self._is_working:
@@ -166,7 +164,7 @@ class Maintenance:
             self._loop.time(),
             _length(self._log),
             writer.raw.total_changes,
-            not self._write_queue.is_free,
+            not self._writer.queue.is_free,
         )
 
     def _hurry(self, writer: Connection, look: Look) -> None:
@@ -202,7 +200,8 @@ class Maintenance:
     def _failed(self, error: Exception) -> None:
         self._counters.postpone(self._loop.time())
         is_others = isinstance(error, sqlite3.Error) and is_busy(error)
-        if self._writer is not None and not is_others and not isinstance(error, StoreBusyError):
+        is_closing = self._connection is None
+        if not is_closing and not is_others and not isinstance(error, StoreBusyError):
             self._failures.add(error)
 
     # Beside the writers.
@@ -213,10 +212,11 @@ class Maintenance:
         checkpointer.connection.run(attempt, then=partial(self._copied, attempt))
 
     def _copied(self, attempt: Attempt[Copied]) -> None:
-        writer = self._writer
+        writer = self._connection
         if writer is None or self._turn is not None:
             return  # a turn was asked for meanwhile, which goes on
         self._is_working = False
+        self._counters.turns = self._writer.commits
         if attempt.error is not None:
             self._failed(attempt.error)
         elif attempt.value is not None:
@@ -233,7 +233,7 @@ class Maintenance:
         finally:
             self._task = None
             self._is_working = False
-        if self._checkpointer is not None and self._writer is not None:
+        if self._checkpointer is not None and self._connection is not None:
             self._copy(self._checkpointer)
 
     async def _open(self) -> Checkpointer:
@@ -269,14 +269,15 @@ class Maintenance:
         self._is_working = True
         attempt = Attempt(work)
         ended = partial(self._ended, then=partial(then, attempt))
-        self._turn = MaintenanceTurn(self._loop, self._timeout, writer, connection, attempt, ended)
-        self._write_queue.ask(self._turn)
+        self._turn = MaintenanceTurn(self._loop, writer, connection, attempt, ended)
+        self._writer.queue.ask(self._turn)
 
     def _ended(self, turn: MaintenanceTurn, then: Callable[[float], None]) -> None:
         self._turn = None
         self._is_working = False
-        self._waiting = len(self._write_queue.queue)
-        self._write_queue.release(turn)  # before anything that can fail
+        self._waiting = len(self._writer.queue.queue)
+        self._writer.queue.release(turn)  # before anything that can fail
+        self._counters.turns = self._writer.commits
         if turn.acquired_at is not None:
             seconds = turn.seconds_held
             self._seconds_held += seconds

@@ -19,9 +19,8 @@ class QueuedWaiter(Waiter[Any]):
 
     __slots__ = ("deadline",)
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
-        super().__init__(loop)
-        self.deadline = loop.time() + timeout
+    deadline: float
+    """When it has waited long enough, in the loop's time; known once it waits."""
 
     def give_up(self) -> None:
         """Leave the queue: be passed over."""

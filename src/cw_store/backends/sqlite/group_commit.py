@@ -69,7 +69,7 @@ class Call(Turn):
         *,
         is_compound: bool,
     ) -> None:
-        super().__init__(writer.loop, None, writer.timeout)
+        super().__init__(writer.loop)
         self._writer = writer
         self._work = work
         self._arguments = arguments

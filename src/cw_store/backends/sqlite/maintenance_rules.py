@@ -189,7 +189,7 @@ class Counters:
     def __init__(self, settings: MaintenanceSettings, now: float) -> None:
         self._settings = settings
         self.turns = 0
-        """Turns that writers have had; whoever passes one on adds it."""
+        """Commits of the writers, as far as whoever counts with this has seen them."""
         self._turns_seen = 0
         self._written_at = 0.0
         self._not_before = 0.0

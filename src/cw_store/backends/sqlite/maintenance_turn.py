@@ -39,16 +39,17 @@ class MaintenanceTurn(Turn):
 
     __slots__ = ("_attempt", "_connection", "_ended", "_writer", "acquired_at")
 
+    label = "maintenance"
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        timeout: float,
         writer: Connection,
         connection: Connection,
         attempt: Callable[[], None],
         ended: Callable[[MaintenanceTurn], None],
     ) -> None:
-        super().__init__(loop, "maintenance", timeout)
+        super().__init__(loop)
         self._writer = writer
         self._connection = connection
         self._attempt = attempt

@@ -41,7 +41,8 @@ class ReaderWait(QueuedWaiter):
     __slots__ = ("_pool",)
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float, pool: ReaderPool) -> None:
-        super().__init__(loop, timeout)
+        super().__init__(loop)
+        self.deadline = loop.time() + timeout
         self._pool = pool
 
     def __repr__(self) -> str:

@@ -223,11 +223,10 @@ class WriteTransaction(SqliteTransaction[WritingHost]):
             raise
 
     async def _wait_for_turn(self) -> Turn:
-        turn = await self._writer.queue.turn(self._label)
+        turn = await self._writer.queue.turn(self._label, self._block)
         if self._has_ended:
             self._writer.queue.release(turn)
             raise _ended_error()
-        turn.block = self._block
         return turn
 
     def _deadline(self) -> float:

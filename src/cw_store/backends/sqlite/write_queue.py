@@ -35,28 +35,24 @@ from cw_store.self_deadlock import Block, innermost_block
 
 
 class Turn(QueuedWaiter):
-    """A writer's entry in the queue; once acquired, the right to write until it is released.
+    """A writer's entry in the queue; once acquired, the right to write until it is released."""
 
-    Here a task waits for it; a subclass says what else to do then.
-    """
+    __slots__ = ("since", "within", "write_queue")
 
-    __slots__ = ("block", "label", "since", "task_name", "within", "write_queue")
-
+    since: float
+    """When it was asked for, then when it was had, in the loop's time."""
     write_queue: WriteQueue
     """Where this waits, once it does."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, label: str | None, timeout: float) -> None:
-        super().__init__(loop, timeout)
-        self.since = self.deadline - timeout
-        self.label = label
-        self.block: Block | None = None
-        self.within: Block | None = None
-        self.task_name: str | None = None  # whoever waits is known by the wait
+    within: Block | None
+    """The block inside of which it waits, once it does."""
+    block: Block | None = None
+    """The block whose turn it is, if it is that of one."""
+    label: str | None = None
+    task_name: str | None = None  # whoever waits is known by the wait
 
     def acquired(self) -> None:
-        """Wake the task that waits: the turn is its own until it is released."""
-        self.value = None
-        self.settle()
+        """Use it; it has to be released then."""
+        raise NotImplementedError
 
     def __repr__(self) -> str:
         """Say who this is, and what it waits for, behind whom."""
@@ -75,6 +71,26 @@ class Turn(QueuedWaiter):
     def is_not(self, turn: Turn) -> bool:
         """Whether this is another."""
         return self is not turn
+
+
+class TaskTurn(Turn):
+    """The turn of a task, until the task releases it."""
+
+    __slots__ = ("block", "label", "task_name")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, label: str | None, block: Block | None
+    ) -> None:
+        super().__init__(loop)
+        self.label = label
+        self.block = block
+        task = asyncio.current_task(loop)
+        self.task_name = None if task is None else task.get_name()
+
+    def acquired(self) -> None:
+        """Wake the task that waits."""
+        self.value = None
+        self.settle()
 
 
 T = TypeVar("T", bound=Turn)
@@ -116,10 +132,12 @@ class WriteQueue:
 
     def ask(self, turn: Turn) -> None:
         """Queue up; `turn.acquired()` or `turn.rejected()` is called now or later, once."""
+        turn.since = now = self._loop.time()
+        turn.deadline = now + self.timeout
         if self._closed:
             turn.rejected(StoreClosedError("the store is closed"))
         elif self._holder is None:
-            if turn.since > self.watch.due and (gone := self.watch.refusal(turn.since)):
+            if now > self.watch.due and (gone := self.watch.refusal(now)):
                 turn.rejected(gone)
                 return
             self._holder = turn
@@ -130,20 +148,15 @@ class WriteQueue:
             self._deadlines.queue_up(turn)
 
     def free_turn(self, label: str | None, block: Block | None = None) -> Turn | None:
-        """Return the turn if nobody has it, for what runs in a unit's block."""
+        """Return the turn if nobody has it, for the running task and what runs in its block."""
         if self._holder is not None or self._closed:
             return None
-        turn = self._turn_of_caller(label)
-        if turn.since > self.watch.due:
+        now = self._loop.time()
+        if now > self.watch.due:
             self.refuse_if_gone()
-        turn.block = block
-        self._holder = turn
-        return turn
-
-    def _turn_of_caller(self, label: str | None) -> Turn:
-        turn = Turn(self._loop, label, self.timeout)
-        task = asyncio.current_task(self._loop)
-        turn.task_name = task.get_name() if task else None
+        turn = self._holder = TaskTurn(self._loop, label, block)
+        turn.since = now
+        turn.deadline = now + self.timeout
         return turn
 
     def refuse_if_gone(self) -> None:
@@ -152,9 +165,9 @@ class WriteQueue:
         if now > self.watch.due and (gone := self.watch.refusal(now)):
             raise gone
 
-    async def turn(self, label: str | None) -> Turn:
+    async def turn(self, label: str | None, block: Block | None = None) -> Turn:
         """Wait for the turn; raises StoreBusyError when it does not come in time."""
-        turn = self._turn_of_caller(label)
+        turn = TaskTurn(self._loop, label, block)
         self.ask(turn)
         try:
             await turn

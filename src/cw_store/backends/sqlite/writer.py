@@ -64,7 +64,6 @@ class Writer:
         queue: WriteQueue,
         callbacks: LoopCallbacks,
         open_connection: Callable[[], Awaitable[Connection]],
-        note_write: Callable[[], None],
     ) -> None:
         self.path = path
         self.queue = queue
@@ -72,7 +71,10 @@ class Writer:
         self.loop = callbacks.loop
         self.timeout = queue.timeout
         self._open_connection = open_connection
-        self._note_write = note_write
+        self.commits = 0
+        """How often something was stored, or may have been, since this was opened."""
+        self.on_next_commit: Callable[[], None] | None = None
+        """Called after the next one, and then no more: by it what is at rest is woken."""
         self.nobody_waits: Callable[[], bool] = _nobody_waits_yet
         """Whether no other process waits for its turn to write."""
         self.process_queue: ProcessQueue | None = None
@@ -135,10 +137,13 @@ class Writer:
         nobody knows the outcome, since to look in vain costs less than to miss it. Must not raise,
         as those stand behind it who wait for the answer.
         """
-        try:
-            self._note_write()
-        except Exception:
-            logger.exception("the write-ahead log of %s is not looked at", self.path.name)
+        self.commits += 1
+        if self.on_next_commit is not None:
+            wake, self.on_next_commit = self.on_next_commit, None
+            try:
+                wake()
+            except Exception:
+                logger.exception("the write-ahead log of %s is not looked at", self.path.name)
 
     # The lock.
 

@@ -5,10 +5,11 @@ is woken in the very callback that ends the wait, which saves a round of the loo
 what the way to a thread and back costs.
 
 A task can wait for anything that has asyncio's future protocol: `_asyncio_future_blocking`,
-`add_done_callback`, `cancel`, `result` and `get_loop` (asyncio/futures.py, "isfuture"; checked with
-CPython 3.11 to 3.13). The protocol is not documented, and all uses of it are in `Waiter`. Where a
-look at import says that it does not hold, or Python is another than those, the task waits for an
-asyncio.Future that the end of the wait sets (`_PlainWait`), and all else stays as it is.
+`add_done_callback`, `cancel`, `result` and `_loop` (asyncio/futures.py, "isfuture" and "_get_loop";
+checked with CPython 3.11 to 3.13). The protocol is not documented, and all uses of it are in
+`Waiter`. Where a look at import says that it does not hold, or Python is another than those, the
+task waits for an asyncio.Future that the end of the wait sets (`_PlainWait`), and all else stays as
+it is.
 
 **Guarantees.** `is_done` goes from False to True, never back, and `value` or `error` is there
 before. A wait that is cancelled ends for the task alone; the same can be waited for again. An error
@@ -162,11 +163,7 @@ class Waiter(Generic[T]):
         state = "done" if self.is_done else "given up" if self.given_up else "not done"
         return f"<{type(self).__name__}, {state}{f', {task.get_name()} waits' if task else ''}>"
 
-    # The future protocol, as a task uses it.
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop of the task that may wait."""
-        return self._loop
+    # The future protocol, as a task uses it; where there is no `get_loop` it looks at `_loop`.
 
     def done(self) -> bool:
         """Whether nothing is waited for any more; asked by debuggers, and by anyio in tests."""

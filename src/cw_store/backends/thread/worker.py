@@ -281,30 +281,29 @@ class LoopCallbacks:
             wakeup.let_go()
 
     def run(self) -> None:
-        """Run what has come, unless a round is due to do so anyway; in a callback of the loop."""
-        if self._is_resumed or not self.finished:
+        """Run one, and what comes while the round is not long; in a callback of the loop.
+
+        Nothing when a round is due to do so anyway.
+        """
+        finished = self.finished
+        if self._is_resumed or not finished:
             return
         if may_run_nested():
             self._call_each_by_itself()
             return
         try:
-            self._run_some()
+            # The task that goes on now usually has more for its thread to do. Where that is done
+            # before this returns, it is spared the loop's way round.
+            finished.popleft()()
+            if finished:
+                end = monotonic() + LONG_ROUND
+                while finished and monotonic() < end:
+                    finished.popleft()()
         except Exception:
             logger.exception("what came back from a connection's thread could not be handed on")
         finally:
-            if self.finished:  # also when one raised
+            if finished:  # also when one raised
                 self.resume()
-
-    def _run_some(self) -> None:
-        """Run one, and what comes while the round is not long."""
-        finished = self.finished
-        # The task that goes on now usually has more for its thread to do. Where that is done before
-        # this returns, it is spared the loop's way round.
-        finished.popleft()()
-        if finished:
-            end = monotonic() + LONG_ROUND
-            while finished and monotonic() < end:
-                finished.popleft()()
 
     def _call_each_by_itself(self) -> None:
         while self.finished:
