@@ -15,7 +15,6 @@ from weakref import WeakKeyDictionary, finalize
 from cw_store.backends.cancellation import shielded
 from cw_store.backends.port import Backend
 from cw_store.calls import StoreCalls
-from cw_store.clock import Reading, StrictClock
 from cw_store.credentials import rules_for
 from cw_store.errors import StoreBusyError, StoreClosedError, UnreadableError
 from cw_store.location import locate
@@ -32,7 +31,7 @@ from cw_store.repos.sql import Repositories
 from cw_store.repos.sql.accounts import reencrypt
 from cw_store.self_deadlock import WritingTasks
 from cw_store.statements.database import Database
-from cw_store.types import MAX_TEXT_BYTES
+from cw_store.types import MAX_TEXT_BYTES, Reading, StrictClock
 from cw_store.uow import UnitOfWork
 
 R = TypeVar("R")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 from operator import itemgetter
 from typing import Any, Generic, TypeVar, cast
@@ -19,12 +20,21 @@ from sqlalchemy import Dialect
 from sqlalchemy.engine import Compiled
 from sqlalchemy.sql import Insert
 
-from cw_store.clock import StrictClock
 from cw_store.errors import InvalidValueError, ReadOnlyError
 from cw_store.statements.codegen import Processor, write_binder
 from cw_store.statements.query import Query, column_of
 from cw_store.statements.reading import Row, reader_of
-from cw_store.types import Clock, Encrypted, Now, Refused, SharedNow, Stamp, UtcDateTime, clock_of
+from cw_store.types import (
+    Clock,
+    Encrypted,
+    Now,
+    Refused,
+    SharedNow,
+    Stamp,
+    StrictClock,
+    UtcDateTime,
+    clock_of,
+)
 from cw_store.types.storage import storage_on
 
 R = TypeVar("R")
@@ -335,17 +345,14 @@ def _time_setter(clock: Clock, driver: DriverOrder, dialect: Dialect) -> SetTime
         readings += driver.places_of(SharedNow)
     if not stamps and not readings:
         return None
+    set_times = partial(clock.set_times, readings, stamps)
     convert = storage_on(dialect).from_clock
+    if convert is None:
+        return set_times
 
-    def set_stamps(parameters: Parameters) -> None:
-        stamp = clock.stamp()
-        for place in stamps:
-            parameters[place] = stamp
+    def set_converted(parameters: Parameters) -> None:
+        set_times(parameters)
+        for place in (*readings, *stamps):
+            parameters[place] = convert(parameters[place])
 
-    def set_all(parameters: Parameters) -> None:
-        now, stamp = clock.now_and_stamp() if stamps else (clock.now(), 0)
-        for places, time in ((readings, now), (stamps, stamp)):
-            for place in places:
-                parameters[place] = time if convert is None else convert(time)
-
-    return set_stamps if convert is None and not readings else set_all
+    return set_converted

@@ -34,7 +34,15 @@ from cw_store.types.rules import (
     use_rules,
 )
 from cw_store.types.storage import storage_on
-from cw_store.types.timestamps import EARLIEST, EPOCH, MICROSECOND, microseconds_of, timestamp_of
+from cw_store.types.timestamps import (
+    EARLIEST,
+    EPOCH,
+    MICROSECOND,
+    Reading,
+    StrictClock,
+    microseconds_of,
+    timestamp_of,
+)
 
 __all__ = [
     "EARLIEST",
@@ -53,9 +61,11 @@ __all__ = [
     "Now",
     "OneOf",
     "PlainText",
+    "Reading",
     "Refused",
     "SharedNow",
     "Stamp",
+    "StrictClock",
     "Unreadable",
     "UtcDateTime",
     "ValueRules",

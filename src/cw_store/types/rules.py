@@ -6,9 +6,9 @@ the dialect object, of which every store has its own, and not by the type, of wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Dialect
@@ -39,23 +39,20 @@ def _keep(text: str, _cell: Cell | None) -> str:
 
 
 class Clock(Protocol):
-    """A store's time, in microseconds since 1970; its methods raise StoreError."""
+    """A store's time, in microseconds since 1970."""
 
     @property
     def is_given(self) -> bool:
         """Whether it is the application's, and not the system's."""
         ...
 
-    def now(self) -> int:
-        """Return the clock's reading, which may stand still or step back."""
-        ...
+    def set_times(
+        self, readings: Sequence[int], stamps: Sequence[int], parameters: list[Any]
+    ) -> None:
+        """Put times into these places of a list; raises StoreError when the clock fails.
 
-    def stamp(self) -> int:
-        """Return a time later than any stamp before."""
-        ...
-
-    def now_and_stamp(self) -> tuple[int, int]:
-        """Return both, from one reading."""
+        A reading may stand still or step back, a stamp is later than any before.
+        """
         ...
 
 

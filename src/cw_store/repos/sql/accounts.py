@@ -29,9 +29,9 @@ from cw_store.repos.sql.rotation import (
     TABLE,
     any_available,
     lock_of,
+    look_at_secrets,
     next_account,
     pass_by,
-    readable,
     use_next,
     use_unchanged,
 )
@@ -173,7 +173,9 @@ class Accounts(AccountRepository):
 
     async def find_by_id(self, id: str) -> Account | None:
         found = await TABLE.get(self._database, id)
-        return None if found is None else readable(found)
+        if found is not None:
+            look_at_secrets(found)
+        return found
 
     async def find_ids(self, prefix: str, *, limit: int | None = None) -> list[str]:
         return await IDS.read(self._database, prefix, limit)
@@ -200,7 +202,8 @@ class Accounts(AccountRepository):
         try:
             account = await database.first(use_one(ANY_IN_TURN), provider=provider)
             if account is not None:
-                return readable(account)
+                look_at_secrets(account)
+                return account
         except UnreadableError as error:
             pass_by(error)
         if await database.first(any_available(ANY_IN_TURN), provider=provider) is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -159,10 +160,8 @@ def lock_of(provider: str) -> str:
     return f"accounts.{provider!a}"
 
 
-def readable(account: Account) -> Account:
-    """Return the account; raises UnreadableError when one of its secrets cannot be read."""
-    _secrets = account.config_json, account.credentials
-    return account
+look_at_secrets = attrgetter("config_json", "credentials")
+"""Raises UnreadableError when one of an account's secrets cannot be read."""
 
 
 def pass_by(error: UnreadableError) -> None:
@@ -186,7 +185,8 @@ def next_account(
         try:
             account = yield from row(use_one(asked), **values)
             if account is not None:
-                return readable(account)
+                look_at_secrets(account)
+                return account
         except UnreadableError as error:
             pass_by(error)
             values = {**values, f"passed_{asked.passed}": error.id}

@@ -7,52 +7,72 @@ from typing import Any
 import pytest
 
 from cw_store import InvalidValueError, Store
-from cw_store.clock import StrictClock
-from cw_store.types import EARLIEST, timestamp_of
+from cw_store.types import EARLIEST, StrictClock, timestamp_of
 from steppable_clock import SteppableClock
 
 MICROSECOND = timedelta(microseconds=1)
 EASTERN = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=5, minutes=30)))
 
 
+def reading_of(clock: StrictClock) -> int:
+    times = [0]
+    clock.set_times([0], [], times)
+    return times[0]
+
+
+def stamp_of(clock: StrictClock) -> int:
+    times = [0]
+    clock.set_times([], [0], times)
+    return times[0]
+
+
 def test_a_stamp_is_the_clocks_reading() -> None:
     reading = SteppableClock()
     clock = StrictClock(reading)
-    first = clock.stamp()
-    assert timestamp_of(first) == reading.now == timestamp_of(clock.now())
-    assert clock.stamp() == first + 1
+    first = stamp_of(clock)
+    assert timestamp_of(first) == reading.now == timestamp_of(reading_of(clock))
+    assert stamp_of(clock) == first + 1
     reading.advance(5)
-    assert timestamp_of(clock.stamp()) == reading.now
+    assert timestamp_of(stamp_of(clock)) == reading.now
 
 
 def test_stamps_move_on_while_the_clock_stands_still() -> None:
     clock = StrictClock(SteppableClock())
-    stamps = [clock.stamp() for _ in range(5)]
+    stamps = [stamp_of(clock) for _ in range(5)]
     assert [stamp - stamps[0] for stamp in stamps] == [0, 1, 2, 3, 4]
 
 
 def test_stamps_move_on_while_the_clock_steps_back() -> None:
     reading = SteppableClock()
     clock = StrictClock(reading)
-    first = clock.stamp()
+    first = stamp_of(clock)
     reading.advance(-3600)
-    assert clock.stamp() == first + 1
-    assert timestamp_of(clock.now()) == reading.now
+    assert stamp_of(clock) == first + 1
+    assert timestamp_of(reading_of(clock)) == reading.now
     reading.advance(3601)
-    assert timestamp_of(clock.stamp()) == reading.now
+    assert timestamp_of(stamp_of(clock)) == reading.now
 
 
 def test_a_reading_and_its_stamp_may_be_had_together() -> None:
     clock = StrictClock(SteppableClock())
-    now, stamp = clock.now_and_stamp()
-    assert now == stamp
-    assert clock.now_and_stamp() == (now, stamp + 1)
-    assert clock.stamp() == stamp + 2
+    times: list[int | None] = [None] * 5
+    clock.set_times([3], [0, 2], times)
+    now = times[3]
+    assert now is not None
+    assert times == [now, None, now, now, None]
+    clock.set_times([3], [0, 2], times)
+    assert times == [now + 1, None, now + 1, now, None]
+    assert stamp_of(clock) == now + 2
+
+
+def test_a_reading_is_no_stamp() -> None:
+    clock = StrictClock(SteppableClock())
+    assert reading_of(clock) == reading_of(clock) == stamp_of(clock)
 
 
 def test_the_first_stamps_may_be_the_earliest_times_there_are() -> None:
     clock = StrictClock(lambda: EARLIEST)
-    assert timestamp_of(clock.stamp()) == EARLIEST + MICROSECOND
+    assert timestamp_of(stamp_of(clock)) == EARLIEST + MICROSECOND
 
 
 def test_stamps_of_several_threads_are_all_different() -> None:
@@ -60,7 +80,7 @@ def test_stamps_of_several_threads_are_all_different() -> None:
     stamps: list[int] = []
 
     def stamp() -> None:
-        stamps.extend(clock.stamp() for _ in range(2000))
+        stamps.extend(stamp_of(clock) for _ in range(2000))
 
     threads = [threading.Thread(target=stamp) for _ in range(4)]
     for thread in threads:
@@ -73,7 +93,7 @@ def test_stamps_of_several_threads_are_all_different() -> None:
 def test_the_systems_clock_is_read_where_none_is_given() -> None:
     clock = StrictClock()
     before = datetime.now(UTC) - timedelta(milliseconds=1)
-    for microseconds in (clock.now(), clock.stamp(), *clock.now_and_stamp()):
+    for microseconds in (reading_of(clock), stamp_of(clock)):
         assert before <= timestamp_of(microseconds) <= datetime.now(UTC) + timedelta(milliseconds=1)
 
 
