@@ -22,6 +22,7 @@ import pytest
 from cw_store import Store, ensure_schema
 from cw_store.schema import metadata
 from postgres_server import PostgresServer
+from steppable_loop import SteppableLoop
 
 T = TypeVar("T")
 
@@ -115,33 +116,49 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+async def steppable_loop() -> SteppableLoop:
+    """The loop on which this test runs, whose time it can move on."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SteppableLoop)
+    return loop
+
+
 STDERR = pytest.StashKey[int]()
 """Where to write when a test hangs: while tests run, pytest keeps what they write to stderr."""
 
 
-class Uvloop:
-    """A plugin that gives every asynchronous test a loop of uvloop's."""
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Give each asynchronous test its loop: asyncio's own, or what it or the run asks for."""
+    if "steppable_loop" in getattr(item, "fixturenames", ()):
+        return {"steppable": SteppableLoop}
+    if config.getoption("uvloop"):
+        return {"uvloop": loop_of_uvloop()}
+    return {"asyncio": asyncio.new_event_loop}
 
-    def pytest_asyncio_loop_factories(self) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-        import uvloop
 
-        class Loop(uvloop.Loop):
-            """One whose end can be told of what was left open.
+def loop_of_uvloop() -> Callable[[], asyncio.AbstractEventLoop]:
+    import uvloop
 
-            uvloop warns of it before it closes it. Where a warning is an error, it does not get
-            to closing it, and then waits for ever for it to be closed.
-            """
+    class Loop(uvloop.Loop):
+        """One whose end can be told of what was left open.
 
-            def close(self) -> None:
-                with warnings.catch_warnings(record=True) as left_open:
-                    warnings.simplefilter("always")
-                    super().close()
-                for warning in left_open:
-                    warnings.warn_explicit(
-                        warning.message, warning.category, warning.filename, warning.lineno
-                    )
+        uvloop warns of it before it closes it. Where a warning is an error, it does not get to
+        closing it, and then waits for ever for it to be closed.
+        """
 
-        return {"uvloop": Loop}
+        def close(self) -> None:
+            with warnings.catch_warnings(record=True) as left_open:
+                warnings.simplefilter("always")
+                super().close()
+            for warning in left_open:
+                warnings.warn_explicit(
+                    warning.message, warning.category, warning.filename, warning.lineno
+                )
+
+    return Loop
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -150,8 +167,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "ends_with_its_store: no other store can be on `database`")
-    if config.getoption("uvloop"):
-        config.pluginmanager.register(Uvloop())
     config.stash[STDERR] = os.dup(2)
 
 

@@ -19,11 +19,14 @@ from cw_store import (
     StoreClosedError,
     StoreError,
     UnitOfWork,
-    migrations,
 )
-from cw_store.backends.postgres import backend
+from cw_store.backends.postgres.backend import STATEMENT_SECONDS
+from cw_store.migrations import SILENCE_SECONDS
 from postgres_proxy import Proxy
+from steppable_loop import SteppableLoop
+from waits import until_idle
 
+BUSY_TIMEOUT = 0.2
 SOON = 0.2
 SLACK = 0.3  # for a busy machine
 
@@ -233,11 +236,16 @@ async def proxy(migrated_server: str) -> AsyncIterator[Proxy]:
     await proxy.empty("initiatives")
 
 
-@pytest.fixture
-def with_short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a statement be given up half a second after its locks."""
-    monkeypatch.setattr(backend, "STATEMENT_SECONDS", 0.5)
-    monkeypatch.setattr(migrations, "SILENCE_SECONDS", 0.5)
+async def outlasted(loop: SteppableLoop, withheld: asyncio.Event, work: Awaitable[object]) -> None:
+    """Await work, and let the time pass that a server has which answers nothing any more."""
+    task = asyncio.ensure_future(work)
+    await withheld.wait()
+    loop.advance(STATEMENT_SECONDS / 2)
+    await until_idle()
+    assert not task.done(), "it is waited for longer than for a lock"
+    loop.advance(STATEMENT_SECONDS / 2 + BUSY_TIMEOUT)
+    with soon():
+        await task
 
 
 async def write(store: Store) -> None:
@@ -289,9 +297,9 @@ async def test_a_unit_given_up_while_it_does_nothing_does_not_wait_for_a_silent_
 
 
 async def test_a_silent_server_is_waited_for_as_long_as_for_a_statement(
-    proxy: Proxy, with_short_timeout: None
+    proxy: Proxy, steppable_loop: SteppableLoop
 ) -> None:
-    async with Store(proxy.url, pool_size=1, busy_timeout=0.2) as store:
+    async with Store(proxy.url, pool_size=1, busy_timeout=BUSY_TIMEOUT) as store:
         await store.initiatives.find_all()
         for work, kind in (
             (write, OutcomeUnknownError),
@@ -299,35 +307,43 @@ async def test_a_silent_server_is_waited_for_as_long_as_for_a_statement(
             (write_in_unit, StoreBusyError),
         ):
             proxy.freeze()
-            with soon(0.2 + 0.5 + 0.1), pytest.raises(kind):
-                await work(store)
+            with pytest.raises(kind):
+                await outlasted(steppable_loop, proxy.withheld, work(store))
             assert store.connections_in_use == 0
             proxy.thaw()
             await store.initiatives.find_all()
 
 
 async def test_a_commit_that_a_silent_server_does_not_answer_may_be_stored(
-    proxy: Proxy, with_short_timeout: None
+    proxy: Proxy, steppable_loop: SteppableLoop
 ) -> None:
-    async with Store(proxy.url, busy_timeout=0.2) as store:
+    async with Store(proxy.url, busy_timeout=BUSY_TIMEOUT) as store:
         uow = store.unit_of_work()
-        with soon(0.8), pytest.raises(OutcomeUnknownError):
+
+        async def commit() -> None:
             async with uow:
                 await uow.initiatives.create(name="x")
                 proxy.freeze()
+
+        with pytest.raises(OutcomeUnknownError):
+            await outlasted(steppable_loop, proxy.withheld, commit())
         assert uow.committed is None and store.connections_in_use == 0
         proxy.thaw()
 
 
 async def test_an_error_in_a_unit_ends_although_the_server_is_silent(
-    proxy: Proxy, with_short_timeout: None
+    proxy: Proxy, steppable_loop: SteppableLoop
 ) -> None:
-    async with Store(proxy.url, busy_timeout=0.2) as store:
-        with soon(0.8), pytest.raises(LookupError):
+    async with Store(proxy.url, busy_timeout=BUSY_TIMEOUT) as store:
+
+        async def fail() -> None:
             async with store.unit_of_work() as uow:
                 await uow.initiatives.create(name="x")
                 proxy.freeze()
                 raise LookupError
+
+        with pytest.raises(LookupError):
+            await outlasted(steppable_loop, proxy.withheld, fail())
         assert store.connections_in_use == 0
         proxy.thaw()
 
@@ -362,11 +378,15 @@ async def test_opening_a_silent_server_ends_in_time_and_can_be_given_up(proxy: P
 
 
 async def test_opening_ends_although_the_server_falls_silent_meanwhile(
-    proxy: Proxy, with_short_timeout: None
+    proxy: Proxy, steppable_loop: SteppableLoop
 ) -> None:
     for statement in ("application_name", "pg_backend_pid", "set_config", "cw_store_version"):
         proxy.freeze_at(statement)
-        with soon(1.0), pytest.raises(StoreError):
-            await Store.open(proxy.url, busy_timeout=0.2)
-        assert proxy.reached.is_set(), statement
+        opening = asyncio.ensure_future(Store.open(proxy.url, busy_timeout=BUSY_TIMEOUT))
+        await proxy.reached.wait()
+        for seconds in (BUSY_TIMEOUT, max(STATEMENT_SECONDS, SILENCE_SECONDS)):
+            steppable_loop.advance(seconds)
+            await until_idle()
+        with soon(), pytest.raises(StoreError):
+            await opening
         proxy.thaw()

@@ -10,8 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from cw_store import Store, StoreBusyError, StoreError, UnitOfWork
-from cw_store.backends.postgres import pool
+from cw_store.backends.postgres.pool import IDLE_SECONDS
 from postgres_server import PostgresServer
+from steppable_loop import SteppableLoop
 
 
 async def open_units(store: Store, how_many: int) -> list[UnitOfWork]:
@@ -93,14 +94,14 @@ async def test_a_connection_that_the_server_refuses_says_why(
 
 
 async def test_a_connection_is_closed_when_nobody_needed_it_for_long(
-    migrated_server: str, monkeypatch: pytest.MonkeyPatch
+    migrated_server: str, steppable_loop: SteppableLoop
 ) -> None:
-    monkeypatch.setattr(pool, "IDLE_SECONDS", 0.01)
     onlooker = await cast(Any, asyncpg).connect(migrated_server)
     async with Store(migrated_server, pool_size=2) as store:
         units = await open_units(store, 2)
         pids = [await pid_of(uow) for uow in units]
         await end(units)
+        steppable_loop.advance(IDLE_SECONDS)
         async with asyncio.timeout(5):
             while await onlooker.fetch(
                 "SELECT FROM pg_stat_activity WHERE pid = ANY ($1::int[])", pids

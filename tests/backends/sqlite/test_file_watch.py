@@ -10,8 +10,8 @@ import pytest
 
 from builders import add_initiative
 from cw_store import Store, StoreError
-from cw_store.backends.sqlite import file_watch
-from cw_store.backends.sqlite.file_watch import FileWatch
+from cw_store.backends.sqlite.file_watch import LOOK_EVERY, FileWatch
+from steppable_loop import SteppableLoop
 
 
 @pytest.fixture
@@ -61,9 +61,8 @@ WHAT: dict[str, tuple[Callable[[Path], None], str]] = {
 
 @pytest.mark.parametrize("what", WHAT)
 async def test_nothing_is_stored_or_read_in_a_file_that_is_gone(
-    path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+    path: Path, what: str, steppable_loop: SteppableLoop
 ) -> None:
-    monkeypatch.setattr(file_watch, "LOOK_EVERY", -1.0)  # uvloop counts in ms
     change, told = WHAT[what]
     async with Store(path) as store:
         initiative = await add_initiative(store)
@@ -72,6 +71,7 @@ async def test_nothing_is_stored_or_read_in_a_file_that_is_gone(
         await unit.__aenter__()
         await unit.initiatives.update(initiative.id, name="x")
         change(path)
+        steppable_loop.advance(LOOK_EVERY)
         with pytest.raises(StoreError, match=told):
             await unit.__aexit__(None, None, None)
         assert unit.committed is False
@@ -93,12 +93,12 @@ async def test_nothing_is_stored_or_read_in_a_file_that_is_gone(
 
 
 async def test_a_file_that_comes_back_is_good_again(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, steppable_loop: SteppableLoop
 ) -> None:
-    monkeypatch.setattr(file_watch, "LOOK_EVERY", -1.0)  # uvloop counts in ms
     elsewhere = path.parent.with_name("elsewhere")
     async with Store(path) as store:
         path.parent.rename(elsewhere)
+        steppable_loop.advance(LOOK_EVERY)
         with pytest.raises(StoreError):
             await add_initiative(store)
         elsewhere.rename(path.parent)
@@ -106,11 +106,11 @@ async def test_a_file_that_comes_back_is_good_again(
         assert len(await store.initiatives.find_all()) == 1
 
 
-async def test_who_only_reads_is_told_as_well(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_watch, "LOOK_EVERY", -1.0)  # uvloop counts in ms
+async def test_who_only_reads_is_told_as_well(path: Path, steppable_loop: SteppableLoop) -> None:
     async with Store(path, read_only=True) as store:
         assert await store.initiatives.find_all() == []
         _replace(path)
+        steppable_loop.advance(LOOK_EVERY)
         with pytest.raises(StoreError, match="was replaced"):
             await store.initiatives.find_all()
         with pytest.raises(StoreError, match="was replaced"):
@@ -123,7 +123,7 @@ def test_the_file_system_is_asked_once_in_a_while(path: Path) -> None:
     assert watch.refusal(10**9) is None  # nothing is watched yet
     watch.begin(path, 100.0)
     path.unlink()
-    assert watch.refusal(100.0 + file_watch.LOOK_EVERY / 2) is None
+    assert watch.refusal(100.0 + LOOK_EVERY / 2) is None
     for _ in range(2):
-        assert isinstance(watch.refusal(100.0 + file_watch.LOOK_EVERY), StoreError)
-    assert file_watch.LOOK_EVERY < 1
+        assert isinstance(watch.refusal(100.0 + LOOK_EVERY), StoreError)
+    assert LOOK_EVERY < 1

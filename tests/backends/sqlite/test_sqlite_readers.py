@@ -13,12 +13,17 @@ from pathlib import Path
 import pytest
 
 from cw_store import Store, StoreBusyError, StoreClosedError, StoreError
-from cw_store.backends.sqlite import readers
 from cw_store.backends.sqlite.connection import Connection, open_connection
 from cw_store.backends.sqlite.raw_connection import create_private_file
-from cw_store.backends.sqlite.readers import ReaderPool
+from cw_store.backends.sqlite.readers import (
+    LOOK_EVERY,
+    LOOKS_AT_REST,
+    OPEN_AGAIN,
+    ReaderPool,
+)
 from cw_store.backends.thread import worker
 from cw_store.backends.thread.worker import LoopCallbacks
+from steppable_loop import SteppableLoop
 from waits import until_idle
 
 Open = Callable[[], Awaitable[Connection]]
@@ -330,10 +335,11 @@ async def test_the_next_taker_is_told_when_its_connection_cannot_be_opened_eithe
 
 
 async def test_where_no_more_can_be_opened_those_that_are_open_serve_all(
-    open_reader: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    open_reader: Open, caplog: pytest.LogCaptureFixture, steppable_loop: SteppableLoop
 ) -> None:
     steered = Steered(open_reader)
-    pool = ReaderPool(steered, LoopCallbacks(asyncio.get_running_loop()), 3, 5.0)
+    timeout = 2 * OPEN_AGAIN
+    pool = ReaderPool(steered, LoopCallbacks(steppable_loop), 3, timeout)
     first = asyncio.create_task(pool.take())
     await until_idle()
     steered.attempts[0].set_result(None)
@@ -354,9 +360,8 @@ async def test_where_no_more_can_be_opened_those_that_are_open_serve_all(
     assert await read == 1
     assert "attempt 1" in caplog.text  # nobody was told who waited
 
-    monkeypatch.setattr(readers, "OPEN_AGAIN", 0.0)
     held = await pool.take()
-    pool._open_again_at = 0.0  # pyright: ignore[reportPrivateUsage] -- some time later
+    steppable_loop.advance(OPEN_AGAIN)
     fourth = asyncio.create_task(pool.take())
     await until_idle()
     steered.attempts[3].set_result(None)
@@ -387,15 +392,24 @@ async def test_who_waits_for_the_only_opening_is_served_or_told_when_it_fails(
     assert caplog.records == []  # of a task that failed
 
 
+async def look(loop: SteppableLoop, times: int) -> None:
+    """Let the time pass in which it is looked so often for connections that are at rest."""
+    for _ in range(times):
+        loop.advance(LOOK_EVERY)
+        await until_idle()
+
+
 async def test_connections_at_rest_are_closed_and_opened_again(
-    open_reader: Open, monkeypatch: pytest.MonkeyPatch
+    open_reader: Open, steppable_loop: SteppableLoop
 ) -> None:
-    monkeypatch.setattr(readers, "LOOK_EVERY", 0.01)
-    pool = ReaderPool(open_reader, LoopCallbacks(asyncio.get_running_loop()), 3, 5.0)
+    pool = ReaderPool(open_reader, LoopCallbacks(steppable_loop), 3, 5.0)
     taken = [await pool.take() for _ in range(3)]
     threads = [await reader.run(threading.current_thread) for reader in taken]
     for reader in taken[1:]:
         pool.give(reader)
+    await look(steppable_loop, LOOKS_AT_REST - 1)
+    assert all(thread.is_alive() for thread in threads)
+    await look(steppable_loop, 1)
     for thread in threads[1:]:
         await asyncio.to_thread(thread.join, 5)
         assert not thread.is_alive()
@@ -410,9 +424,8 @@ async def test_connections_at_rest_are_closed_and_opened_again(
 @pytest.mark.parametrize("writes", [0, 20])
 @pytest.mark.parametrize("where", ["cw.db", ":memory:"])
 async def test_a_store_at_rest_holds_few_descriptors(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, writes: int
+    tmp_path: Path, steppable_loop: SteppableLoop, where: str, writes: int
 ) -> None:
-    monkeypatch.setattr(readers, "LOOK_EVERY", 0.01)
     async with Store(":memory:"):
         before = len(os.listdir("/proc/self/fd"))  # but for what every store needs once
     together = asyncio.Barrier(4)
@@ -426,9 +439,10 @@ async def test_a_store_at_rest_holds_few_descriptors(
                 await together.wait()
 
         await asyncio.gather(*(read() for _ in range(4)))
+        await look(steppable_loop, LOOKS_AT_REST)
         async with asyncio.timeout(10):
             while len(os.listdir("/proc/self/fd")) - before > 12:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)  # until those at rest have been closed
+                await asyncio.sleep(0)  # until the threads have ended
 
 
 async def test_a_terminated_pool_opens_nothing_any_more(open_reader: Open) -> None:
