@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it."""
+"""Clocks that stand still until a test moves them."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -26,3 +26,15 @@ class SteppableClock:
     def after(self, seconds: float) -> datetime:
         """Return the time so many seconds from now, without moving."""
         return self.now + timedelta(seconds=seconds)
+
+
+class TickingClock:
+    """Seconds, of which `step` go by whenever somebody asks; so every work takes that long."""
+
+    def __init__(self, step: float = 0.0) -> None:
+        self.step = step
+        self._now = 0.0
+
+    def __call__(self) -> float:
+        self._now += self.step
+        return self._now

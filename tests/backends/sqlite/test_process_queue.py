@@ -147,17 +147,18 @@ AGES = {  # nanoseconds since a sign of life: does it wait, is its slot free
 
 @pytest.mark.parametrize("age", AGES)
 def test_the_age_of_the_last_sign_of_life_decides_what_a_ticket_is_worth(
-    one: ProcessQueue, path: Path, monkeypatch: pytest.MonkeyPatch, age: int
+    path: Path, age: int
 ) -> None:
     waits, is_free = AGES[age]
     now = 10**12
-    monkeypatch.setattr(time, "monotonic_ns", lambda: now)
+    one = ProcessQueue(path, clock=lambda: now)
     tickets = struct.pack("<qq", 1, now - age) * 64
     path.write_bytes(tickets)
     assert one.nobody_waits() is not waits
     assert path.read_bytes() == (bytes(16 * 64) if is_free else tickets)
     path.write_bytes(tickets)
     assert (one.join() is not None) is is_free
+    one.close()
 
 
 def test_what_comes_after_the_end_goes_into_no_file(
@@ -429,11 +430,9 @@ def test_a_file_that_is_larger_than_expected_is_not_cut(one: ProcessQueue, path:
     assert path.read_bytes() == bytes(16 * 64) + b"more"
 
 
-def test_a_look_is_good_for_less_than_a_waiter_takes_between_two(
-    one: ProcessQueue, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_look_is_good_for_less_than_a_waiter_takes_between_two(path: Path) -> None:
     now = 10**12
-    monkeypatch.setattr(time, "monotonic_ns", lambda: now)
+    one = ProcessQueue(path, clock=lambda: now)
     assert one.nobody_waits()
     path.write_bytes(struct.pack("<qq", now, now) * 64)
     now += 199_999
@@ -441,6 +440,7 @@ def test_a_look_is_good_for_less_than_a_waiter_takes_between_two(
     now += 1
     assert not one.nobody_waits()
     assert not one.nobody_waits(), "only an empty queue is good for a while"
+    one.close()
 
 
 HARMED_WHILE_IN_USE = """

@@ -22,8 +22,9 @@ from cw_store import (
     StoreClosedError,
     StoreError,
 )
-from cw_store.backends.sqlite import group_commit
+from cw_store.backends.sqlite.group_commit import GROUP_LIMIT
 from cw_store.backends.sqlite.process_queue import ProcessQueue
+from steppable_clock import TickingClock
 from waits import until_idle
 
 pytestmark = pytest.mark.usefixtures("way_to_wait")
@@ -32,14 +33,26 @@ T = TypeVar("T")
 
 HUGE = "x" * 1_000_000
 
-IN_ONE_JOB, IN_MANY_JOBS = 60.0, -1.0
+IN_ONE_JOB, IN_MANY_JOBS = 0.0, 1.0
+"""Seconds that each call takes by the clock of the writer."""
 
 
-@pytest.fixture(autouse=True, params=[IN_ONE_JOB, IN_MANY_JOBS])
-def long_job(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> float:
+@pytest.fixture(params=[IN_ONE_JOB, IN_MANY_JOBS])
+def clock(request: pytest.FixtureRequest) -> TickingClock:
     """Let a group be done in one job, or each of its calls in one."""
-    monkeypatch.setattr(group_commit, "LONG_JOB", request.param)
-    return request.param
+    return TickingClock(request.param)
+
+
+def timed(store: Store, clock: TickingClock) -> Store:
+    backend: Any = store.backend
+    backend.writer.clock = clock
+    return store
+
+
+@pytest.fixture
+async def store(store: Store, clock: TickingClock) -> Store:
+    """A store whose groups take as long as the clock says."""
+    return timed(store, clock)
 
 
 @asynccontextmanager
@@ -104,17 +117,14 @@ async def leave_pages(store: Store, pages: int) -> None:
     await backend.writer.connection.run(limit)
 
 
-async def test_calls_that_wait_together_share_a_commit_up_to_a_limit(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(group_commit, "GROUP_LIMIT", 3)
+async def test_calls_that_wait_together_share_a_commit_up_to_a_limit(store: Store) -> None:
     backend: Any = store.backend
     seen: list[str] = []
     async with turn_taken(store):
         await backend.writer.connection.run(
             partial(backend.writer.connection.raw.set_trace_callback, seen.append)
         )
-        tasks = [asyncio.create_task(add_initiative(store)) for _ in range(6)]
+        tasks = [asyncio.create_task(add_initiative(store)) for _ in range(2 * GROUP_LIMIT)]
         await until_idle()
     await asyncio.gather(*tasks)
     assert seen.count("COMMIT") == 1 + 2  # of the holder, and of two groups
@@ -131,7 +141,7 @@ async def test_a_group_leaves_nothing_for_the_garbage_collector(store: Store) ->
         gc.enable()
 
 
-@pytest.mark.parametrize("long_job", [IN_MANY_JOBS], indirect=True)
+@pytest.mark.parametrize("clock", [IN_MANY_JOBS], indirect=True)
 async def test_the_loop_has_a_round_after_each_job_of_a_group(store: Store) -> None:
     backend: Any = store.backend
     loop = asyncio.get_running_loop()
@@ -157,11 +167,11 @@ async def test_the_loop_has_a_round_after_each_job_of_a_group(store: Store) -> N
     assert ("INSERT", "INSERT") not in pairwise(order)
 
 
-@pytest.mark.parametrize("long_job", [IN_MANY_JOBS], indirect=True)
+@pytest.mark.parametrize("clock", [IN_MANY_JOBS], indirect=True)
 async def test_a_store_that_is_closed_between_the_jobs_of_a_group_has_stored_nothing_of_it(
-    path: Path,
+    path: Path, clock: TickingClock
 ) -> None:
-    store = await Store.open(path)
+    store = timed(await Store.open(path), clock)
     tasks = await begun_group(store, 200)
     await store.close()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
@@ -170,7 +180,7 @@ async def test_a_store_that_is_closed_between_the_jobs_of_a_group_has_stored_not
         assert [each.name for each in await again.initiatives.find_all()] == ["holder"]
 
 
-@pytest.mark.parametrize("long_job", [IN_MANY_JOBS], indirect=True)
+@pytest.mark.parametrize("clock", [IN_MANY_JOBS], indirect=True)
 async def test_calls_that_are_cancelled_between_the_jobs_of_a_group_keep_no_other(
     store: Store,
 ) -> None:
@@ -325,10 +335,11 @@ async def test_calls_let_another_process_go_first_that_waits(
 
 @pytest.mark.parametrize("calls", [1, 2])
 async def test_calls_that_wait_too_long_for_another_process_are_told_and_nobody_else(
-    path: Path, calls: int, caplog: pytest.LogCaptureFixture
+    path: Path, clock: TickingClock, calls: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     process_queue = ProcessQueue(path.with_name("cw.db-turns"))
     async with Store(path, busy_timeout=0.05) as store:
+        timed(store, clock)
         async with turn_taken(store):
             tasks = [asyncio.create_task(add_initiative(store)) for _ in range(calls)]
             await until_idle()

@@ -21,8 +21,8 @@ from cw_store.backends.sqlite.readers import (
     OPEN_AGAIN,
     ReaderPool,
 )
-from cw_store.backends.thread import worker
-from cw_store.backends.thread.worker import LoopCallbacks
+from cw_store.backends.thread.worker import LONG_ROUND, LoopCallbacks
+from steppable_clock import TickingClock
 from steppable_loop import SteppableLoop
 from waits import until_idle
 
@@ -118,11 +118,9 @@ async def test_reads_that_wait_share_a_connection_and_each_has_its_own_answer(
     pool.give(held[1])
 
 
-async def test_the_loop_has_a_round_between_reads_that_shared_a_job(
-    pool: ReaderPool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker, "LONG_ROUND", -1.0)
+async def test_the_loop_has_a_round_between_reads_that_shared_a_job(open_reader: Open) -> None:
     loop = asyncio.get_running_loop()
+    pool = ReaderPool(open_reader, LoopCallbacks(loop, TickingClock(LONG_ROUND)), 2, 5.0)
     seen: list[str] = []
 
     async def read() -> None:
@@ -142,6 +140,7 @@ async def test_the_loop_has_a_round_between_reads_that_shared_a_job(
     await asyncio.gather(*reads)
     assert ("a read", "a read") not in pairwise(seen)
     pool.give(held[1])
+    await pool.close()
 
 
 async def test_a_read_that_was_cancelled_is_passed_over(pool: ReaderPool) -> None:

@@ -1,22 +1,29 @@
 """What goes to a thread, and what comes back from it to the event loop."""
 
 import asyncio
-import ctypes
 import os
 import select
-import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
 
 from cw_store.backends.thread import worker
-from cw_store.backends.thread.worker import JobQueue, LoopCallbacks, ThreadCallbacks, current_core
+from cw_store.backends.thread.worker import (
+    LONG_JOB,
+    LONG_ROUND,
+    JobQueue,
+    LoopCallbacks,
+    ThreadCallbacks,
+    current_core,
+)
+from programs import run_program
+from steppable_clock import TickingClock
 
 cores_can_be_chosen = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="this system lets nobody choose a core"
@@ -31,9 +38,9 @@ def way_to_wake(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @contextmanager
-def serving() -> Generator[JobQueue]:
+def serving(clock: Callable[[], float] = time.monotonic) -> Generator[JobQueue]:
     """Give jobs with a thread that does them; it has ended afterwards."""
-    jobs = JobQueue()
+    jobs = JobQueue(clock=clock)
     thread = threading.Thread(target=jobs.serve)
     thread.start()
     try:
@@ -99,10 +106,9 @@ def test_a_job_that_is_done_is_not_kept_until_the_next_one_comes() -> None:
 
 
 @cores_can_be_chosen
-def test_a_thread_is_kept_on_the_core_of_its_caller_while_its_jobs_are_short(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_thread_is_kept_on_the_core_of_its_caller_while_its_jobs_are_short() -> None:
     all_cores = os.sched_getaffinity(0)
+    clock = TickingClock()
 
     def where_a_job_runs(jobs: JobQueue) -> set[int]:
         cores: list[set[int]] = []
@@ -119,22 +125,22 @@ def test_a_thread_is_kept_on_the_core_of_its_caller_while_its_jobs_are_short(
         assert [where_a_job_runs(jobs) for _ in range(3)] == [cores] * 3
 
     try:
-        with serving() as jobs:
+        with serving(clock) as jobs:
             where_a_job_runs(jobs)  # which says that the thread has begun
             core = -1
             for core in sorted(all_cores):
                 os.sched_setaffinity(0, {core})
                 assert current_core() == core
                 assert where_a_job_runs(jobs) == {core}
-            monkeypatch.setattr(worker, "LONG_JOB", -1.0)
+            clock.step = 2 * LONG_JOB
             until_jobs_run_on({core}, jobs)  # where its caller may run
-            monkeypatch.undo()
+            clock.step = 0
             until_jobs_run_on({core}, jobs)
             os.sched_setaffinity(0, all_cores)
-            monkeypatch.setattr(worker, "LONG_JOB", -1.0)
+            clock.step = 2 * LONG_JOB
             until_jobs_run_on(all_cores, jobs)
             os.sched_setaffinity(0, {core})
-            monkeypatch.undo()
+            clock.step = 0
             until_jobs_run_on({core}, jobs)
     finally:
         os.sched_setaffinity(0, all_cores)
@@ -164,7 +170,7 @@ def at_rest(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 def confined(jobs: JobQueue, at_rest: threading.Event) -> set[int]:
     """Return the cores that the thread may use after a long job and a few short ones."""
     cores: list[set[int]] = []
-    for work in (partial(time.sleep, 2 * worker.LONG_JOB), lambda: None, lambda: None):
+    for work in (partial(time.sleep, 2 * LONG_JOB), lambda: None, lambda: None):
         done = threading.Event()
         jobs.add(work)
         jobs.add(lambda: cores.append(os.sched_getaffinity(0)))
@@ -225,23 +231,34 @@ def test_jobs_are_done_where_cores_may_not_be_chosen(monkeypatch: pytest.MonkeyP
             assert done.wait(5)
 
 
-@cores_can_be_chosen
-def test_without_ctypes_or_a_core_to_be_told_of_a_thread_runs_where_it_likes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def library(_name: None) -> SimpleNamespace:
-        return SimpleNamespace(sched_getcpu=lambda: -1)
+UNPINNED = """
+import ctypes, os, sys, threading
+from types import SimpleNamespace
+if sys.argv[1] == "no ctypes":
+    sys.modules["ctypes"] = None
+else:
+    ctypes.PyDLL = lambda _name: SimpleNamespace(sched_getcpu=lambda: -1)
+from cw_store.backends.thread.worker import JobQueue
+jobs, cores, serves = JobQueue(), [], threading.Event()
+thread = threading.Thread(target=jobs.serve)
+thread.start()
+jobs.add(serves.set)
+serves.wait()
+for _ in range(2):
+    jobs.add(lambda: cores.append(os.sched_getaffinity(0)))
+jobs.end()
+thread.join()
+print(cores == [os.sched_getaffinity(0)] * 2)
+"""
 
-    monkeypatch.setattr(ctypes, "PyDLL", library)
-    not_told = worker.core_of_caller()
-    monkeypatch.setitem(sys.modules, "ctypes", None)
-    assert worker.core_of_caller() is not_told
-    monkeypatch.setattr(worker, "current_core", not_told)
-    cores: list[set[int]] = []
-    with serving() as jobs:
-        for _ in range(2):
-            jobs.add(lambda: cores.append(os.sched_getaffinity(0)))
-    assert cores == [os.sched_getaffinity(0)] * 2
+
+@cores_can_be_chosen
+@pytest.mark.parametrize("what", ["no ctypes", "no core is told"])
+def test_without_ctypes_or_a_core_to_be_told_of_a_thread_runs_where_it_likes(
+    what: str, tmp_path: Path
+) -> None:
+    done = run_program(UNPINNED, what, cwd=tmp_path)
+    assert done.stdout == "True\n", done.stderr
 
 
 async def test_what_is_added_runs_on_the_loop_in_order() -> None:
@@ -319,13 +336,12 @@ async def test_one_that_raises_is_logged_and_does_not_keep_the_rest_waiting(
     callbacks.stop()
 
 
-@pytest.mark.parametrize(("seconds", "expected_rounds"), [(0.0, 30), (60.0, 1)])
+@pytest.mark.parametrize(("seconds", "expected_rounds"), [(LONG_ROUND, 30), (0.0, 1)])
 async def test_those_who_wait_for_the_loop_itself_have_a_turn_when_a_round_gets_long(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, expected_rounds: int
+    seconds: float, expected_rounds: int
 ) -> None:
-    monkeypatch.setattr(worker, "LONG_ROUND", seconds)
     loop = asyncio.get_running_loop()
-    loop_callbacks = LoopCallbacks(loop)
+    loop_callbacks = LoopCallbacks(loop, TickingClock(seconds))
     connections = [ThreadCallbacks(loop_callbacks) for _ in range(3)]
     rounds = 0
     ran_in: list[int] = []

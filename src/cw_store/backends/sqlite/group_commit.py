@@ -23,7 +23,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
 from cw_store.backends.cancellation import BegunTask
@@ -281,7 +280,7 @@ class Group:
     def _run_in_thread(self) -> None:
         """Do all that is left, or as much as one job may take."""
         connection = self._writer.connection
-        end = monotonic() + LONG_JOB
+        end = self._writer.clock() + LONG_JOB
         try:
             while not self._is_done:
                 if not self._is_begun:
@@ -296,7 +295,7 @@ class Group:
 
     def _run_some_in_thread(self, connection: Connection, end: float) -> bool:
         """Run the calls that are left; False when there is no time for the rest."""
-        raw = connection.raw
+        raw, clock = connection.raw, self._writer.clock
         for call in self._left:
             if not raw.in_transaction or connection.is_given_up:
                 break
@@ -304,7 +303,7 @@ class Group:
                 call.run_in_group_in_thread(connection)
             except sqlite3.Error:  # of its savepoint
                 roll_back(connection)
-            if monotonic() > end:
+            if clock() > end:
                 return False
         return True
 

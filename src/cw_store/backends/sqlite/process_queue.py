@@ -36,6 +36,7 @@ import os
 import stat
 import struct
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -62,11 +63,17 @@ class ProcessQueue:
     """The queue of the processes that write to the same database.
 
     The file is given the owner and the mode of the database, as SQLite does with its -wal file;
-    without one, it is the user's own.
+    without one, it is the user's own. `clock` gives nanoseconds, and the same to all processes.
     """
 
-    def __init__(self, path: Path, database: Path | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        database: Path | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self._path = path
+        self.clock = clock
         self._database = database
         self._descriptor = -1
         self._closed = False
@@ -83,7 +90,7 @@ class ProcessQueue:
 
     def nobody_waits(self) -> bool:
         """Whether a newcomer may try the lock at once; also from a connection's thread."""
-        now = time.monotonic_ns()
+        now = self.clock()
         if now - self._looked < _GOOD_FOR and self._writes_seen == _writes:
             return True
         self._looked, self._writes_seen = _NEVER, _writes
@@ -161,7 +168,7 @@ class ProcessQueue:
         """Return the time, and the ticket and the last sign of life in each slot."""
         found = self._read().ljust(_LENGTH, b"\0")
         # The time is read last, or what is written meanwhile would be of the future.
-        return time.monotonic_ns(), [*_SLOT.iter_unpack(found)]
+        return self.clock(), [*_SLOT.iter_unpack(found)]
 
     def _read(self) -> bytes:
         try:
@@ -203,7 +210,8 @@ class Ticket:
 
     def keep(self) -> None:
         """Show that this process lives."""
-        self._process_queue.write(self._slot, self._number, time.monotonic_ns())
+        queue = self._process_queue
+        queue.write(self._slot, self._number, queue.clock())
 
     def leave(self) -> None:
         """Leave the queue."""

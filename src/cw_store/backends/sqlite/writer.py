@@ -27,6 +27,7 @@ import sqlite3
 import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from time import monotonic
 from typing import TypeVar
 
 from cw_store.backends.sqlite.connection import Connection
@@ -70,6 +71,8 @@ class Writer:
         self.callbacks = callbacks
         self.loop = callbacks.loop
         self.timeout = queue.timeout
+        self.clock: Callable[[], float] = monotonic
+        """What tells, in seconds, how long a group of calls keeps the thread at work."""
         self._open_connection = open_connection
         self.commits = 0
         """How often something was stored, or may have been, since this was opened."""

@@ -31,6 +31,7 @@ import asyncio
 from asyncio import runners
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
+from functools import partial
 from threading import Thread
 from typing import Any, Generic, TypeVar, cast
 
@@ -217,12 +218,13 @@ class _PlainWait(asyncio.Future[None]):
         return super().cancel(msg)
 
 
-def is_protocol_kept() -> bool:
+def is_protocol_kept(waiter: type[Waiter[bool]] = Waiter) -> bool:
     """Whether a task takes a `Waiter` for a future here; tried in an event loop of its own."""
     kept: list[bool] = []
+    attempt = partial(_try_protocol, waiter)
     try:
         # In a thread of its own, since whoever imports this may be running a loop in this one.
-        trial = Thread(target=lambda: kept.append(_run(_try_protocol)), name="cw_store trial")
+        trial = Thread(target=lambda: kept.append(_run(attempt)), name="cw_store trial")
         trial.start()
         trial.join()
     except RuntimeError:
@@ -240,10 +242,10 @@ def _run(work: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
         loop.close()
 
 
-async def _try_protocol() -> bool:
+async def _try_protocol(waiter: type[Waiter[bool]]) -> bool:
     """Wait for an end and for a cancellation, in a task that is a task of the loop's own."""
     loop = asyncio.get_running_loop()
-    ended, cancelled = Waiter[bool](loop), Waiter[bool](loop)
+    ended, cancelled = waiter(loop), waiter(loop)
     tasks = [loop.create_task(_result_of(each)) for each in (ended, cancelled)]
     await asyncio.sleep(0)
     seen: list[bool] = []

@@ -132,11 +132,13 @@ class JobQueue:
 
     Where the thread follows its caller from core to core, it does so within the cores that the
     caller may use at that moment. Whoever confines the process later (`taskset`, a cpuset) moves
-    the threads too, and whoever confines this thread alone is never overruled.
+    the threads too, and whoever confines this thread alone is never overruled. `clock` tells in
+    seconds how long its jobs take.
     """
 
     __slots__ = (
         "_caller",
+        "_clock",
         "_confined_to",
         "_core",
         "_follows",
@@ -146,7 +148,8 @@ class JobQueue:
         "waiting",
     )
 
-    def __init__(self, *, pin_threads: bool = True) -> None:
+    def __init__(self, *, pin_threads: bool = True, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
         self._wakeup = Wakeup(2)
         self.waiting: deque[Callable[[], None]] = deque()
         """What has not begun; the thread takes from it."""
@@ -187,10 +190,10 @@ class JobQueue:
             self._thread = threading.get_native_id()
             self._confined_to = os.sched_getaffinity(0)
             self._follows = True
-        wakeup = self._wakeup
+        wakeup, clock = self._wakeup, self._clock
         while True:
             os.read(wakeup.reading, BYTES_AT_A_TIME)
-            started = monotonic()
+            started = clock()
             while waiting:
                 job = waiting.popleft()
                 if job is _end:
@@ -199,7 +202,7 @@ class JobQueue:
                     return
                 job()
                 del job  # or whatever it holds would live until the next one comes
-            is_long = monotonic() - started > LONG_JOB
+            is_long = clock() - started > LONG_JOB
             if is_long and self._follows:
                 self._follows = False
                 self._roam()
@@ -247,13 +250,16 @@ class LoopCallbacks:
 
     `run` is called when the descriptor is readable, and in the round after one that was full
     (`resume`). Where such a round is due already the former leaves all to it, or a round would have
-    two lots.
+    two lots. `clock` tells in seconds how long a round takes.
     """
 
-    __slots__ = ("_is_resumed", "_users", "_wakeup", "finished", "loop")
+    __slots__ = ("_clock", "_is_resumed", "_users", "_wakeup", "finished", "loop")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = monotonic
+    ) -> None:
         self.loop = loop
+        self._clock = clock
         self._is_resumed = False
         self._wakeup: Wakeup | None = None
         self._users = 0
@@ -296,8 +302,9 @@ class LoopCallbacks:
             # before this returns, it is spared the loop's way round.
             finished.popleft()()
             if finished:
-                end = monotonic() + LONG_ROUND
-                while finished and monotonic() < end:
+                clock = self._clock
+                end = clock() + LONG_ROUND
+                while finished and clock() < end:
                     finished.popleft()()
         except Exception:
             logger.exception("what came back from a connection's thread could not be handed on")
