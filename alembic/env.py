@@ -17,7 +17,15 @@ from cw_store.backends.sqlite.migrating import sqlite_connection
 from cw_store.inspection import VERSION_TABLE
 from cw_store.location import locate
 from cw_store.schema import metadata_on
-from cw_store.types import Encrypted, Flag, Json, PlainText, UtcDateTime, WholeNumber
+from cw_store.types import (
+    Encrypted,
+    Flag,
+    Json,
+    LargeNumber,
+    PlainText,
+    UtcDateTime,
+    WholeNumber,
+)
 
 
 def render_type(kind: str, item: Any, _autogen_context: Any) -> str | bool:
@@ -29,6 +37,7 @@ def render_type(kind: str, item: Any, _autogen_context: Any) -> str | bool:
         for type_, name in (
             (Encrypted, "TEXT"),
             (PlainText, "TEXT"),
+            (LargeNumber, "BIGINT"),
             (WholeNumber, "INTEGER"),
             (Flag, "BOOLEAN"),
             (Json, "JSON"),

@@ -63,6 +63,8 @@ Kind = Literal["id", "text", "choice", "integer", "flag", "timestamp", "json"]
 Minimal = Callable[[Repos], Awaitable[dict[str, Any]]]
 
 # They end in `_id` and are no ids of ours: a path, and a session of the agent's command line tool.
+LEAST = {"max_agents": 1}
+MOST = {"dispatch_turn": 2**63 - 1}
 PLAIN_TEXT = {("agents", "worktree_id"), ("agents", "session_id")}
 
 
@@ -75,6 +77,16 @@ class Column:
     nullable: bool
     required: bool = True
     choices: tuple[str, ...] = ()
+
+    @property
+    def least(self) -> int:
+        """The lowest number that the column takes."""
+        return LEAST.get(self.name, -self.most - 1)
+
+    @property
+    def most(self) -> int:
+        """The highest."""
+        return MOST.get(self.name, 2**31 - 1)
 
 
 @dataclass(frozen=True)
@@ -566,8 +578,6 @@ _BAD: dict[Kind, list[Any]] = {
         float("-inf"),
         True,
         False,
-        2**31,
-        -(2**31) - 1,
         2**63,
         -(2**63) - 1,
         2**200,
@@ -625,6 +635,8 @@ _BAD: dict[Kind, list[Any]] = {
 def bad_values(column: Column) -> list[Any]:
     """Return the values that the column must refuse."""
     bad = list(_BAD[column.kind])
+    if column.kind == "integer":
+        bad += [column.least - 1, column.most + 1]
     if column.choices:
         first = column.choices[0]
         bad += [first.upper(), f"{first} ", f" {first}", first[:-1], "%"]

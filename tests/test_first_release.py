@@ -9,10 +9,11 @@ import asyncio
 import shutil
 import signal
 import sqlite3
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
@@ -30,7 +31,7 @@ from cw_store import SchemaError, Store, copy_store, ensure_schema
 from cw_store.backends.sqlite.migrating import sqlite_connection
 from cw_store.inspection import VERSION_TABLE
 from cw_store.migrations import scripts
-from cw_store.schema import metadata, metadata_on, record_columns
+from cw_store.schema import metadata, metadata_on
 from postgres_server import PostgresServer
 from programs import start_program
 
@@ -48,6 +49,7 @@ class Database(NamedTuple):
 
     url: str
     dialect: str
+    columns: Mapping[str, list[str]] = MappingProxyType({})
 
     def run(self, work: Callable[[Connection], T]) -> T:
         """Do the work in a transaction, which is committed unless it raises."""
@@ -103,15 +105,28 @@ class Database(NamedTuple):
 
         return self.run(read)
 
-    @staticmethod
-    def _in_old_order(table: sa.Table) -> sa.Select[Any]:
+    def _in_old_order(self, table: sa.Table) -> sa.Select[Any]:
         columns: list[sa.ColumnElement[Any]] = [
-            sa.column(column.name) for column in record_columns(table)
+            sa.column(name) for name in self.columns[table.name]
         ]
         query = sa.select(*columns).select_from(sa.table(table.name))
         if "id" not in table.columns:
             return query.order_by(*columns)
         return query.order_by(sa.column("created_at"), sa.column("id"))
+
+
+def columns_of(connection: Connection) -> dict[str, list[str]]:
+    """Return the columns of every table, in their order."""
+    inspector = sa.inspect(connection)
+    return {
+        table: [column["name"] for column in inspector.get_columns(table)]
+        for table in inspector.get_table_names()
+    }
+
+
+def with_columns(database: Database) -> Database:
+    """Return the database as one that reads what is there now, whatever is added later."""
+    return database._replace(columns=database.run(columns_of))
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -140,12 +155,12 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
         path = tmp_path / "cw.db"
         with closing(sqlite3.connect(path)) as raw:
             raw.executescript((FIRST_RELEASE / "sqlite.sql").read_text())
-        yield Database(str(path), "sqlite")
+        yield with_columns(Database(str(path), "sqlite"))
         return
     server: PostgresServer = request.getfixturevalue("server")
     url = server.create_database()
     run(fill_server(url))
-    yield Database(url, "postgresql")
+    yield with_columns(Database(url, "postgresql"))
     server.drop_database(url)
 
 

@@ -13,7 +13,12 @@ Read from top to bottom it is the whole data model. Rules that hold for all of i
 - every foreign key that a query or a cascade follows has an index (PostgreSQL's
   documentation, "Foreign Keys": referencing columns are not indexed by themselves);
 - enumerations are text with a named CHECK, never a database type, so that adding a
-  value is an ordinary migration.
+  value is an ordinary migration;
+- tables come before those that refer to them. Tasks and agents refer to each other: tasks come
+  first, and a task's agent may be stored later in the same transaction.
+
+`open_dependencies` is kept, and what a claim leaves behind is cleared away, by the triggers of
+`triggers.py`.
 """
 
 from __future__ import annotations
@@ -31,6 +36,7 @@ from sqlalchemy import (
     MetaData,
     PrimaryKeyConstraint,
     Table,
+    TextClause,
     UniqueConstraint,
     false,
     text,
@@ -58,6 +64,8 @@ from cw_store.types import (
     Id,
     IndexedText,
     Json,
+    LargeNumber,
+    Limit,
     OneOf,
     PlainText,
     UtcDateTime,
@@ -74,6 +82,9 @@ metadata = MetaData(
     }
 )
 
+
+PRIORITY_RANK = "CASE priority WHEN 'high' THEN 0 WHEN 'medium' THEN 1 ELSE 2 END"
+"""The order of priorities; written like this where an index of it is to be used."""
 
 _ONLY_ON = "cw_store.only_on"
 
@@ -104,7 +115,32 @@ def metadata_on(dialect: str) -> MetaData:
             copy.columns["id"].primary_key = False
             copy.columns["seq"].server_default = None
             copy.append_constraint(PrimaryKeyConstraint("seq"))
+        if dialect == "sqlite":
+            _forget_what_stands_behind_columns(copy)
+        else:
+            _write_ranks_as_the_server(copy)
     return described
+
+
+def _forget_what_stands_behind_columns(table: Table) -> None:
+    """Describe as SQLAlchemy reads it what was added to a table of SQLite's with its column.
+
+    Of a reference that is no constraint of the whole table it sees neither the name nor the action.
+    """
+    for key in table.foreign_key_constraints:
+        if key.use_alter:
+            key.name = key.ondelete = key.deferrable = None
+
+
+def _write_ranks_as_the_server(table: Table) -> None:
+    """Write expressions as PostgreSQL gives them back, since they are compared as text."""
+    for index in table.indexes:
+        for expression in index.expressions:
+            if isinstance(expression, TextClause):
+                expression.text = (
+                    "\nCASE priority\n    WHEN 'high'::text THEN 0\n"
+                    "    WHEN 'medium'::text THEN 1\n    ELSE 2\nEND"
+                )
 
 
 def _only_on(dialect: str, item: Conditional) -> Conditional:
@@ -150,6 +186,12 @@ def _reference(
     )
 
 
+def _some(name: str, where: str, *columns: str | TextClause) -> Index:
+    """Give an index of the rows alone for which `where` holds, which are few of all."""
+    only = text(where)
+    return Index(name, *columns, sqlite_where=only, postgresql_where=only)
+
+
 def _one_of(
     name: str, literal: object, default: str | None = None
 ) -> tuple[Column[str], CheckConstraint]:
@@ -180,6 +222,10 @@ def _number(name: str, default: int | None = None) -> Column[int]:
     return Column(name, WholeNumber, nullable=False, default=default, server_default=in_database)
 
 
+def _limit(name: str) -> Column[int]:
+    return Column(name, Limit, nullable=True)
+
+
 def _flag(name: str) -> Column[bool]:
     return Column(name, Flag, nullable=False, default=False, server_default=false())
 
@@ -200,6 +246,11 @@ def _times() -> tuple[Column[Any], Column[Any]]:
     return _created_at(), Column("updated_at", UtcDateTime, nullable=False)
 
 
+_OPEN = "status <> 'completed'"
+_NEXT = ("status", "open_dependencies", text(f"({PRIORITY_RANK})"), "order", "seq")
+"""Which tasks are ready, and in which order they are taken."""
+_LIVE = "lease_expires_at IS NOT NULL"
+
 initiatives = Table(
     "initiatives",
     metadata,
@@ -207,6 +258,8 @@ initiatives = Table(
     _text("name"),
     *_one_of("status", InitiativeStatus, default="active"),
     _nullable_text("branch"),
+    _limit("max_agents"),
+    Column("dispatch_turn", LargeNumber, nullable=True),
     *_times(),
     *_place(),
     *_ordered("status"),
@@ -221,10 +274,12 @@ phases = Table(
     _json("content"),
     *_one_of("status", PhaseStatus, default="pending"),
     _nullable_text("merge_base"),
+    _number("open_dependencies", default=0),
     *_times(),
     *_place(),
     *_ordered("initiative_id"),
     *_ordered("status"),
+    _some("ix_phases_open", _OPEN, "initiative_id", "status", "open_dependencies"),
 )
 
 phase_dependencies = Table(
@@ -251,12 +306,32 @@ tasks = Table(
     _number("order", default=0),
     _nullable_text("summary"),
     _number("retry_count", default=0),
+    _number("max_retries", default=3),
+    _timestamp("not_before"),
+    Column(
+        "claimed_by_agent_id",
+        Id,
+        ForeignKey(
+            "agents.id",
+            ondelete="SET NULL",
+            deferrable=True,
+            use_alter=True,
+        ),
+        nullable=True,
+    ),
+    _number("epoch", default=0),
+    _number("open_dependencies", default=0),
     *_times(),
     *_place(),
+    CheckConstraint("claimed_by_agent_id IS NULL OR status = 'in_progress'", name="claimed"),
     *_ordered("phase_id", "order"),
     *_ordered("initiative_id", "order"),
     *_ordered("parent_task_id", "order"),
     *_ordered("status"),
+    _some("ix_tasks_open", _OPEN, "phase_id", *_NEXT),
+    _some("ix_tasks_open_without_phase", f"{_OPEN} AND phase_id IS NULL", "initiative_id", *_NEXT),
+    _some("ix_tasks_claimed", "claimed_by_agent_id IS NOT NULL", "claimed_by_agent_id"),
+    _some("ix_tasks_not_before", "not_before IS NOT NULL", "not_before"),
 )
 
 task_dependencies = Table(
@@ -279,10 +354,12 @@ accounts = Table(
     _timestamp("exhausted_until"),
     _timestamp("last_used_at"),
     _number("sort_order", default=0),
+    _limit("max_agents"),
     *_times(),
     *_place(),
     Index(None, "email"),
     Index(None, "provider", "last_used_at", "sort_order", "id"),
+    _some("ix_accounts_exhausted_until", "exhausted_until IS NOT NULL", "exhausted_until"),
 )
 
 agents = Table(
@@ -304,6 +381,9 @@ agents = Table(
     _json("result"),
     _json("pending_questions"),
     _timestamp("user_dismissed_at"),
+    Column("holder", IndexedText, nullable=True),
+    _timestamp("lease_expires_at"),
+    Column("epoch", WholeNumber, nullable=True),
     *_times(),
     *_place(),
     UniqueConstraint("name"),
@@ -312,6 +392,9 @@ agents = Table(
     *_ordered("account_id"),
     *_ordered("session_id"),
     *_ordered("status"),
+    _some("ix_agents_lease", _LIVE, "lease_expires_at"),
+    _some("ix_agents_lease_account", _LIVE, "account_id"),
+    _some("ix_agents_lease_initiative", _LIVE, "initiative_id"),
 )
 
 proposals = Table(
@@ -444,6 +527,7 @@ conversations = Table(
     Index(None, "initiative_id"),
     Index(None, "phase_id"),
     Index(None, "task_id"),
+    _some("ix_conversations_waiting", "status = 'pending'", "from_agent_id", "to_agent_id"),
 )
 
 # Few questions wait for their answer at a time, among any number that did.

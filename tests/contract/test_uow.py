@@ -532,7 +532,14 @@ async def test_the_session_and_the_repositories_see_each_others_rows(store: Stor
         )
         found = await uow.initiatives.find_by_id("b")
         assert found == Initiative(
-            id="b", name="b", status="active", branch=None, created_at=now, updated_at=now
+            id="b",
+            name="b",
+            status="active",
+            branch=None,
+            max_agents=None,
+            dispatch_turn=None,
+            created_at=now,
+            updated_at=now,
         )
         assert len(await names(store)) == 0
     assert len(await names(store)) == 2

@@ -95,9 +95,10 @@ def test_a_row_is_in_the_order_of_its_columns_whatever_that_of_the_statement() -
     add = compile_for(SQLITE, Query(Initiative, insert, TABLE))
     assert isinstance(add, CompiledInsert)
     row = add.row({"id": "i", "name": "n", "branch": "b", "created_at": EPOCH, "updated_at": EPOCH})
-    assert row == ["i", "n", "active", "b", 0, 0]
-    assert [*add.arrange(row)] == ["b", "main", "i", "n", "active", "b", 0, 0]
-    assert add.columns() == ["branch", "", "id", "name", "status", "branch", *STAMPS]
+    assert row == ["i", "n", "active", "b", None, None, 0, 0]
+    assert [*add.arrange(row)] == ["b", "main", "i", "n", "active", "b", None, None, 0, 0]
+    names = ["branch", "", "id", "name", "status", "branch", "max_agents", "dispatch_turn"]
+    assert add.columns() == [*names, *STAMPS]
 
 
 def test_a_refused_value_is_told_with_its_column() -> None:
@@ -110,12 +111,14 @@ def test_a_refused_value_is_told_with_its_column() -> None:
 
 
 def test_rows_become_records_or_the_values_of_their_only_column() -> None:
-    row = ("i", "n", "active", None, 0, 1_000_000)
+    row = ("i", "n", "active", None, 2, None, 0, 1_000_000)
     expected = Initiative(
         id="i",
         name="n",
         status="active",
         branch=None,
+        max_agents=2,
+        dispatch_turn=None,
         created_at=EPOCH,
         updated_at=datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC),
     )

@@ -15,7 +15,8 @@ class Account:
     not of what pydantic or `dataclasses.asdict` make of the record.
     With `is_exhausted` set, `exhausted_until` is when the account can be used again; `None`
     means not before `mark_available`. Without it, it is when the last rest ended, until
-    `clear_expired_exhaustion`.
+    `clear_expired_exhaustion`. `max_agents` is how many agents may run under the account at once,
+    `None` for any number.
 
     A secret that cannot be read (it was encrypted under a key that this store does not have) is
     an `UnreadableError` when it is looked at; the account's other values can be read.
@@ -30,6 +31,7 @@ class Account:
     exhausted_until: datetime | None
     last_used_at: datetime | None
     sort_order: int
+    max_agents: int | None
     created_at: datetime
     updated_at: datetime
 
@@ -38,7 +40,7 @@ class NewAccount(TypedDict):
     """What an account is created from.
 
     Unless given, `provider` is `claude`, `sort_order` is 0, and the account is neither used nor
-    exhausted.
+    exhausted. A `max_agents` below 1 is an `InvalidValueError`.
     """
 
     id: NotRequired[str]
@@ -50,16 +52,21 @@ class NewAccount(TypedDict):
     exhausted_until: NotRequired[datetime | None]
     last_used_at: NotRequired[datetime | None]
     sort_order: NotRequired[int]
+    max_agents: NotRequired[int | None]
 
 
 class AccountChanges(TypedDict, total=False):
-    """What can be changed of an account; use and exhaustion have verbs of their own."""
+    """What can be changed of an account; use and exhaustion have verbs of their own.
+
+    A `max_agents` below 1 is an `InvalidValueError`.
+    """
 
     email: str
     provider: str
     config_json: str | None
     credentials: str | None
     sort_order: int
+    max_agents: int | None
 
 
 class AccountExpected(TypedDict, total=False):
@@ -72,6 +79,7 @@ class AccountExpected(TypedDict, total=False):
     exhausted_until: datetime | None
     last_used_at: datetime | None
     sort_order: int
+    max_agents: int | None
     created_at: datetime
     updated_at: datetime
 

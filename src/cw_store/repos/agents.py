@@ -19,6 +19,11 @@ class Agent:
     `name` is its adjective-animal alias, `session_id` the session its command line tool can
     resume, `worktree_id` the path of its git worktree, `pid` and `exit_code` those of its
     process. `result` and `pending_questions` are JSON.
+
+    An agent that has a task holds a lease on it, which is live while `lease_expires_at` is not
+    `None`: until then nobody takes the task away, and after it somebody may. `holder` is who renews
+    the lease, and `epoch` the number of the claim on the task that the agent has or had; both are
+    `None` of an agent that never claimed one.
     """
 
     id: str
@@ -37,6 +42,9 @@ class Agent:
     result: JsonValue
     pending_questions: JsonValue
     user_dismissed_at: datetime | None
+    holder: str | None
+    lease_expires_at: datetime | None
+    epoch: int | None
     created_at: datetime
     updated_at: datetime
 
@@ -67,7 +75,7 @@ class NewAgent(TypedDict):
 
 
 class AgentChanges(TypedDict, total=False):
-    """What can be changed of an agent."""
+    """What can be changed of an agent; its lease has verbs of its own."""
 
     name: str
     task_id: str | None
@@ -103,6 +111,9 @@ class AgentExpected(TypedDict, total=False):
     exit_code: int | None
     output_file_path: str | None
     user_dismissed_at: datetime | None
+    holder: str | None
+    lease_expires_at: datetime | None
+    epoch: int | None
     created_at: datetime
     updated_at: datetime
 

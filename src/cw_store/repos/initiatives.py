@@ -11,31 +11,43 @@ InitiativeStatus = Literal["active", "pending_review", "completed", "archived"]
 
 @dataclass(frozen=True, slots=True)
 class Initiative:
-    """One initiative; `branch` is the git branch it is worked on, like `cw/user-auth`."""
+    """One initiative; `branch` is the git branch it is worked on, like `cw/user-auth`.
+
+    `max_agents` is how many agents may work on it at once, `None` for any number.
+    `dispatch_turn` grows with every task of it that is handed out: the initiative with the lowest
+    is next, and one that never had its turn, with `None`, before all others.
+    """
 
     id: str
     name: str
     status: InitiativeStatus
     branch: str | None
+    max_agents: int | None
+    dispatch_turn: int | None
     created_at: datetime
     updated_at: datetime
 
 
 class NewInitiative(TypedDict):
-    """What an initiative is created from; `status` is `active` unless given."""
+    """What an initiative is created from; `status` is `active` unless given.
+
+    A `max_agents` below 1 is an `InvalidValueError`.
+    """
 
     id: NotRequired[str]
     name: str
     status: NotRequired[InitiativeStatus]
     branch: NotRequired[str | None]
+    max_agents: NotRequired[int | None]
 
 
 class InitiativeChanges(TypedDict, total=False):
-    """What can be changed of an initiative."""
+    """What can be changed of an initiative; a `max_agents` below 1 is an `InvalidValueError`."""
 
     name: str
     status: InitiativeStatus
     branch: str | None
+    max_agents: int | None
 
 
 class InitiativeExpected(TypedDict, total=False):
@@ -45,6 +57,8 @@ class InitiativeExpected(TypedDict, total=False):
     name: str
     status: InitiativeStatus
     branch: str | None
+    max_agents: int | None
+    dispatch_turn: int | None
     created_at: datetime
     updated_at: datetime
 

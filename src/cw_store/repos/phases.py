@@ -20,6 +20,8 @@ class Phase:
 
     `content` is a Tiptap document as JSON. `merge_base` is the git hash noted before the
     phase was merged, from which the diff of a completed phase can be made again.
+    `open_dependencies` is how many of the phases that this one waits for directly are not
+    completed; of a phase that is itself completed it is what it last was.
     """
 
     id: str
@@ -28,6 +30,7 @@ class Phase:
     content: JsonValue
     status: PhaseStatus
     merge_base: str | None
+    open_dependencies: int
     created_at: datetime
     updated_at: datetime
 
@@ -68,6 +71,7 @@ class PhaseExpected(TypedDict, total=False):
     name: str
     status: PhaseStatus
     merge_base: str | None
+    open_dependencies: int
     created_at: datetime
     updated_at: datetime
 

@@ -20,7 +20,15 @@ class Task:
     """One task.
 
     `summary` is what the agent reported at the end, handed as context to the tasks that wait
-    for this one. `retry_count` counts the automatic retries since the last manual one.
+    for this one. `retry_count` counts the automatic retries since the last manual one, and
+    `max_retries` says how many of them there may be before the task is blocked. Before
+    `not_before` the task is not handed out.
+
+    `claimed_by_agent_id` is the agent that has the task; a task that is claimed is `in_progress`.
+    `epoch` is the number of the claim, and only grows: whoever comes with an older one has lost
+    the task. `open_dependencies` is how many of the tasks that this one waits for directly are not
+    completed; it is kept for tasks that are neither claimed nor completed, and for others is what
+    it last was.
     """
 
     id: str
@@ -36,6 +44,11 @@ class Task:
     order: int
     summary: str | None
     retry_count: int
+    max_retries: int
+    not_before: datetime | None
+    claimed_by_agent_id: str | None
+    epoch: int
+    open_dependencies: int
     created_at: datetime
     updated_at: datetime
 
@@ -52,7 +65,7 @@ class NewTask(TypedDict):
     """What a task is created from.
 
     Unless given, `type` is `auto`, `category` is `execute`, `priority` is `medium`, `status` is
-    `pending`, and `order` and `retry_count` are 0.
+    `pending`, `order` and `retry_count` are 0, and `max_retries` is 3.
     """
 
     id: NotRequired[str]
@@ -68,10 +81,12 @@ class NewTask(TypedDict):
     order: NotRequired[int]
     summary: NotRequired[str | None]
     retry_count: NotRequired[int]
+    max_retries: NotRequired[int]
+    not_before: NotRequired[datetime | None]
 
 
 class TaskChanges(TypedDict, total=False):
-    """What can be changed of a task; `retry_count` has verbs of its own."""
+    """What can be changed of a task; `retry_count` and claims have verbs of their own."""
 
     phase_id: str | None
     initiative_id: str | None
@@ -84,6 +99,8 @@ class TaskChanges(TypedDict, total=False):
     status: TaskStatus
     order: int
     summary: str | None
+    max_retries: int
+    not_before: datetime | None
 
 
 class TaskExpected(TypedDict, total=False):
@@ -102,6 +119,11 @@ class TaskExpected(TypedDict, total=False):
     order: int
     summary: str | None
     retry_count: int
+    max_retries: int
+    not_before: datetime | None
+    claimed_by_agent_id: str | None
+    epoch: int
+    open_dependencies: int
     created_at: datetime
     updated_at: datetime
 

@@ -18,7 +18,6 @@ from cw_store.types.text import check_text, plain
 # A row of a B-tree takes a third of a page at most, 2,704 bytes of PostgreSQL's (its documentation,
 # "B-Tree Indexes": Implementation).
 MAX_INDEXED_BYTES = 2_000
-INTEGER_BITS = 32
 
 
 class PlainText(TypeDecorator[str]):
@@ -120,9 +119,13 @@ class WholeNumber(TypeDecorator[int]):
 
     impl = Integer
     cache_ok = True
+    bits = 32
 
     def bind_processor(self, dialect: Dialect) -> Callable[..., int | None]:
         """Refuse what is no integer (a bool is none) or too large."""
+        bits = self.bits
+        most = (1 << bits - 1) - 1
+        least = -most - 1
 
         def check(value: Any) -> int | None:
             if value is None:
@@ -130,8 +133,34 @@ class WholeNumber(TypeDecorator[int]):
             if not isinstance(value, int) or isinstance(value, bool):
                 raise Refused(f"takes an integer, not {type(value).__name__}")
             number = value if type(value) is int else int.__int__(value)
-            if not -0x80000000 <= number <= 0x7FFFFFFF:
-                raise Refused(f"does not fit into {INTEGER_BITS} bits")
+            if not least <= number <= most:
+                raise Refused(f"does not fit into {bits} bits")
+            return number
+
+        return check
+
+
+class LargeNumber(WholeNumber):
+    """An integer of 64 bits, for what only grows."""
+
+    impl = BigInteger
+    cache_ok = True
+    bits = 64
+
+
+class Limit(WholeNumber):
+    """How many there may be at once: 1 or more."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[..., int | None]:
+        """Refuse a limit that lets nothing through."""
+        check_number = super().bind_processor(dialect)
+
+        def check(value: Any) -> int | None:
+            number = check_number(value)
+            if number is not None and number < 1:
+                raise Refused("must be at least 1")
             return number
 
         return check

@@ -64,6 +64,7 @@ async def test_a_dependency_shows_from_both_ends(store: Store, kind: Kind) -> No
         edge = await kind.of(uow).create_dependency("a", "b")
         assert kind.pair(edge) == ("a", "b")
         assert await kind.of(uow).get_dependencies("a") == [b]
+        a = await kind.of(uow).find_by_id("a")
         assert await kind.of(uow).get_dependents("b") == [a]
         assert await kind.of(uow).get_dependencies("b") == []
         assert await kind.of(uow).get_dependents("a") == []
@@ -72,8 +73,10 @@ async def test_a_dependency_shows_from_both_ends(store: Store, kind: Kind) -> No
 
 async def test_only_direct_dependencies_are_listed_oldest_first(store: Store, kind: Kind) -> None:
     async with store.unit_of_work() as uow:
-        z, a, m, top, far = await kind.add(uow, "z", "a", "m", "top", "far")
+        await kind.add(uow, "z", "a", "m", "top", "far")
     await add_edges(store, kind, "top>m", "top>z", "top>a", "z>far", "a>far", "m>far")
+    find = kind.of(store).find_by_id
+    z, a, m, top, far = [await find(id) for id in ("z", "a", "m", "top", "far")]
     assert await kind.of(store).get_dependencies("top") == [z, a, m]
     assert await kind.of(store).get_dependents("far") == [z, a, m]
     assert await kind.of(store).get_dependents("z") == [top]

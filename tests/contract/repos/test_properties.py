@@ -67,7 +67,7 @@ def values_of(column: Column, port: Port) -> SearchStrategy[Any]:
         case "choice":
             values = st.sampled_from(column.choices)
         case "integer":
-            values = st.integers(-(2**31), 2**31 - 1)
+            values = st.integers(column.least, column.most)
         case "flag":
             values = st.booleans()
         case "timestamp":

@@ -59,6 +59,8 @@ class PostgresBulk:
             if self._writes:
                 names = ", ".join(_quoted(table) for table in metadata.sorted_tables)
                 await connection.execute(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
+                # A task may come before the agent that has it.
+                await connection.execute("SET CONSTRAINTS ALL DEFERRED")
 
     async def _begin(self) -> None:
         try:
@@ -144,6 +146,13 @@ class PostgresBulk:
 
     async def commit(self) -> None:
         """Commit; done even when the caller is cancelled."""
+        try:
+            await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except DRIVER_ERRORS as error:
+            table = getattr(error, "table_name", None) or "the database"
+            raise StoreError(
+                f"{table} cannot be copied: it holds references to rows that do not exist"
+            ) from error
         try:
             await shielded(self._connection.execute("COMMIT"))
         except DRIVER_ERRORS as error:

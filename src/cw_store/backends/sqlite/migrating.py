@@ -23,6 +23,7 @@ from cw_store.backends.sqlite.raw_connection import (
 from cw_store.errors import SchemaError, StoreError
 from cw_store.inspection import revision_of
 from cw_store.revisions import revisions
+from cw_store.triggers import PREFIX
 
 
 @contextmanager
@@ -89,9 +90,9 @@ def sqlite_connection(
 
 
 def _triggers(connection: Connection) -> dict[str, str]:
-    """Return the SQL of every trigger by its name; all of them are an application's."""
+    """Return the SQL of every trigger of the application's by its name."""
     found = connection.exec_driver_sql("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
-    return {name: sql for name, sql in found}
+    return {name: sql for name, sql in found if not name.startswith(PREFIX)}
 
 
 def _put_back(connection: Connection, triggers: dict[str, str]) -> None:

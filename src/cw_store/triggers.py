@@ -1,0 +1,374 @@
+"""The triggers of the store: what has to follow a change, whoever makes it.
+
+They are a second language in the house, and all of it is in this file: one list for each database,
+which `put_back` creates anew after every step of a migration (a table that is built anew on SQLite
+loses its triggers without a word), and which a test compares with the database. Triggers and not
+the repositories' code, because a session, a cascade and another program write as well.
+
+**Guarantees**
+
+- `open_dependencies` of a task that is neither claimed nor completed, and of a phase that is not
+  completed, is the number of its direct prerequisites whose status is not `completed`. It is always
+  counted anew and never moved by one, so that a change that was missed is made good by the next,
+  and a copy that was made with the triggers on is equal. No `updated_at` moves, and only a row
+  whose number differs is written. Of a claimed or a completed row the number is what it was:
+  whatever ends the claim, or opens the row again, counts.
+- A deleted task ends the lease of the agent that held it: the agent is `crashed`.
+- Whatever takes a task from its agent and leaves it `in_progress` under its epoch (a deleted agent,
+  SQL of somebody else's) makes it `pending` under the next epoch, and ends the agent's lease.
+
+**Order**, on PostgreSQL; on SQLite a transaction that writes is alone.
+
+Every statement of a function has a snapshot of its own there, so what is counted is locked in one
+statement and counted in the next. Who changes what is counted, and what keeps a count from missing
+it:
+
+- *Two prerequisites of one row.* Each locks the row before it counts, in the order of the ids, so
+  the second counts what the first has done.
+- *A prerequisite and a new edge to it.* The edge takes FOR SHARE on the prerequisite (the foreign
+  key's KEY SHARE would let a completion pass), so that either the edge waits for the completion and
+  then counts it, or the completion waits for the edge and then finds it.
+- *Two edges of one row*, or an edge and the end of the row's claim: each locks the row, claimed
+  or not, before it looks. Only an edge that goes with its prerequisite need not lock a row that is
+  claimed or completed, since who ends that waits for the prerequisite.
+- *A prerequisite and a row that it passes over*, as its snapshot shows the row claimed or completed
+  while that is just ending. Who ends it takes FOR SHARE on every prerequisite before it counts, and
+  so waits for whoever is at one; who has not begun by then waits in turn, and finds the row.
+
+Locks go from a prerequisite to what waits for it, and edges never go in a circle. The one that goes
+back, the FOR SHARE of the last rule, is taken for a row that the holder of a prerequisite passes
+over and does not wait for. What is left are transactions that change several rows in an order of
+their own, and a row that waits for two rows of which one waits for the other while both change;
+PostgreSQL ends one of them, and the store says that it was busy.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+PREFIX = "cw_store_"
+"""Begins the name of every trigger, and on PostgreSQL of its function."""
+
+
+class Trigger(NamedTuple):
+    """One trigger: its name, the table it is on, and what creates it.
+
+    `function` is the body of the PostgreSQL function of the same name, None on SQLite.
+    """
+
+    name: str
+    table: str
+    ddl: str
+    function: str | None = None
+
+
+class Counted(NamedTuple):
+    """A table whose rows wait for each other, and the table of its edges.
+
+    `counts` holds for a row whose number is kept.
+    """
+
+    table: str
+    edges: str
+    dependent: str
+    dependency: str
+    counts: str
+
+
+TASKS = Counted(
+    "tasks",
+    "task_dependencies",
+    "task_id",
+    "depends_on_task_id",
+    "tasks.claimed_by_agent_id IS NULL AND tasks.status <> 'completed'",
+)
+PHASES = Counted(
+    "phases",
+    "phase_dependencies",
+    "phase_id",
+    "depends_on_phase_id",
+    "phases.status <> 'completed'",
+)
+
+CROSSED = "(OLD.status = 'completed') <> (NEW.status = 'completed')"
+REOPENED = "OLD.status = 'completed' AND NEW.status <> 'completed'"
+RELEASED = "OLD.claimed_by_agent_id IS NOT NULL AND NEW.claimed_by_agent_id IS NULL"
+ENDED = f"({REOPENED}) OR ({RELEASED} AND NEW.status <> 'completed')"
+TAKEN = f"{RELEASED} AND NEW.status = 'in_progress' AND NEW.epoch = OLD.epoch"
+HELD = "OLD.claimed_by_agent_id IS NOT NULL"
+
+
+def triggers_on(dialect: str) -> tuple[Trigger, ...]:
+    """Return the triggers of a database of this dialect."""
+    return _SQLITE if dialect == "sqlite" else _POSTGRESQL
+
+
+def put_back(connection: Connection) -> None:
+    """Make the database's triggers those of the list, in the transaction that has begun."""
+    if connection.dialect.name == "sqlite":
+        _put_back_on_sqlite(connection)
+    else:
+        _put_back_on_postgresql(connection)
+
+
+def _put_back_on_sqlite(connection: Connection) -> None:
+    run = connection.exec_driver_sql
+    found = run("SELECT name FROM sqlite_schema WHERE type = 'trigger'").scalars().all()
+    for name in found:
+        if name.startswith(PREFIX):
+            run(f'DROP TRIGGER "{name}"')
+    for trigger in _SQLITE:
+        run(trigger.ddl)
+
+
+def _put_back_on_postgresql(connection: Connection) -> None:
+    run = connection.exec_driver_sql
+    place = run(
+        "SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = 'tasks'::regclass"
+    ).scalar_one()
+    found = run(
+        "SELECT tgname, tgrelid::regclass::text FROM pg_trigger JOIN pg_class "
+        "ON pg_class.oid = tgrelid WHERE NOT tgisinternal AND tgname LIKE 'cw\\_store\\_%%' "
+        "AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'tasks'::regclass)"
+    ).all()
+    for name, table in found:
+        run(f'DROP TRIGGER "{name}" ON {table}')
+    for trigger in _POSTGRESQL:
+        # Another program writes with a search_path of its own, in which a temporary table may
+        # have the name of one of ours.
+        run(
+            f"CREATE OR REPLACE FUNCTION {place}.{trigger.name}() RETURNS trigger "
+            f"LANGUAGE plpgsql SET search_path = {place}, pg_temp AS $${trigger.function}$$"
+        )
+        run(trigger.ddl.format(place=place))
+
+
+# SQLite.
+
+
+def _trigger_on_sqlite(name: str, event: str, table: str, when: str | None, body: str) -> Trigger:
+    condition = "" if when is None else f" WHEN {when}"
+    return Trigger(
+        PREFIX + name,
+        table,
+        f"CREATE TRIGGER {PREFIX}{name} AFTER {event} ON {table}{condition} BEGIN{body}END",
+    )
+
+
+def _recount_on_sqlite(of: Counted, id: str) -> str:
+    return f"""
+    UPDATE {of.table} SET open_dependencies = counted.number FROM (
+        SELECT count(*) AS number FROM {of.edges}
+        JOIN {of.table} AS prerequisite ON prerequisite.id = {of.dependency}
+        WHERE {of.dependent} = {id} AND prerequisite.status <> 'completed'
+    ) AS counted
+    WHERE {of.table}.id = {id} AND {of.counts} AND open_dependencies <> counted.number;
+"""  # noqa: S608 -- of the names above
+
+
+def _recount_dependents_on_sqlite(of: Counted) -> str:
+    return f"""
+    UPDATE {of.table} SET open_dependencies = counted.number FROM (
+        SELECT edge.{of.dependent} AS id, sum(prerequisite.status <> 'completed') AS number
+        FROM {of.edges} AS changed
+        JOIN {of.edges} AS edge ON edge.{of.dependent} = changed.{of.dependent}
+        JOIN {of.table} AS prerequisite ON prerequisite.id = edge.{of.dependency}
+        WHERE changed.{of.dependency} = NEW.id
+        GROUP BY edge.{of.dependent}
+    ) AS counted
+    WHERE {of.table}.id = counted.id AND {of.counts} AND open_dependencies <> counted.number;
+"""  # noqa: S608 -- of the names above
+
+
+def _counters_on_sqlite(of: Counted) -> list[Trigger]:
+    old, new = (_recount_on_sqlite(of, f"{row}.{of.dependent}") for row in ("OLD", "NEW"))
+    ended, columns = (ENDED, "status, claimed_by_agent_id") if of is TASKS else (REOPENED, "status")
+    return [
+        _trigger_on_sqlite(
+            f"{of.table}_completed",
+            "UPDATE OF status",
+            of.table,
+            CROSSED,
+            _recount_dependents_on_sqlite(of),
+        ),
+        _trigger_on_sqlite(
+            f"{of.table}_opened",
+            f"UPDATE OF {columns}",
+            of.table,
+            ended,
+            _recount_on_sqlite(of, "NEW.id"),
+        ),
+        _trigger_on_sqlite(f"{of.edges}_added", "INSERT", of.edges, None, new),
+        _trigger_on_sqlite(f"{of.edges}_removed", "DELETE", of.edges, None, old),
+        _trigger_on_sqlite(f"{of.edges}_changed", "UPDATE", of.edges, None, old + new),
+    ]
+
+
+_END_LEASE_ON_SQLITE = """
+    UPDATE agents SET lease_expires_at = NULL, status = 'crashed', updated_at = updated_at + 1
+    WHERE id = OLD.claimed_by_agent_id AND lease_expires_at IS NOT NULL;
+"""
+_GIVE_BACK_ON_SQLITE = """
+    UPDATE tasks SET status = 'pending', epoch = epoch + 1, updated_at = updated_at + 1
+    WHERE id = NEW.id AND claimed_by_agent_id IS NULL AND status = 'in_progress'
+        AND epoch = OLD.epoch;
+"""
+
+_SQLITE = (
+    *_counters_on_sqlite(PHASES),
+    *_counters_on_sqlite(TASKS),
+    _trigger_on_sqlite(
+        "tasks_taken",
+        "UPDATE OF claimed_by_agent_id",
+        "tasks",
+        TAKEN,
+        _END_LEASE_ON_SQLITE + _GIVE_BACK_ON_SQLITE,
+    ),
+    _trigger_on_sqlite("tasks_deleted", "DELETE", "tasks", HELD, _END_LEASE_ON_SQLITE),
+)
+
+
+# PostgreSQL.
+
+
+def _trigger_on_postgresql(
+    name: str, event: str, table: str, when: str | None, body: str
+) -> Trigger:
+    condition = "" if when is None else f" WHEN ({when})"
+    return Trigger(
+        PREFIX + name,
+        table,
+        f"CREATE TRIGGER {PREFIX}{name} AFTER {event} ON {{place}}.{table} FOR EACH ROW{condition} "
+        f"EXECUTE FUNCTION {{place}}.{PREFIX}{name}()",
+        body,
+    )
+
+
+def _function(*statements: str, declare: str = "") -> str:
+    return f"\n{declare}BEGIN{''.join(statements)}    RETURN NULL;\nEND\n"
+
+
+def _recount_on_postgresql(of: Counted, id: str) -> str:
+    return f"""
+    UPDATE {of.table} SET open_dependencies = counted.number FROM (
+        SELECT count(*) AS number FROM {of.edges}
+        JOIN {of.table} AS prerequisite ON prerequisite.id = {of.dependency}
+        WHERE {of.dependent} = {id} AND prerequisite.status <> 'completed'
+    ) AS counted
+    WHERE {of.table}.id = {id} AND {of.counts} AND open_dependencies <> counted.number;
+"""  # noqa: S608 -- of the names above
+
+
+def _recount_dependents_on_postgresql(of: Counted) -> str:
+    return _function(
+        f"""
+    waiting := ARRAY(
+        SELECT id FROM {of.table}
+        WHERE id IN (SELECT {of.dependent} FROM {of.edges} WHERE {of.dependency} = NEW.id)
+            AND {of.counts}
+        ORDER BY id FOR NO KEY UPDATE
+    );
+    IF waiting = '{{}}' THEN
+        RETURN NULL;
+    END IF;
+    UPDATE {of.table} SET open_dependencies = counted.number FROM (
+        SELECT {of.dependent} AS id,
+            count(*) FILTER (WHERE prerequisite.status <> 'completed') AS number
+        FROM {of.edges} JOIN {of.table} AS prerequisite ON prerequisite.id = {of.dependency}
+        WHERE {of.dependent} = ANY (waiting)
+        GROUP BY {of.dependent}
+    ) AS counted
+    WHERE {of.table}.id = counted.id AND open_dependencies <> counted.number;
+""",  # noqa: S608 -- of the names above
+        declare="DECLARE\n    waiting text[];\n",
+    )
+
+
+def _recount_itself_on_postgresql(of: Counted) -> str:
+    return _function(
+        f"""
+    PERFORM FROM {of.table}
+    WHERE id IN (SELECT {of.dependency} FROM {of.edges} WHERE {of.dependent} = NEW.id)
+    ORDER BY id FOR SHARE;
+""",  # noqa: S608 -- of the names above
+        _recount_on_postgresql(of, "NEW.id"),
+    )
+
+
+def _recount_after_edge_on_postgresql(of: Counted) -> str:
+    return _function(
+        f"""
+    IF TG_OP <> 'INSERT' THEN
+        PERFORM FROM {of.table}
+        WHERE id = OLD.{of.dependent} AND (
+            {of.counts}
+            OR EXISTS (SELECT FROM {of.table} AS other WHERE other.id = OLD.{of.dependency})
+        )
+        FOR NO KEY UPDATE;
+""",
+        _recount_on_postgresql(of, f"OLD.{of.dependent}"),
+        f"""    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        PERFORM FROM {of.table} WHERE id = NEW.{of.dependency} FOR SHARE;
+        PERFORM FROM {of.table} WHERE id = NEW.{of.dependent} FOR NO KEY UPDATE;
+""",
+        _recount_on_postgresql(of, f"NEW.{of.dependent}"),
+        "    END IF;\n",
+    )
+
+
+def _counters_on_postgresql(of: Counted) -> list[Trigger]:
+    ended, columns = (ENDED, "status, claimed_by_agent_id") if of is TASKS else (REOPENED, "status")
+    return [
+        _trigger_on_postgresql(
+            f"{of.table}_completed",
+            "UPDATE OF status",
+            of.table,
+            CROSSED,
+            _recount_dependents_on_postgresql(of),
+        ),
+        _trigger_on_postgresql(
+            f"{of.table}_opened",
+            f"UPDATE OF {columns}",
+            of.table,
+            ended,
+            _recount_itself_on_postgresql(of),
+        ),
+        _trigger_on_postgresql(
+            f"{of.edges}_changed",
+            "INSERT OR DELETE OR UPDATE",
+            of.edges,
+            None,
+            _recount_after_edge_on_postgresql(of),
+        ),
+    ]
+
+
+_END_LEASE_ON_POSTGRESQL = """
+    UPDATE agents SET lease_expires_at = NULL, status = 'crashed',
+        updated_at = updated_at + interval '1 microsecond'
+    WHERE id = OLD.claimed_by_agent_id AND lease_expires_at IS NOT NULL;
+"""
+_GIVE_BACK_ON_POSTGRESQL = """
+    UPDATE tasks SET status = 'pending', epoch = epoch + 1,
+        updated_at = updated_at + interval '1 microsecond'
+    WHERE id = NEW.id AND claimed_by_agent_id IS NULL AND status = 'in_progress'
+        AND epoch = OLD.epoch;
+"""
+
+_POSTGRESQL = (
+    *_counters_on_postgresql(PHASES),
+    *_counters_on_postgresql(TASKS),
+    _trigger_on_postgresql(
+        "tasks_taken",
+        "UPDATE OF claimed_by_agent_id",
+        "tasks",
+        TAKEN,
+        _function(_END_LEASE_ON_POSTGRESQL, _GIVE_BACK_ON_POSTGRESQL),
+    ),
+    _trigger_on_postgresql(
+        "tasks_deleted", "DELETE", "tasks", HELD, _function(_END_LEASE_ON_POSTGRESQL)
+    ),
+)
