@@ -25,6 +25,7 @@ from bench.contenders.by_hand import INSERT_CHUNK, PRAGMAS, Stamps, new_chunk
 from bench.work import LONG_LINE, NewChunk
 from cw_store import Store, ensure_schema
 from cw_store.backends.sqlite.backend import SqliteBackend
+from cw_store.store import backend_of
 
 WRITERS = 64
 MILLISECONDS = (2, 10, 300)
@@ -121,7 +122,7 @@ class Watch:
 async def _store(path: Path, milliseconds: int, seconds: float, in_units: bool) -> Report:
     disk = _slow_disk().SlowDisk(path)
     async with Store(path) as store:
-        backend = store.backend
+        backend = backend_of(store)
         assert isinstance(backend, SqliteBackend)
         thread = await backend.writer.connection.run(threading.get_native_id)
 

@@ -21,85 +21,95 @@ T = TypeVar("T")
 A_WRITE = "a call on the store that writes"
 
 
+NO_LOOP = object()
+"""Stands for the event loop of a store that is not open."""
+
+
 class StoreCalls:
     """The executor of the store's own repositories, on the backend that is open."""
 
-    __slots__ = ("_backend", "_loop", "_writing_tasks", "owner")
+    __slots__ = ("backend", "loop", "owner", "writing_tasks")
 
-    def __init__(self, writing_tasks: WritingTasks) -> None:
-        self._writing_tasks = writing_tasks
+    backend: Backend
+    """The open database; for whoever has seen that it is open and here."""
+
+    def __init__(self) -> None:
+        self.writing_tasks = WritingTasks()
         self.owner: Owner | None = None
         """Who opened the store, or tried to."""
-        self._loop: AbstractEventLoop | None = None  # while a backend is open
-        self._backend: Backend
+        self.loop: object = NO_LOOP
+        """The only event loop in which the database may be used; none where it is not open."""
 
     def open(self, backend: Backend, loop: AbstractEventLoop) -> None:
         """Use this backend from now on."""
-        self._backend = backend
-        self._loop = loop
+        self.backend = backend
+        self.loop = loop
 
     def close(self) -> Backend | None:
         """Use none any more; return the one that was used until now."""
-        if self._loop is None:
+        if not self.is_open:
             return None
-        self._loop = None
-        return self._backend
+        self.loop = NO_LOOP
+        return self.backend
 
     @property
     def is_open(self) -> bool:
         """Whether there is a backend, for whoever may use it."""
-        return self._loop is not None
+        return self.loop is not NO_LOOP
 
-    @property
-    def backend(self) -> Backend:
-        """The open database; raises StoreClosedError when there is none to use from here."""
-        if running_loop() is self._loop is not None:
-            return self._backend
+    def check_here(self) -> None:
+        """Raise StoreClosedError when there is no open database to use from here.
+
+        That is so unless the running loop is `loop`, which is quicker to ask.
+        """
+        if running_loop() is self.loop:
+            return
         if self.owner is None:
             raise StoreClosedError(
                 "the store is not open; open it with async with, or await Store.open(...)"
             )
-        if self._loop is None:
+        if not self.is_open:
             raise StoreClosedError("the store is closed")
         self.owner.check("the store")
-        return self._backend
 
     @property
     def no_statements(self) -> dict[Query[Any], Any]:
         """What says of every query that the store is not open, or closed."""
-        return defaultdict(lambda: self.backend)
+        return defaultdict(self.check_here)
 
     @property
     def connections_in_use(self) -> int:
         """How many connections are held by units of work or calls at this moment."""
-        return 0 if self._loop is None else self._backend.connections_in_use
+        return self.backend.connections_in_use if self.is_open else 0
 
     def run(
         self, operation: Operation[T], statement: CompiledStatement[Any], parameters: Parameters
     ) -> Awaitable[T]:
         """Run one statement by itself; every call passes here, so the store's owner is checked."""
-        if running_loop() is not self._loop:
-            self.check(statement.query)
-        writing = self._writing_tasks
+        if running_loop() is not self.loop:
+            self.check_here()
+        writing = self.writing_tasks
         if statement.writes and writing.tasks and writing.includes_this_one:
             return writing.refuse(A_WRITE)
-        return self._backend.run(operation, statement, parameters)
+        return self.backend.run(operation, statement, parameters)
 
     def check(self, query: Query[Any]) -> None:
         """Raise StoreClosedError when the store is closed or belongs elsewhere."""
-        _backend = self.backend
+        self.check_here()
 
     def lock(self, name: str) -> Awaitable[None]:
         """Take turns, which a call by itself does not need to."""
+        self.check_here()
         return self.backend.lock(name)
 
     def atomic(self) -> AbstractAsyncContextManager[Executor]:
         """Give a transaction of its own."""
-        if self._writing_tasks.includes_this_one:
+        self.check_here()
+        if self.writing_tasks.includes_this_one:
             return self._refused()
         return self.backend.atomic()
 
     @asynccontextmanager
     async def _refused(self) -> AsyncGenerator[Executor]:
-        await self._writing_tasks.refuse(A_WRITE)
+        await self.writing_tasks.refuse(A_WRITE)
         yield self

@@ -93,10 +93,10 @@ class Savepoints:
 
     __slots__ = ("_count", "_timeout", "lock", "open", "session_lock")
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, lock: asyncio.Lock, timeout: float) -> None:
         self.open: list[Savepoint] = []
         """Those that have not ended, the outermost first."""
-        self.lock = asyncio.Lock()
+        self.lock = lock
         """Held while one statement of the unit is under way."""
         self.session_lock = asyncio.Lock()
         """Held while the session is flushed; taken before the other, never within it."""

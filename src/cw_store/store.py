@@ -29,7 +29,6 @@ from cw_store.opening import (
 from cw_store.owner import Owner, running_asyncio_loop
 from cw_store.repos.sql import Repositories
 from cw_store.repos.sql.accounts import reencrypt
-from cw_store.self_deadlock import WritingTasks
 from cw_store.statements.database import Database
 from cw_store.types import MAX_TEXT_BYTES, Reading, StrictClock
 from cw_store.uow import UnitOfWork
@@ -115,10 +114,9 @@ class Store(Repositories):
             pin_threads=pin_threads,
             rules=self._rules,
         )
-        self.writing_tasks = WritingTasks()
         self._remove_folder: finalize[[], Store] | None = None
         self._terminate_backend: finalize[[Owner, Backend], Store] | None = None
-        self._calls = StoreCalls(self.writing_tasks)
+        self._calls = StoreCalls()
         super().__init__(Database(self._calls, self._calls.no_statements, is_transaction=False))
 
     @classmethod
@@ -162,7 +160,7 @@ class Store(Repositories):
         """Close every connection; what has not committed is rolled back. May be called again."""
         if not self._calls.is_open:
             return
-        backend = self.backend
+        backend = backend_of(self)
         self._calls.close()
         self._database.use(self._calls.no_statements)
         try:
@@ -241,23 +239,12 @@ class Store(Repositories):
                 break
             after = batch.ids[-1]
         if self._rules.encrypts:
-            await self.backend.erase_deleted()
+            await backend_of(self).erase_deleted()
         if unreadable:
             for other in unreadable[1:]:
                 unreadable[0].add_note(str(other))
             raise unreadable[0]
         return changed
-
-    @property
-    def backend(self) -> Backend:
-        """The open database; raises StoreClosedError when there is none to use from here."""
-        return self._calls.backend
-
-    @property
-    def owner(self) -> Owner:
-        """The event loop and process that opened the store."""
-        assert self._calls.owner is not None
-        return self._calls.owner
 
     @property
     def connections_in_use(self) -> int:
@@ -273,8 +260,7 @@ class Store(Repositories):
         """Show where the data is, and no secret."""
         return f"Store({str(self._location)!r})"
 
-    def terminate(self) -> None:
-        """Let go of the database without an event loop, because the store's own is gone."""
+    def _terminate(self) -> None:
         backend, owner = self._calls.close(), self._calls.owner
         self._database.use(self._calls.no_statements)
         if owner is not None and owner.is_this_process:
@@ -296,6 +282,21 @@ class Store(Repositories):
             self._terminate_backend.detach()
         if self._remove_folder is not None:
             self._remove_folder()
+
+
+# For tests and measurements, and the default store; no business of an application.
+
+
+def backend_of(store: Store) -> Backend:
+    """Return the open database of a store; raises StoreClosedError where there is none."""
+    calls = store._calls  # pyright: ignore[reportPrivateUsage] -- they are one with the class
+    calls.check_here()
+    return calls.backend
+
+
+def terminate(store: Store) -> None:
+    """Let go of a store's database without an event loop, because the store's own is gone."""
+    store._terminate()  # pyright: ignore[reportPrivateUsage] -- they are one with the class
 
 
 def _terminate(owner: Owner, backend: Backend) -> None:
@@ -347,6 +348,6 @@ async def default_store() -> Store:
         for gone in [other for other in _defaults if other.is_closed()]:
             terminated = _defaults.pop(gone, None)
             if terminated is not None and terminated.store is not None:
-                terminated.store.terminate()
+                terminate(terminated.store)
         default = _defaults[loop] = _Default()
     return await default.opened()

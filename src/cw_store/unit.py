@@ -21,12 +21,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
 from cw_store.backends.cancellation import shielded
-from cw_store.backends.port import Backend, Transaction
+from cw_store.backends.port import Transaction
 from cw_store.backends.session import UnitSession, refused_by_session
 from cw_store.errors import ReadOnlyError, UnitOfWorkError, UnreadableError
 from cw_store.owner import Owner, running_loop
 from cw_store.savepoints import Savepoint, Savepoints
-from cw_store.self_deadlock import WritingTasks
 from cw_store.statements.compiled import CompiledStatement, Parameters
 from cw_store.statements.database import Executor, Operation
 from cw_store.statements.query import Query
@@ -40,7 +39,7 @@ from cw_store.unit_state import (
     not_open_error,
     spent_error,
 )
-from cw_store.unit_transactions import UnitTransactions
+from cw_store.unit_transactions import OpenStore, UnitTransactions
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -52,10 +51,12 @@ class Unit:
     __slots__ = (
         "__weakref__",
         "_label",
+        "_lock",
         "_loop",
+        "_made_savepoints",
         "_owner",
         "_read_only",
-        "_savepoints",
+        "_timeout",
         "_transactions",
         "committed",
         "session",
@@ -70,17 +71,28 @@ class Unit:
         self.session: UnitSession | None = None
         self._owner: Owner
         self._loop: asyncio.AbstractEventLoop
-        self._savepoints: Savepoints
+        self._timeout: float
+        self._lock: asyncio.Lock  # held while one statement is under way
+        self._made_savepoints: Savepoints | None = None
         self._transactions: UnitTransactions
 
-    def open(self, backend: Backend, owner: Owner, writing_tasks: WritingTasks) -> None:
-        self._owner = owner
-        self._loop = owner.loop
-        self._savepoints = Savepoints(backend.timeout)
+    def open(self, store: OpenStore) -> None:
+        assert store.owner is not None
+        self._owner = store.owner
+        self._loop = store.owner.loop
+        self._timeout = store.backend.timeout
+        self._lock = asyncio.Lock()
         self._transactions = UnitTransactions(
-            backend, owner, writing_tasks, read_only=self._read_only, label=self._label
+            store, self._owner, read_only=self._read_only, label=self._label
         )
         self.state = OPEN
+
+    @property
+    def _savepoints(self) -> Savepoints:
+        """Those that were set, and the session's lock; most units need neither."""
+        if self._made_savepoints is None:
+            self._made_savepoints = Savepoints(self._lock, self._timeout)
+        return self._made_savepoints
 
     # Whose it is, and whether it can be used.
 
@@ -140,10 +152,10 @@ class Unit:
             self.check(statement.query)
         if self.session is not None:
             await self._flush(self.session)
-        savepoints, transactions = self._savepoints, self._transactions
-        await savepoints.lock.acquire()
-        if savepoints.open:
-            await savepoints.stand_back(savepoints.lock)
+        lock, savepoints, transactions = self._lock, self._made_savepoints, self._transactions
+        await lock.acquire()
+        if savepoints is not None and savepoints.open:
+            await savepoints.stand_back(lock)
         try:
             if self.state is not OPEN:
                 self.check_usable()
@@ -154,7 +166,7 @@ class Unit:
             self._note(error)
             raise
         finally:
-            savepoints.lock.release()
+            lock.release()
 
     def check(self, query: Query[Any]) -> None:
         self.check_usable()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from cw_store.backends.port import Backend, Transaction
 from cw_store.errors import StoreError
@@ -15,18 +17,25 @@ from cw_store.self_deadlock import Block, WritingTasks
 logger = logging.getLogger(__name__)
 
 
+class OpenStore(Protocol):
+    """The store that a unit of work is on, and is open here."""
+
+    backend: Backend
+    owner: Owner | None
+    writing_tasks: WritingTasks
+
+
 class UnitTransactions:
     """The transaction that a unit is in, and what it holds for it until the unit's end."""
 
     __slots__ = (
-        "_backend",
         "_block",
         "_committed_before",
         "_entered_by",
         "_has_ended",
         "_label",
+        "_new_transaction",
         "_owner",
-        "_read_only",
         "_writing_tasks",
         "current",
         "doubt",
@@ -35,35 +44,37 @@ class UnitTransactions:
 
     def __init__(
         self,
-        backend: Backend,
+        store: OpenStore,
         owner: Owner,
-        writing_tasks: WritingTasks,
         *,
         read_only: bool,
         label: str | None,
     ) -> None:
-        self._backend = backend
         self._owner = owner
-        self._writing_tasks = writing_tasks
-        self._read_only = read_only
+        self._writing_tasks = store.writing_tasks
         self._label = label
         self._has_ended = False
-        self._entered_by = asyncio.current_task()
-        self._block = None if read_only else Block()
+        self._entered_by = asyncio.current_task(owner.loop)
         self.writing_task: asyncio.Task[Any] | None = None
         """The task that has run a statement in it, while that may hold what others wait for."""
         self.doubt: BaseException | None = None
         """What left the outcome of a commit unknown."""
         self._committed_before: bool | None = None  # the last transaction that did anything
-        self.current = backend.transaction(read_only=read_only, label=label, block=self._block)
+        self._block: Block | None
+        self._new_transaction: Callable[[], Transaction]
+        if read_only:
+            self._block = None
+            self._new_transaction = store.backend.reading
+        else:
+            self._block = Block()
+            self._new_transaction = partial(store.backend.writing, label, self._block)
+        self.current = self._new_transaction()
 
     def begin(self) -> None:
         """Have the next statement begin another transaction."""
         if self.current.committed is not None:
             self._committed_before = self.current.committed
-        self.current = self._backend.transaction(
-            read_only=self._read_only, label=self._label, block=self._block
-        )
+        self.current = self._new_transaction()
 
     def __del__(self) -> None:
         """Give back what a unit holds that nobody can end any more; in whatever thread."""
@@ -83,7 +94,7 @@ class UnitTransactions:
         writing = self._writing_tasks
         if writing.tasks and writing.includes_this_one and not self.current.active:
             await writing.refuse("a second unit of work that may write")
-        task, entered_by = asyncio.current_task(), self._entered_by
+        task, entered_by = asyncio.current_task(self._owner.loop), self._entered_by
         if task is not None and (task is entered_by or entered_by is None or entered_by.done()):
             writing.tasks.add(task)
             self.writing_task = task

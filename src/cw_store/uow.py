@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cw_store.backends.session import refused_by_session
 from cw_store.errors import UnitOfWorkError
+from cw_store.owner import running_loop
 from cw_store.repos.sql import Repositories
 from cw_store.statements.database import Database
 from cw_store.statements.query import Query
@@ -66,9 +67,11 @@ class UnitOfWork(Repositories):
             from cw_store.store import default_store  # the store knows units of work
 
             store = self._store = await default_store()
-        backend = store.backend
-        self._unit.open(backend, store.owner, store.writing_tasks)
-        self._database.use(backend.statements, backend.capabilities)
+        calls = store._calls  # pyright: ignore[reportPrivateUsage] -- a store's units are its own
+        if running_loop() is not calls.loop:
+            calls.check_here()
+        self._unit.open(calls)
+        self._database.use(calls.backend.statements, calls.backend.capabilities)
         return self
 
     def __aexit__(

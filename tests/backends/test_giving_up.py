@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from builders import add_initiative
 from cw_store import NewLogChunk, Store, StoreClosedError, UnitOfWorkError
+from cw_store.store import backend_of
 
 SOON = 0.5
 """Seconds in which what is given up has to be over; a fraction of it where nothing else runs."""
@@ -92,7 +93,7 @@ async def a_single_write(store: Store) -> None:
 
 
 async def a_single_read(store: Store) -> None:
-    backend: Any = store.backend
+    backend: Any = backend_of(store)
 
     def count(cursor: sqlite3.Cursor) -> object:
         return cursor.execute(str(COUNT_FOR_EVER)).fetchall()
@@ -233,7 +234,7 @@ async def test_writes_that_share_a_commit_are_all_refused_when_the_store_is_clos
 
 
 async def test_many_rows_are_given_up_between_them(store: Store) -> None:
-    backend: Any = store.backend
+    backend: Any = backend_of(store)
     before = backend.writer.connection.raw.total_changes
     count = 50_000
     row: NewLogChunk = {"agent_id": "a", "agent_name": "a", "session_number": 1, "content": "x"}
@@ -278,7 +279,7 @@ async def test_a_savepoint_outlives_a_read_that_was_given_up_in_it(store: Store)
 
 
 async def test_a_job_that_has_not_begun_is_not_done(store: Store) -> None:
-    backend: Any = store.backend
+    backend: Any = backend_of(store)
     done: list[int] = []
     running = asyncio.ensure_future(a_first_statement(store))
     await until_it_runs(store)
@@ -309,7 +310,7 @@ def restless_interpreter() -> Iterator[None]:
 @pytest.mark.usefixtures("restless_interpreter")
 async def test_what_comes_next_on_a_connection_is_never_interrupted(store: Store) -> None:
     """Each interruption comes as one statement ends and the next begins, or near it."""
-    backend: Any = store.backend
+    backend: Any = backend_of(store)
     writer = backend.writer.connection
     chance = random.Random(1)
 
@@ -340,7 +341,7 @@ async def test_what_comes_next_on_a_connection_is_never_interrupted(store: Store
 
 
 async def test_the_thread_goes_on_only_when_an_interruption_has_come(store: Store) -> None:
-    backend: Any = store.backend
+    backend: Any = backend_of(store)
     writer = backend.writer.connection
     go, begun, done = threading.Event(), asyncio.Event(), list[int]()
     loop = asyncio.get_running_loop()

@@ -13,6 +13,7 @@ from cw_store import Store, StoreBusyError, UnitOfWork, schema
 from cw_store.backends.postgres.connection import connect_beside_pool
 from cw_store.backends.session import Sessions
 from cw_store.location import locate
+from cw_store.store import backend_of
 
 
 class Base(DeclarativeBase):
@@ -75,7 +76,7 @@ async def test_the_servers_version_is_asked_for_once_in_a_store(migrated_server:
         return connections[-1]
 
     async with Store(migrated_server) as store:
-        cast(Any, store.backend).sessions = Sessions("postgresql+asyncpg", connect)
+        cast(Any, backend_of(store)).sessions = Sessions("postgresql+asyncpg", connect)
         for _ in range(2):
             async with store.unit_of_work() as uow:
                 assert await uow.session.scalar(sa.text("SELECT 1")) == 1

@@ -1,12 +1,15 @@
 """A task that writes beside the unit of work it is inside of would wait for itself."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from cw_store import Store, StoreBusyError, UnitOfWorkError
+from waits import until_idle
 
 
 async def create_in_unit(store: Store) -> None:
@@ -113,7 +116,23 @@ async def test_after_a_unit_ended_its_task_writes(store: Store) -> None:
                 await uow.initiatives.create(name="lost")
                 raise ZeroDivisionError
         await store.initiatives.create(name="kept")
-    assert not store.writing_tasks.tasks
+
+
+async def test_a_store_does_not_keep_the_tasks_whose_units_have_ended(store: Store) -> None:
+    async def write() -> None:
+        async with store.unit_of_work() as uow:
+            await uow.initiatives.create(name="kept")
+        async with store.unit_of_work() as uow:
+            await uow.initiatives.create(name="kept too")
+            await uow.rollback()
+
+    task = asyncio.create_task(write())
+    await task
+    left = weakref.ref(task)
+    del task
+    await until_idle()
+    gc.collect()
+    assert left() is None
 
 
 @pytest.mark.parametrize("database", ["file"], indirect=True)

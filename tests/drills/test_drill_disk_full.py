@@ -12,13 +12,14 @@ from sqlalchemy.exc import DBAPIError
 
 from cw_store import Store, StoreError, UnitOfWork, UnitOfWorkError
 from cw_store.backends.sqlite.backend import SqliteBackend
+from cw_store.store import backend_of
 
 BIG = "x" * 40_000
 
 
 async def limit(store: Store, pages: int) -> None:
     """Give the file this many pages more than it has; below zero, all there are."""
-    backend = store.backend
+    backend = backend_of(store)
     assert isinstance(backend, SqliteBackend)
     raw = backend.writer.connection.raw
 

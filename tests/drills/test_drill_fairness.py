@@ -21,6 +21,7 @@ from workers import claim, hold_turns, lock_once
 
 from cw_store import Store
 from cw_store.backends.sqlite.backend import SqliteBackend
+from cw_store.store import backend_of
 
 
 @pytest.mark.parametrize("writers", [8, 64])
@@ -76,7 +77,7 @@ async def test_fairness_between_processes_costs_a_single_one_nothing(
     file: str, drill: Drill
 ) -> None:
     async with Store(file) as store:
-        backend = store.backend
+        backend = backend_of(store)
         assert isinstance(backend, SqliteBackend)
         looking_around = backend.writer.nobody_waits
 

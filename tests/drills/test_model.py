@@ -50,6 +50,7 @@ from cw_store.repos.phases import PhaseStatus
 from cw_store.repos.proposals import ProposalStatus
 from cw_store.repos.tasks import TaskStatus
 from cw_store.schema import metadata, record_columns
+from cw_store.store import terminate
 from every_port import PORTS, Column, Port, repositories
 from steppable_clock import START, SteppableClock
 
@@ -1310,7 +1311,7 @@ class Machine(RuleBasedStateMachine):
             self.run(self.store.close())
         else:
             self.runner.close()
-            self.store.terminate()
+            terminate(self.store)
             self.runner = asyncio.Runner()
         self.uow = self.reader = None
         self.savepoints.clear()

@@ -22,6 +22,7 @@ from cw_store.repos.sql import (
 from cw_store.repos.sql.listings import Ids
 from cw_store.schema import metadata
 from cw_store.statements.query import Query
+from cw_store.store import backend_of
 
 FINDERS: dict[str, tuple[Query[Any], str]] = {
     "agents.find_by_initiative_id": (agents.BY_INITIATIVE_ID, "ix_agents_initiative_id"),
@@ -63,7 +64,7 @@ async def store(database: str) -> AsyncIterator[Store]:
 
 async def plan_of(store: Store, query: Query[Any]) -> str:
     """Return the plan for a query, on PostgreSQL as if its tables were large."""
-    dialect = store.backend.dialect
+    dialect = backend_of(store).dialect
     compiled = query.statement.compile(dialect=dialect)
     names = cast("Sequence[str]", getattr(compiled, "positiontup"))  # noqa: B009 -- of some dialects
     # What the statement has as a constant is a parameter for the database all the same.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from sqlalchemy import Dialect
@@ -108,10 +108,14 @@ class Backend(Executor, Protocol):
         """Leave nothing of what was deleted or changed where the database itself can see to it."""
         ...
 
-    def transaction(
-        self, *, read_only: bool, label: str | None, block: Block | None = None
-    ) -> Transaction:
-        """Return a transaction that has not begun; `block` stands for the unit's block."""
+    @property
+    def reading(self) -> Callable[[], Transaction]:
+        """Returns a transaction that only reads and has not begun."""
+        ...
+
+    @property
+    def writing(self) -> Callable[[str | None, Block | None], Transaction]:
+        """Returns a transaction that has not begun, of a unit with this label and block."""
         ...
 
     async def open(self) -> None:

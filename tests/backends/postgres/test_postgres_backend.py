@@ -28,6 +28,7 @@ from cw_store.backends.postgres.backend import PostgresBackend
 from cw_store.location import locate
 from cw_store.postgres_url import Server
 from cw_store.repos.sql.initiatives import BY_STATUS
+from cw_store.store import backend_of
 from cw_store.types import ValueRules
 from postgres_server import PostgresServer
 
@@ -281,7 +282,7 @@ async def test_a_terminated_backend_gives_no_connections(migrated_server: str) -
 
 async def test_a_query_is_compiled_once(migrated_server: str) -> None:
     async with Store(migrated_server) as store:
-        statements = store.backend.statements
+        statements = backend_of(store).statements
         assert statements[BY_STATUS] is statements[BY_STATUS]
 
 

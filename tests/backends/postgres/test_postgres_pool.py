@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from cw_store import Store, StoreBusyError, StoreError, UnitOfWork
 from cw_store.backends.postgres.pool import IDLE_SECONDS
+from cw_store.store import terminate
 from postgres_server import PostgresServer
 from steppable_loop import SteppableLoop
 
@@ -131,7 +132,7 @@ def test_a_store_whose_loop_was_closed_leaves_no_socket_to_the_garbage_collector
     loop = asyncio.new_event_loop()
     store = loop.run_until_complete(open_and_hold())
     loop.close()
-    store.terminate()
+    terminate(store)
     asyncio.run(wait_until_none_is_left())
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")

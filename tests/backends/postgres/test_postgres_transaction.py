@@ -11,21 +11,23 @@ import sqlalchemy as sa
 from cw_store import Store, StoreBusyError, StoreError, UnitOfWorkError
 from cw_store.backends.postgres.backend import PostgresBackend
 from cw_store.backends.postgres.transaction import PostgresTransaction
+from cw_store.store import backend_of
 
 
 @pytest.fixture
 async def backend(migrated_server: str) -> AsyncIterator[PostgresBackend]:
     """A backend with one connection, which has to be there for the next when a test ends."""
     async with Store(migrated_server, pool_size=1, busy_timeout=5) as store:
-        assert isinstance(store.backend, PostgresBackend)
-        yield store.backend
+        backend = backend_of(store)
+        assert isinstance(backend, PostgresBackend)
+        yield backend
         assert store.connections_in_use == 0
         async with asyncio.timeout(5):
             assert await store.initiatives.find_all() == []
 
 
 def new_transaction(backend: PostgresBackend) -> PostgresTransaction:
-    return backend.transaction(read_only=False, label=None)
+    return backend.writing()
 
 
 async def pid_of(transaction: PostgresTransaction) -> int:

@@ -513,11 +513,12 @@ import asyncio, os, sys
 from pathlib import Path
 from cw_store import Store
 from cw_store.backends.sqlite.process_queue import ProcessQueue
+from cw_store.store import backend_of
 path, user, groups = sys.argv[1], int(sys.argv[2]), [int(group) for group in sys.argv[3:]]
 async def main(path):
     async with Store(path, busy_timeout=5) as store:
         await store.initiatives.create(name="x")
-        process_queue = store.backend.writer.process_queue
+        process_queue = backend_of(store).writer.process_queue
         ticket = process_queue.join()
         print(ticket is not None and ticket.is_first())
         ticket and ticket.leave()

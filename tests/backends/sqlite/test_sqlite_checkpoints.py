@@ -18,6 +18,7 @@ from cw_store import NewLogChunk, Store, StoreBusyError, StoreClosedError
 from cw_store.backends.sqlite.backend import SqliteBackend
 from cw_store.backends.sqlite.maintenance_rules import current_settings, maintenance_settings
 from cw_store.backends.sqlite.raw_connection import create_private_file
+from cw_store.store import backend_of
 from programs import run_program
 from slow_disk import environment_of_slow_disk, why_not
 from waits import threads
@@ -253,7 +254,7 @@ async def test_what_it_costs_to_begin_the_log_anew_decides_how_long_it_grows(
     share = WHATEVER_IT_COSTS if is_worth_it else 0.0
     with maintenance_settings(pause=FOREVER, share_of_time=share):
         async with Store(path) as store:
-            backend = store.backend
+            backend = backend_of(store)
             assert isinstance(backend, SqliteBackend)
             await asyncio.gather(writer(store), writer(store))
             assert (length(path) < 25 * 1024 * KILOBYTE) is is_worth_it
@@ -284,7 +285,7 @@ async def test_the_turn_of_upkeep_has_a_name_and_is_not_counted_as_a_callers(
 ) -> None:
     with maintenance_settings(wait_for_others=1.0):
         async with Store(path, busy_timeout=0.05) as store:
-            backend = store.backend
+            backend = backend_of(store)
             assert isinstance(backend, SqliteBackend)
             await write(store)
             with snapshot_of_another_program(path):  # of all of it: it can be copied, not cut
@@ -463,6 +464,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from cw_store import Store
 from cw_store.backends.sqlite.maintenance_rules import maintenance_settings
+from cw_store.store import backend_of
 from slow_disk import SlowDisk
 
 path = Path(sys.argv[1])
@@ -487,9 +489,9 @@ async def main():
         began = time.monotonic()
         longest = max(await asyncio.gather(*(write(store, 4) for _ in range(16))))
         elapsed = time.monotonic() - began
-        writer = store.backend.writer.connection
+        writer = backend_of(store).writer.connection
         in_commits = disk.waited(await writer.run(__import__("threading").get_native_id))
-        held = store.backend.maintenance.seconds_held
+        held = backend_of(store).maintenance.seconds_held
         print(held / elapsed, in_commits / elapsed, longest, disk.syncs)
 
 asyncio.run(main())

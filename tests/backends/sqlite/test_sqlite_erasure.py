@@ -14,6 +14,7 @@ from cw_store.backends.sqlite.backend import SqliteBackend
 from cw_store.backends.sqlite.connection import Connection
 from cw_store.backends.sqlite.migrating import sqlite_connection
 from cw_store.backends.sqlite.table_copy import SqliteBulk
+from cw_store.store import backend_of
 from programs import run_program
 
 WORD = "SECRET-OF-"
@@ -102,8 +103,9 @@ async def test_rekey_leaves_nothing_under_an_older_key(path: Path) -> None:
 
 
 def in_a_store(store: Store) -> Connection:
-    assert isinstance(store.backend, SqliteBackend)
-    return store.backend.writer.connection
+    backend = backend_of(store)
+    assert isinstance(backend, SqliteBackend)
+    return backend.writer.connection
 
 
 @pytest.mark.usefixtures("careless")

@@ -24,6 +24,7 @@ from cw_store import (
 )
 from cw_store.backends.sqlite.group_commit import GROUP_LIMIT
 from cw_store.backends.sqlite.process_queue import ProcessQueue
+from cw_store.store import backend_of
 from steppable_clock import TickingClock
 from waits import until_idle
 
@@ -44,7 +45,7 @@ def clock(request: pytest.FixtureRequest) -> TickingClock:
 
 
 def timed(store: Store, clock: TickingClock) -> Store:
-    backend: Any = store.backend
+    backend: Any = backend_of(store)
     backend.writer.clock = clock
     return store
 
@@ -73,7 +74,7 @@ async def together(store: Store, *calls: Coroutine[Any, Any, T]) -> list[T | Bas
 
 async def begun_group(store: Store, size: int) -> list[asyncio.Task[Any]]:
     """Return the calls of a group that has begun."""
-    backend: Any = store.backend
+    backend: Any = backend_of(store)
     loop = asyncio.get_running_loop()
     begun = asyncio.Event()
 
@@ -108,7 +109,7 @@ async def stored(store: Store) -> list[str]:
 
 async def leave_pages(store: Store, pages: int) -> None:
     """Let the disk be full when the file has grown by so many pages."""
-    backend: Any = store.backend
+    backend: Any = backend_of(store)
 
     def limit() -> None:
         (now,) = backend.writer.connection.raw.execute("PRAGMA page_count").fetchone()
@@ -118,7 +119,7 @@ async def leave_pages(store: Store, pages: int) -> None:
 
 
 async def test_calls_that_wait_together_share_a_commit_up_to_a_limit(store: Store) -> None:
-    backend: Any = store.backend
+    backend: Any = backend_of(store)
     seen: list[str] = []
     async with turn_taken(store):
         await backend.writer.connection.run(
@@ -143,7 +144,7 @@ async def test_a_group_leaves_nothing_for_the_garbage_collector(store: Store) ->
 
 @pytest.mark.parametrize("clock", [IN_MANY_JOBS], indirect=True)
 async def test_the_loop_has_a_round_after_each_job_of_a_group(store: Store) -> None:
-    backend: Any = store.backend
+    backend: Any = backend_of(store)
     loop = asyncio.get_running_loop()
     seen: list[str] = []
     ended = asyncio.Event()
@@ -196,7 +197,7 @@ async def test_calls_that_are_cancelled_between_the_jobs_of_a_group_keep_no_othe
 
 
 async def test_a_group_whose_savepoints_are_refused_is_done_one_by_one(store: Store) -> None:
-    backend: Any = store.backend
+    backend: Any = backend_of(store)
 
     def refuse_savepoints(action: int, *_: str | None) -> int:
         return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_SAVEPOINT else sqlite3.SQLITE_OK
@@ -212,7 +213,7 @@ async def test_a_group_whose_savepoints_are_refused_is_done_one_by_one(store: St
 
 
 async def test_a_call_that_has_the_turn_is_known_by_its_task(store: Store) -> None:
-    backend: Any = store.backend
+    backend: Any = backend_of(store)
     task = asyncio.create_task(add_initiative(store), name="dispatcher")
     await asyncio.sleep(0)
     assert backend.writer.queue.holder().task_name == "dispatcher"
@@ -274,7 +275,7 @@ async def test_a_group_that_is_undone_while_another_program_writes_is_told(
     store: Store, path: Path
 ) -> None:
     await leave_pages(store, 40)
-    backend: Any = store.backend
+    backend: Any = backend_of(store)
     other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     begun: list[str] = []
 
@@ -394,7 +395,7 @@ async def test_a_closing_loop_refuses_calls_that_wait_for_another_program(
 async def test_what_has_begun_when_the_loop_closes_is_brought_to_its_end(
     store: Store, path: Path, size: int
 ) -> None:
-    backend: Any = store.backend
+    backend: Any = backend_of(store)
     loop = asyncio.get_running_loop()
     begun, cancelled = asyncio.Event(), threading.Event()
 
@@ -431,7 +432,7 @@ async def test_what_has_begun_when_the_loop_closes_is_brought_to_its_end(
 async def test_a_compound_call_waits_for_another_programs_lock(store: Store, path: Path) -> None:
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    backend: Any = store.backend
+    backend: Any = backend_of(store)
     seen: list[str] = []
     await backend.writer.connection.run(
         partial(backend.writer.connection.raw.set_trace_callback, seen.append)

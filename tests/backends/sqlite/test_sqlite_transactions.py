@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from builders import add_initiative
 from cw_store import Store, StoreBusyError, StoreError, UnitOfWorkError
+from cw_store.store import backend_of
 from waits import until_idle
 
 
@@ -36,7 +37,7 @@ async def test_a_unit_may_commit_many_times_and_at_any_time(store: Store) -> Non
 
 
 async def test_a_holder_that_had_to_wait_is_known_by_its_label(store: Store) -> None:
-    backend: Any = store.backend
+    backend: Any = backend_of(store)
     held = asyncio.Event()
 
     async def second() -> str:
@@ -68,7 +69,7 @@ async def test_another_programs_lock_does_not_spend_the_unit(path: Path) -> None
 
 
 async def test_a_unit_that_is_cancelled_while_it_commits_knows_that_it_did(store: Store) -> None:
-    backend: Any = store.backend
+    backend: Any = backend_of(store)
     uow = store.unit_of_work()
     go, created, leave = threading.Event(), asyncio.Event(), asyncio.Event()
 
@@ -96,7 +97,7 @@ async def test_a_unit_that_is_cancelled_while_it_commits_knows_that_it_did(store
 async def test_a_savepoint_that_the_database_undid_with_all_the_rest_spends_the_unit(
     store: Store,
 ) -> None:
-    backend: Any = store.backend
+    backend: Any = backend_of(store)
 
     def leave_no_pages() -> None:
         (now,) = backend.writer.connection.raw.execute("PRAGMA page_count").fetchone()

@@ -11,13 +11,14 @@ import sqlalchemy as sa
 
 from builders import add_initiative
 from cw_store import AlreadyExistsError, Store, StoreBusyError, UnreadableError
+from cw_store.store import backend_of
 from waits import until_idle
 
 
 @pytest.fixture
 async def commits(store: Store) -> AsyncGenerator[list[str]]:
     """What was stored, as another connection sees it, at each commit that the store knows of."""
-    backend: Any = store.backend
+    backend: Any = backend_of(store)
     note = backend.writer.note_commit
     other = sqlite3.connect(backend.path)
     noted: list[str] = []
@@ -83,7 +84,7 @@ async def test_a_group_is_noted_once_in_the_order_of_the_commits(
 
 async def test_what_the_lock_refused_is_not_noted(path: Path) -> None:
     async with Store(path, busy_timeout=0.02) as store:
-        backend: Any = store.backend
+        backend: Any = backend_of(store)
         noted: list[None] = []
         backend.writer.note_commit = lambda: noted.append(None)
         other = sqlite3.connect(path, isolation_level=None)

@@ -144,11 +144,13 @@ class PostgresBackend:
 
     # What a unit of work needs.
 
-    def transaction(
-        self, *, read_only: bool, label: str | None, block: Block | None = None
-    ) -> PostgresTransaction:
+    def reading(self) -> PostgresTransaction:
+        """Return a transaction that only reads and has not begun."""
+        return PostgresTransaction(self, BEGIN_READING)
+
+    def writing(self, label: str | None = None, block: Block | None = None) -> PostgresTransaction:
         """Return a transaction that has not begun; nobody waits for a turn, so no label is kept."""
-        return PostgresTransaction(self, BEGIN_READING if read_only else self._begin)
+        return PostgresTransaction(self, self._begin)
 
     async def erase_deleted(self) -> None:
         """Do nothing: the server keeps old rows until it is vacuumed, and its log until later."""
@@ -236,7 +238,7 @@ class PostgresBackend:
 
     @asynccontextmanager
     async def _atomic(self) -> AsyncGenerator[Executor]:
-        transaction = PostgresTransaction(self, self._begin)
+        transaction = self.writing()
         try:
             yield transaction
         except BaseException:

@@ -23,7 +23,6 @@ from cw_store.backends.sqlite.transactions import ReadTransaction, WriteTransact
 from cw_store.backends.sqlite.write_queue import WriteQueue
 from cw_store.backends.sqlite.writer import Writer
 from cw_store.backends.thread.worker import LoopCallbacks
-from cw_store.self_deadlock import Block
 from cw_store.statements.capabilities import Capabilities
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
 from cw_store.statements.database import MANY, STEPS, Executor, Operation
@@ -80,6 +79,8 @@ class SqliteBackend:
         open_writing = partial(self._open, read_only=False)
         self.writer = Writer(path, queue, callbacks, open_writing)
         self.maintenance = Maintenance(self.writer, open_writing)
+        self.reading = partial(ReadTransaction, self)
+        self.writing = partial(WriteTransaction, self)
         self._eraser: Connection | None = None
 
     async def open(self) -> None:
@@ -108,14 +109,6 @@ class SqliteBackend:
         self.readers.terminate()
         self.maintenance.terminate()
         self.writer.terminate()
-
-    def transaction(
-        self, *, read_only: bool, label: str | None, block: Block | None = None
-    ) -> ReadTransaction | WriteTransaction:
-        """Return a transaction that has not begun."""
-        if read_only:
-            return ReadTransaction(self)
-        return WriteTransaction(self, label, block)
 
     async def erase_deleted(self) -> None:
         """Leave nothing in the file and its log of what was deleted or changed."""
@@ -156,7 +149,7 @@ class SqliteBackend:
 
     @asynccontextmanager
     async def _atomic(self) -> AsyncGenerator[Executor]:
-        transaction = WriteTransaction(self, None)
+        transaction = self.writing(None)
         try:
             yield transaction
         except BaseException:

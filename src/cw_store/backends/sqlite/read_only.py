@@ -104,11 +104,13 @@ class ReadOnlySqliteBackend:
         """Refuse."""
         raise ReadOnlyError(f"what was deleted cannot be written: {self._refusal}")
 
-    def transaction(
-        self, *, read_only: bool, label: str | None, block: Block | None = None
-    ) -> ReadTransaction:
-        """Return a transaction that has not begun, and only reads in any case."""
+    def reading(self) -> ReadTransaction:
+        """Return a transaction that only reads and has not begun."""
         return ReadTransaction(self)
+
+    def writing(self, label: str | None, block: Block | None) -> ReadTransaction:
+        """Return what `reading` does: in any case it only reads."""
+        return self.reading()
 
     @property
     def connections_in_use(self) -> int:
@@ -145,7 +147,7 @@ class ReadOnlySqliteBackend:
 
     @asynccontextmanager
     async def _atomic(self) -> AsyncGenerator[Executor]:
-        transaction = ReadTransaction(self)
+        transaction = self.reading()
         try:
             yield transaction
         finally:

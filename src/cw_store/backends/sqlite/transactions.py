@@ -95,11 +95,10 @@ class SqliteTransaction(Generic[B]):
     closes it while an exception's traceback holds its frame.
     """
 
-    def __init__(self, backend: B) -> None:
-        self._backend = backend
-        self._cursors: WeakSet[sqlite3.Cursor] | None = None  # None while no session was used
-        self._has_ended = False
-        self.committed: bool | None = None
+    _backend: B
+    _cursors: WeakSet[sqlite3.Cursor] | None = None  # None while no session was used
+    _has_ended = False
+    committed: bool | None = None
 
     @property
     def connection(self) -> Connection | None:
@@ -177,7 +176,7 @@ class WriteTransaction(SqliteTransaction[WritingHost]):
     """A transaction that holds the writer's turn from its first statement to its end."""
 
     def __init__(self, backend: WritingHost, label: str | None, block: Block | None = None) -> None:
-        super().__init__(backend)
+        self._backend = backend
         self._writer = backend.writer
         self._label = label
         self._block = block
@@ -334,7 +333,7 @@ class ReadTransaction(SqliteTransaction[ReadingHost]):
     """A snapshot on a connection that only reads; it never waits for a writer."""
 
     def __init__(self, backend: ReadingHost) -> None:
-        super().__init__(backend)
+        self._backend = backend
         self._reader: Connection | None = None
 
     @property
