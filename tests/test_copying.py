@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,9 +44,6 @@ from cw_store import (
     copy_store,
     schema,
 )
-from cw_store.backends.postgres.table_copy import PostgresBulk
-from cw_store.backends.sqlite.table_copy import SqliteBulk
-from cw_store.backends.table_copy import Row
 from postgres_server import PostgresServer
 
 CHUNKS = 5_000
@@ -432,49 +429,41 @@ async def test_a_killed_copy_leaves_nothing_and_can_be_started_again(
     assert await contents(target) == await contents(source)
 
 
-def altered(monkeypatch: pytest.MonkeyPatch, change: Callable[[list[Row]], list[Row]]) -> None:
-    """Let every row go through `change` on its way into the target's log."""
-    for backend in (SqliteBulk, PostgresBulk):
-        write = backend.write
-
-        async def altering(
-            self: Any, table: Any, batches: AsyncIterator[list[Row]], write: Any = write
-        ) -> None:
-            async def changed() -> AsyncIterator[list[Row]]:
-                async for batch in batches:
-                    yield change(batch) if table.name == "agent_log_chunks" else batch
-
-            await write(self, table, changed())
-
-        monkeypatch.setattr(backend, "write", altering)
+LATER = "UPDATE agent_log_chunks SET created_at = created_at + {microsecond} WHERE id = new.id"
+FEWER = "DELETE FROM agent_log_chunks WHERE id = new.id"
 
 
-def one_later(batch: list[Row]) -> list[Row]:
-    first, *rest = batch
-    return [(*first[:-1], first[-1] + 1), *rest]
-
-
-def one_less(batch: list[Row]) -> list[Row]:
-    return batch[1:]
+async def alter_one(source: str, target: str, change: str) -> None:
+    """Have the target change one row of the log that is copied into it, by a trigger."""
+    async with Store(source) as store, store.unit_of_work() as uow:
+        id = await uow.session.scalar(text("SELECT min(id) FROM agent_log_chunks"))
+    is_server = target.startswith("postgresql")
+    change = change.format(microsecond="interval '1 microsecond'" if is_server else 1)
+    when = f"AFTER INSERT ON agent_log_chunks FOR EACH ROW WHEN (new.id = '{id}')"
+    async with Store(target) as store, store.unit_of_work() as uow:
+        if is_server:
+            await uow.session.execute(
+                text(
+                    "CREATE FUNCTION alter_it() RETURNS trigger LANGUAGE plpgsql "
+                    f"AS $$BEGIN {change}; RETURN NULL; END$$"
+                )
+            )
+            what = "EXECUTE FUNCTION alter_it()"
+        else:
+            what = f"BEGIN {change}; END"
+        await uow.session.execute(text(f"CREATE TRIGGER alter_it {when} {what}"))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [
-        (one_later, "rows differ"),
-        (one_less, "50 rows in the source and 49"),
-    ],
+    [(LATER, "rows differ"), (FEWER, "50 rows in the source and 49")],
     ids=["a microsecond later", "a row less"],
 )
 async def test_a_difference_of_one_row_is_noticed(
-    source: str,
-    new_target: Fresh,
-    monkeypatch: pytest.MonkeyPatch,
-    change: Callable[[list[Row]], list[Row]],
-    message: str,
+    source: str, new_target: Fresh, change: str, message: str
 ) -> None:
     target = new_target()
-    altered(monkeypatch, change)
+    await alter_one(source, target, change)
     with pytest.raises(StoreError, match=f"agent_log_chunks .*{message}"):
         await copy_store(source, target)
     assert not any((await contents(target)).values())
@@ -567,14 +556,13 @@ async def test_long_texts_are_copied_a_few_at_a_time(source: str, new_target: Fr
 
 
 async def test_a_busy_target_is_waited_for_and_then_said_to_be_busy(
-    source: str, new_file: Fresh, monkeypatch: pytest.MonkeyPatch
+    source: str, new_file: Fresh
 ) -> None:
-    monkeypatch.setattr("cw_store.copying.BUSY_TIMEOUT", 0.2)
     target = new_file()
     async with Store(target) as store, store.unit_of_work() as uow:
         await add_initiative(uow)
         with pytest.raises(StoreBusyError):
-            await copy_store(source, target)
+            await copy_store(source, target, busy_timeout=0.2)
         await uow.rollback()
         await copy_store(source, target)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,8 +27,6 @@ from cw_store.types import Json
 BATCH_ROWS = 1_000
 BATCH_SIZE = 2 * 1024 * 1024
 """Characters of text, or bytes, after which a batch is full although it has few rows."""
-
-BUSY_TIMEOUT = 30.0
 
 Progress = Callable[[str, int, int], object]
 
@@ -68,6 +67,7 @@ async def copy_store(
     *,
     on_progress: Progress | None = None,
     batch_rows: int = BATCH_ROWS,
+    busy_timeout: float = 30.0,
 ) -> CopyReport:
     """Copy every table of the store at `source_url` into the empty one at `target_url`.
 
@@ -85,7 +85,7 @@ async def copy_store(
 
     `on_progress(table, done, total)` is called for each batch with the rows copied so far; what
     it raises breaks the copy. `batch_rows` is the most rows held in memory at a time; a batch
-    with long texts has fewer.
+    with long texts has fewer. `busy_timeout` is how many seconds to wait for a lock.
 
     Raises StoreError when the target holds rows, when source and target are the same, or when
     a table cannot be copied or differs afterwards; SchemaBehindError or SchemaAheadError when
@@ -97,12 +97,10 @@ async def copy_store(
     started = time.monotonic()
     source, target = locate(source_url), locate(target_url)
     _refuse_same(source, target)
-    await bring_up_to_date(source, migrate=False, busy_timeout=BUSY_TIMEOUT)
-    await bring_up_to_date(target, migrate=True, busy_timeout=BUSY_TIMEOUT)
-    async with (
-        _opened(source, writes=False, batch_rows=batch_rows) as reader,
-        _opened(target, writes=True, batch_rows=batch_rows) as writer,
-    ):
+    await bring_up_to_date(source, migrate=False, busy_timeout=busy_timeout)
+    await bring_up_to_date(target, migrate=True, busy_timeout=busy_timeout)
+    opened = partial(_opened, batch_rows=batch_rows, busy_timeout=busy_timeout)
+    async with opened(source, writes=False) as reader, opened(target, writes=True) as writer:
         for table in metadata.sorted_tables:
             if await writer.count(table):
                 raise StoreError(
@@ -136,12 +134,14 @@ def _place(location: Location) -> object:
 
 
 @asynccontextmanager
-async def _opened(location: Location, *, writes: bool, batch_rows: int) -> AsyncGenerator[Bulk]:
+async def _opened(
+    location: Location, *, writes: bool, batch_rows: int, busy_timeout: float
+) -> AsyncGenerator[Bulk]:
     settings: dict[str, Any] = {
         "writes": writes,
         "batch_rows": batch_rows,
         "batch_size": BATCH_SIZE,
-        "busy_timeout": BUSY_TIMEOUT,
+        "busy_timeout": busy_timeout,
     }
     bulk: Bulk
     if location.path is not None:

@@ -2,7 +2,7 @@
 
 import copy
 import sqlite3
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from cryptography.fernet import Fernet
 from builders import add_account, add_agent, add_initiative
 from cw_store import Account, Store, StoreError, UnreadableError
 from cw_store.schema import metadata
-from cw_store.statements.reading import reader_of
+from cw_store.statements.reading import fill_in_place
 from every_port import PORTS, Port
 
 FOUND = [port for port in PORTS if port.find]
@@ -46,11 +46,11 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=[True, False], ids=["filled in place", "copied"])
-def way_to_make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def way_to_make(request: pytest.FixtureRequest) -> Iterator[None]:
     """Make records as it is done on this Python, and as it is on one not known."""
-    settings = reader_of.__kwdefaults__
-    assert settings is not None
-    monkeypatch.setitem(settings, "in_place", request.param)
+    was_in_place = fill_in_place(request.param)
+    yield
+    fill_in_place(was_in_place)
 
 
 in_both_ways = pytest.mark.usefixtures("way_to_make")

@@ -30,20 +30,25 @@ Row = Sequence[Any]
 Records = Callable[[Sequence[Row]], list[R]]
 
 
+_is_in_place = IS_KNOWN
+
+
+def fill_in_place(is_in_place: bool) -> bool:
+    """Choose how readers that are made from now on make records, and return how they did."""
+    global _is_in_place
+    was_in_place, _is_in_place = _is_in_place, is_in_place
+    return was_in_place
+
+
 def reader_of(
-    record: type[R],
-    columns: Sequence[ColumnElement[Any]],
-    dialect: Dialect,
-    table: str,
-    *,
-    in_place: bool = IS_KNOWN,
+    record: type[R], columns: Sequence[ColumnElement[Any]], dialect: Dialect, table: str
 ) -> Records[R]:
     """Return what builds a record of each row by position, or takes its only column.
 
     The constructor of a frozen dataclass costs five times a plain one, because it goes through
     object.__setattr__ for every field. So a plain object with the same slots is filled and then
     becomes the record; it has no other reference at that moment. Where Python is another than
-    those which that was checked with, what was filled is copied, and not `in_place`.
+    those which that was checked with, what was filled is copied: see `fill_in_place`.
     """
     if not is_dataclass(record):
         return _of_only_column(_Reader((columns[0].key or "?",), columns, dialect, table))
@@ -56,7 +61,7 @@ def reader_of(
         reader.secrets,
         reader.fill,
     )
-    if not in_place:
+    if not _is_in_place:
         return _copying_reader(record, blank, reader.secrets)
     if not reader.secrets:
         return _reader_in_place(record, blank)

@@ -1,7 +1,7 @@
 """How the driver's connection to a file is opened, and what stands in the way."""
 
 import sqlite3
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,18 @@ from cw_store.backends.sqlite.raw_connection import connect_with_retry, create_p
 from programs import run_program
 
 
-def test_a_file_that_is_just_being_converted_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class AskedMeanwhile:
+    """One who is asked, each time that the file was busy, whether the wait is given up."""
+
+    def __init__(self, answer: Callable[[], object]) -> None:
+        self._answer = answer
+
+    def is_set(self) -> bool:
+        self._answer()
+        return False
+
+
+def test_a_file_that_is_just_being_converted_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "cw.db"
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("CREATE TABLE t (x)")
@@ -21,26 +30,26 @@ def test_a_file_that_is_just_being_converted_is_waited_for(
     with pytest.raises(StoreBusyError):
         connect_with_retry(path, read_only=False, synchronous="NORMAL", timeout=0.05)
 
-    def pause(_: float) -> None:  # the other is done when this one pauses for the first time
-        other.execute("COMMIT")
+    asked: list[object] = []
 
-    monkeypatch.setattr(time, "sleep", pause)
-    connect_with_retry(path, read_only=False, synchronous="NORMAL", timeout=10).close()
+    def commit() -> None:
+        asked.append(other.execute("COMMIT"))
+
+    other_ends = AskedMeanwhile(commit)
+    connect_with_retry(
+        path, read_only=False, synchronous="NORMAL", timeout=10, given_up=other_ends
+    ).close()
+    assert len(asked) == 1
     other.close()
 
 
-def test_a_file_that_is_no_database_is_refused_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_is_no_database_is_refused_at_once(tmp_path: Path) -> None:
     path = tmp_path / "cw.db"
     path.write_text("a letter, and longer than the header of a database would be" * 20)
 
-    def sleep(_: float) -> None:
-        pytest.fail("waits for what no time will mend")
-
-    monkeypatch.setattr(time, "sleep", sleep)
+    waits = AskedMeanwhile(lambda: pytest.fail("waits for what no time will mend"))
     with pytest.raises(StoreError, match=r"'cw.db' is no SQLite database") as raised:
-        connect_with_retry(path, read_only=False, synchronous="NORMAL", timeout=10)
+        connect_with_retry(path, read_only=False, synchronous="NORMAL", timeout=10, given_up=waits)
     assert type(raised.value) is SchemaError
     assert isinstance(raised.value.__cause__, sqlite3.DatabaseError)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,10 @@ from cryptography.fernet import Fernet
 
 from builders import add_account, add_initiative
 from cw_store import Store, StoreBusyError, StoreClosedError
-from cw_store.backends.sqlite.backend import SqliteBackend
-from cw_store.backends.sqlite.connection import Connection
 from cw_store.backends.sqlite.migrating import sqlite_connection
 from cw_store.backends.sqlite.table_copy import SqliteBulk
-from cw_store.store import backend_of
+from cw_store.backends.table_copy import Row
+from cw_store.schema import initiatives
 from programs import run_program
 
 WORD = "SECRET-OF-"
@@ -102,27 +102,49 @@ async def test_rekey_leaves_nothing_under_an_older_key(path: Path) -> None:
         assert found(path, *begins) == 0
 
 
-def in_a_store(store: Store) -> Connection:
-    backend = backend_of(store)
-    assert isinstance(backend, SqliteBackend)
-    return backend.writer.connection
+async def delete_in_a_store(path: Path) -> None:
+    async with Store(path) as store:
+        for account in await store.accounts.find_all():
+            await store.accounts.delete(account.id)
+
+
+async def delete_in_a_migration(path: Path) -> None:
+    with sqlite_connection(path, timeout=5) as connection:
+        connection.exec_driver_sql("DELETE FROM accounts")
+
+
+async def delete_in_a_copy(path: Path) -> None:
+    """Let a trigger of the application's do it, since a copy itself deletes nothing."""
+    other = sqlite3.connect(path)
+    other.execute("CREATE TRIGGER t AFTER INSERT ON initiatives BEGIN DELETE FROM accounts; END")
+    other.close()
+
+    async def rows() -> AsyncIterator[list[Row]]:
+        yield [("copied", "x", "active", None, 1, 1)]
+
+    bulk = SqliteBulk(path, writes=True, batch_rows=1, batch_size=1, busy_timeout=5)
+    await bulk.begin()
+    await bulk.write(initiatives, rows())
+    await bulk.commit()
+    await bulk.close()
 
 
 @pytest.mark.usefixtures("careless")
-async def test_whoever_writes_to_the_file_writes_over_what_is_deleted(path: Path) -> None:
-    def setting(raw: sqlite3.Connection) -> int:
-        return raw.execute("PRAGMA secure_delete").fetchone()[0]
-
+@pytest.mark.parametrize(
+    "delete",
+    [delete_in_a_store, delete_in_a_migration, delete_in_a_copy],
+    ids=lambda it: it.__name__,
+)
+async def test_whoever_writes_to_the_file_writes_over_what_is_deleted(
+    path: Path, delete: Callable[[Path], Awaitable[None]]
+) -> None:
     async with Store(path) as store:
-        writer = in_a_store(store)
-        assert await writer.run(setting, writer.raw) == 1
-    with sqlite_connection(path, timeout=5) as connection:
-        assert connection.exec_driver_sql("PRAGMA secure_delete").scalar() == 1
-    bulk = SqliteBulk(path, writes=True, batch_rows=1, batch_size=1, busy_timeout=5)
-    await bulk.begin()
-    copying: Any = bulk
-    assert await copying._run(setting) == 1
-    await bulk.close()
+        await add_secrets(store)
+    assert found(path) > 0
+    await delete(path)
+    assert found(path) == 0
+    async with Store(path) as store:
+        assert await store.accounts.find_all() == []
 
 
 async def test_rekey_tells_who_reads_an_old_snapshot_and_can_be_called_again(path: Path) -> None:

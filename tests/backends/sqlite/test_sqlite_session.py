@@ -1,7 +1,9 @@
 """What SQLAlchemy finds where it expects aiosqlite."""
 
 import sqlite3
-from collections.abc import Callable
+import sys
+from collections.abc import Iterator
+from types import FrameType
 from typing import Any, cast
 
 import aiosqlite
@@ -42,17 +44,24 @@ async def test_a_stream_that_is_closed_keeps_no_table_locked(store: Store) -> No
         await uow.session.execute(sa.text("DROP TABLE numbers"))
 
 
+@pytest.fixture
+def jobs() -> Iterator[list[str]]:
+    """The jobs that threads are given, as a profiler sees it."""
+    seen: list[str] = []
+
+    def note(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call" and frame.f_code is JobQueue.add.__code__:
+            seen.append(repr(frame.f_locals["job"]))
+
+    sys.setprofile(note)
+    yield seen
+    sys.setprofile(None)
+
+
 async def test_each_statement_of_a_session_is_one_job_of_the_thread(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, jobs: list[str]
 ) -> None:
-    jobs: list[object] = []
-    add = JobQueue.add
-
-    def count(queue: JobQueue, job: Callable[[], None]) -> None:
-        jobs.append(job)
-        add(queue, job)
-
-    monkeypatch.setattr(JobQueue, "add", count)
+    jobs.clear()
     async with store.unit_of_work() as uow:
         for number in range(1, 4):
             matches = sa.literal("otter").regexp_match("t+er$")

@@ -83,6 +83,8 @@ class PostgresBackend:
         self.capabilities = CAPABILITIES
         self.statements = Statements(self.dialect)
         self.pool = Pool(self._connect, self._forget, size=pool_size, timeout=busy_timeout)
+        self.commits = 0
+        """How often something was stored, or may have been, since this was opened."""
         self._begin = BEGIN_WRITING
         if read_only:
             self._only_read("that is how it was opened")
@@ -166,6 +168,7 @@ class PostgresBackend:
         there is anything to see, or will be in a moment. What was rolled back, and what only read,
         does not come here. Must not raise, as the answer goes out behind it.
         """
+        self.commits += 1
 
     async def refusal_error(
         self, statement: CompiledStatement[Any] | None, error: Exception
