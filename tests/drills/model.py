@@ -54,7 +54,7 @@ LINKS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
 
 DEFAULTS: dict[str, Row] = {
     "initiatives": {"status": "active"},
-    "phases": {"status": "pending"},
+    "phases": {"status": "pending", "open_dependencies": 0},
     "tasks": {
         "type": "auto",
         "category": "execute",
@@ -62,6 +62,9 @@ DEFAULTS: dict[str, Row] = {
         "status": "pending",
         "order": 0,
         "retry_count": 0,
+        "max_retries": 3,
+        "epoch": 0,
+        "open_dependencies": 0,
     },
     "agents": {"provider": "claude", "status": "idle", "mode": "execute"},
     "messages": {"type": "info", "requires_response": False, "status": "pending"},
@@ -78,6 +81,9 @@ DEFAULTS: dict[str, Row] = {
     "errands": {"base_branch": "main", "status": "active"},
     "review_comments": {"author": "you", "resolved": False},
 }
+
+COUNTED = (("phase_dependencies", "phases"), ("task_dependencies", "tasks"))
+"""The edges by which the rows of a table wait for each other."""
 
 UNIQUE = (("agents", "name"), ("projects", "name"), ("projects", "url"))
 PARENTS = {"tasks": "parent_task_id", "pages": "parent_page_id"}
@@ -219,6 +225,18 @@ class Model:
 
     def put(self, table: str, row: Row) -> None:
         self.tables[table][row["id"]] = row
+        self.recount()
+
+    def recount(self) -> None:
+        """Count what each row still waits for; of one that is completed nobody does."""
+        for link, table in COUNTED:
+            rows = self.tables[table]
+            for row in rows.values():
+                if row["status"] != "completed":
+                    row["open_dependencies"] = sum(
+                        other in rows and rows[other]["status"] != "completed"
+                        for other in self.linked(link, row["id"], forward=True)
+                    )
 
     def refuse(self, table: str, row: Row, id: str | None) -> None:
         """Refuse what the constraints of the database refuse."""
@@ -265,6 +283,7 @@ class Model:
             for place, (_, target) in enumerate(ends):
                 if target == table:
                     self.links[name] = {link for link in self.links[name] if link[place] != id}
+        self.recount()
 
     def link(self, name: str, one: str, other: str) -> None:
         """Add an edge, or refuse it."""
@@ -273,6 +292,7 @@ class Model:
             raise Refused("AlreadyExistsError", (column for column, _ in LINKS[name]))
         self.need_ends(name, one, other)
         self.links[name].add((one, other))
+        self.recount()
 
     def set_links(self, name: str, one: str, others: list[str]) -> None:
         """Let these edges be all that start here, or refuse one of them."""
@@ -285,6 +305,7 @@ class Model:
         self.need_ends(name, one)
         self.links[name] = {link for link in self.links[name] if link[0] != one}
         self.links[name] |= {(one, other) for other in others}
+        self.recount()
 
     def need_ends(self, name: str, *ids: str) -> None:
         broken = {
@@ -299,6 +320,7 @@ class Model:
         if (one, other) not in self.links[name]:
             raise Refused("NotFoundError")
         self.links[name].discard((one, other))
+        self.recount()
 
     # --- rules --------------------------------------------------------------------------------
 
