@@ -23,23 +23,25 @@ Every statement of a function has a snapshot of its own there, so what is counte
 statement and counted in the next. Who changes what is counted, and what keeps a count from missing
 it:
 
-- *Two prerequisites of one row.* Each locks the row before it counts, in the order of the ids, so
-  the second counts what the first has done.
+- *Two prerequisites of one row.* Each locks the row before it counts, so the second counts what the
+  first has done.
 - *A prerequisite and a new edge to it.* The edge takes FOR SHARE on the prerequisite (the foreign
   key's KEY SHARE would let a completion pass), so that either the edge waits for the completion and
   then counts it, or the completion waits for the edge and then finds it.
-- *Two edges of one row*, or an edge and the end of the row's claim: each locks the row, claimed
+- *Two edges of one row*, or an edge and the end of the row's claim. Each locks the row, claimed
   or not, before it looks. Only an edge that goes with its prerequisite need not lock a row that is
   claimed or completed, since who ends that waits for the prerequisite.
 - *A prerequisite and a row that it passes over*, as its snapshot shows the row claimed or completed
   while that is just ending. Who ends it takes FOR SHARE on every prerequisite before it counts, and
-  so waits for whoever is at one; who has not begun by then waits in turn, and finds the row.
+  so waits for whoever is at one; who comes to one later waits in turn, and finds the row.
 
-Locks go from a prerequisite to what waits for it, and edges never go in a circle. The one that goes
-back, the FOR SHARE of the last rule, is taken for a row that the holder of a prerequisite passes
-over and does not wait for. What is left are transactions that change several rows in an order of
-their own, and a row that waits for two rows of which one waits for the other while both change;
-PostgreSQL ends one of them, and the store says that it was busy.
+Locks go from a prerequisite to what waits for it, edges never go in a circle, and rows of a table
+are locked in the order of storing, in which a plan mostly has prerequisites first. The one lock
+that goes back, the FOR SHARE of the last rule, is taken before any that goes on, and for a row that
+the holder of a prerequisite passes over and does not wait for. What is left for PostgreSQL to end,
+and for the store to call busy, are transactions that change several rows in an order of their own,
+rows that were stored against the order of their edges, and a row that is completed and at once
+opened again while what it waits for changes.
 """
 
 from __future__ import annotations
@@ -98,6 +100,15 @@ RELEASED = "OLD.claimed_by_agent_id IS NOT NULL AND NEW.claimed_by_agent_id IS N
 ENDED = f"({REOPENED}) OR ({RELEASED} AND NEW.status <> 'completed')"
 TAKEN = f"{RELEASED} AND NEW.status = 'in_progress' AND NEW.epoch = OLD.epoch"
 HELD = "OLD.claimed_by_agent_id IS NOT NULL"
+
+
+def _columns(of: Counted) -> str:
+    return "status, claimed_by_agent_id" if of is TASKS else "status"
+
+
+def _ended(of: Counted) -> str:
+    """Say when a row is counted again that was passed over until now."""
+    return ENDED if of is TASKS else REOPENED
 
 
 def triggers_on(dialect: str) -> tuple[Trigger, ...]:
@@ -184,20 +195,19 @@ def _recount_dependents_on_sqlite(of: Counted) -> str:
 
 def _counters_on_sqlite(of: Counted) -> list[Trigger]:
     old, new = (_recount_on_sqlite(of, f"{row}.{of.dependent}") for row in ("OLD", "NEW"))
-    ended, columns = (ENDED, "status, claimed_by_agent_id") if of is TASKS else (REOPENED, "status")
     return [
         _trigger_on_sqlite(
-            f"{of.table}_completed",
+            f"{of.table}_crossed",
             "UPDATE OF status",
             of.table,
             CROSSED,
             _recount_dependents_on_sqlite(of),
         ),
         _trigger_on_sqlite(
-            f"{of.table}_opened",
-            f"UPDATE OF {columns}",
+            f"{of.table}_ended",
+            f"UPDATE OF {_columns(of)}",
             of.table,
-            ended,
+            _ended(of),
             _recount_on_sqlite(of, "NEW.id"),
         ),
         _trigger_on_sqlite(f"{of.edges}_added", "INSERT", of.edges, None, new),
@@ -261,39 +271,38 @@ def _recount_on_postgresql(of: Counted, id: str) -> str:
 """  # noqa: S608 -- of the names above
 
 
-def _recount_dependents_on_postgresql(of: Counted) -> str:
+def _recount_all_on_postgresql(of: Counted) -> str:
+    """Count the row itself if it is open again, and then what waits for it if that has changed.
+
+    In this order: who holds a row that waits must not go back to one that it waits for.
+    """
     return _function(
         f"""
-    waiting := ARRAY(
-        SELECT id FROM {of.table}
-        WHERE id IN (SELECT {of.dependent} FROM {of.edges} WHERE {of.dependency} = NEW.id)
-            AND {of.counts}
-        ORDER BY id FOR NO KEY UPDATE
-    );
-    IF waiting = '{{}}' THEN
-        RETURN NULL;
-    END IF;
-    UPDATE {of.table} SET open_dependencies = counted.number FROM (
-        SELECT {of.dependent} AS id,
-            count(*) FILTER (WHERE prerequisite.status <> 'completed') AS number
-        FROM {of.edges} JOIN {of.table} AS prerequisite ON prerequisite.id = {of.dependency}
-        WHERE {of.dependent} = ANY (waiting)
-        GROUP BY {of.dependent}
-    ) AS counted
-    WHERE {of.table}.id = counted.id AND open_dependencies <> counted.number;
-""",  # noqa: S608 -- of the names above
-        declare="DECLARE\n    waiting text[];\n",
-    )
-
-
-def _recount_itself_on_postgresql(of: Counted) -> str:
-    return _function(
-        f"""
-    PERFORM FROM {of.table}
-    WHERE id IN (SELECT {of.dependency} FROM {of.edges} WHERE {of.dependent} = NEW.id)
-    ORDER BY id FOR SHARE;
+    IF {_ended(of)} THEN
+        PERFORM FROM {of.table}
+        WHERE id IN (SELECT {of.dependency} FROM {of.edges} WHERE {of.dependent} = NEW.id)
+        ORDER BY seq FOR SHARE;
 """,  # noqa: S608 -- of the names above
         _recount_on_postgresql(of, "NEW.id"),
+        f"""    END IF;
+    IF {CROSSED} THEN
+        waiting := ARRAY(
+            SELECT id FROM {of.table}
+            WHERE id IN (SELECT {of.dependent} FROM {of.edges} WHERE {of.dependency} = NEW.id)
+                AND {of.counts}
+            ORDER BY seq FOR NO KEY UPDATE
+        );
+        UPDATE {of.table} SET open_dependencies = counted.number FROM (
+            SELECT {of.dependent} AS id,
+                count(*) FILTER (WHERE prerequisite.status <> 'completed') AS number
+            FROM {of.edges} JOIN {of.table} AS prerequisite ON prerequisite.id = {of.dependency}
+            WHERE {of.dependent} = ANY (waiting)
+            GROUP BY {of.dependent}
+        ) AS counted
+        WHERE {of.table}.id = counted.id AND open_dependencies <> counted.number;
+    END IF;
+""",  # noqa: S608 -- of the names above
+        declare="DECLARE\n    waiting text[];\n",
     )
 
 
@@ -320,21 +329,13 @@ def _recount_after_edge_on_postgresql(of: Counted) -> str:
 
 
 def _counters_on_postgresql(of: Counted) -> list[Trigger]:
-    ended, columns = (ENDED, "status, claimed_by_agent_id") if of is TASKS else (REOPENED, "status")
     return [
         _trigger_on_postgresql(
-            f"{of.table}_completed",
-            "UPDATE OF status",
+            f"{of.table}_changed",
+            f"UPDATE OF {_columns(of)}",
             of.table,
-            CROSSED,
-            _recount_dependents_on_postgresql(of),
-        ),
-        _trigger_on_postgresql(
-            f"{of.table}_opened",
-            f"UPDATE OF {columns}",
-            of.table,
-            ended,
-            _recount_itself_on_postgresql(of),
+            f"({CROSSED}) OR {_ended(of)}",
+            _recount_all_on_postgresql(of),
         ),
         _trigger_on_postgresql(
             f"{of.edges}_changed",
