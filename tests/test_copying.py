@@ -213,6 +213,8 @@ async def fill_everything(store: Store) -> None:
         await add_chat_message(uow, chat_session_id=session.id, change_set_id=change_set.id)
         await add_review_comment(uow, phase_id=phases[0].id)
         await add_errand(uow, project_id=projects[0].id)
+        free = await add_task(uow)
+        await uow.claims.take(free.id, holder=HOSTILE[0], worktree_id="w", provider=None)
 
 
 async def contents(url: str, **settings: Any) -> dict[str, list[tuple[Any, ...]]]:

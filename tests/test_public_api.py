@@ -27,6 +27,7 @@ REPOSITORIES = [
     "review_comments",
     "errands",
     "change_sets",
+    "claims",
 ]
 
 PUBLIC = """
@@ -45,6 +46,9 @@ ChangeSetRepository ChangeSetStatus NewChangeSet NewChangeSetEntry
 ChatMessage ChatRole ChatSession ChatSessionChanges ChatSessionExpected ChatSessionRepository
 ChatSessionStatus
 ChatTargetType NewChatMessage NewChatSession
+Claim ClaimOptions ClaimRepository Claimed Finished InitiativeFull InitiativeInactive LeaseLostError
+NextOptions NoAccount NotBefore PhaseNotOpen Readiness ReadyOptions Reason WaitsForPhase
+WaitsForTask WrongCategory WrongStatus
 Conversation ConversationChanges ConversationExpected ConversationRepository ConversationStatus
 NewConversation
 Errand ErrandChanges ErrandExpected ErrandRepository ErrandStatus NewErrand

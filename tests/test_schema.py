@@ -72,7 +72,7 @@ by_new = pytest.mark.parametrize("name", sorted(NEW))
 
 
 def test_there_are_exactly_the_tables_of_the_contract() -> None:
-    assert sorted(metadata.tables) == sorted({*RECORDS, "initiative_projects"})
+    assert sorted(metadata.tables) == sorted({*RECORDS, "initiative_projects", "store_state"})
 
 
 @pytest.mark.parametrize("name", sorted(metadata.tables))

@@ -113,6 +113,10 @@ def upgrade() -> None:
     for table, name, type_, default in COLUMNS:
         op.add_column(table, _column(name, type_, default))
     op.execute(f"ALTER TABLE tasks ADD COLUMN {CLAIM} {text} {CLAIM_RULES}")
+    op.execute(
+        f"CREATE TABLE store_state (name {text} NOT NULL, value {text} NOT NULL, "
+        "CONSTRAINT pk_store_state PRIMARY KEY (name))"
+    )
     for table in COUNTED:
         with _triggers_asleep(connection, table):
             _count(table)
@@ -127,6 +131,7 @@ def downgrade() -> None:
     if connection.dialect.name == "postgresql":
         _refuse_use_on_postgresql(connection)
     _drop_triggers(connection)
+    op.drop_table("store_state")
     for name in INDEXES:
         op.execute(f"DROP INDEX {name}")
     _drop_column("tasks", CLAIM)

@@ -633,3 +633,11 @@ review_comments = Table(
     *_place(),
     *_ordered("phase_id"),
 )
+
+store_state = Table(
+    "store_state",
+    metadata,
+    Column("name", IndexedText, primary_key=True),
+    _text("value"),
+)
+"""What the store knows of itself; one row for each thing, and no record."""

@@ -236,15 +236,16 @@ class ClaimRepository(Protocol):
     async def check(self, claim: Claim) -> None:
         """Return if the claim is held; `LeaseLostError` when it is not any more.
 
-        In a unit of work on PostgreSQL nobody can take it away until the unit ends.
+        It may be lost in the next moment. What must only be written while it is held belongs into
+        `store.unit_of_work(claim=claim)`.
         """
         ...
 
     async def renew(self, claims: Iterable[Claim], *, lease: timedelta = LEASE) -> list[Claim]:
         """Hold the claims for so long from now; return those still held, in the order given.
 
-        Their agents are as they were stored now, except where somebody is just writing to one,
-        whose claim is held all the same. One statement for all.
+        They are as they were given, but for the new ends of their leases. Where somebody is just
+        writing to an agent its lease stays as it is, and the claim is held all the same.
         """
         ...
 

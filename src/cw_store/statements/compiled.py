@@ -329,6 +329,8 @@ def _defaults(query: Query[Any], checks: Checks) -> dict[str, Any]:
     """Return what a new row holds where nothing is given."""
     defaults: dict[str, Any] = {}
     for name, process in checks.processors.items():
+        if name not in query.table.columns:
+            continue  # it is always given
         default: Any = query.table.columns[name].default
         defaults[name] = None if default is None else process(default.arg)
     return defaults

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, bindparam, literal_column
+from sqlalchemy import Boolean, ColumnElement, Integer, bindparam, literal_column
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -111,6 +111,25 @@ def _later_by_on_sqlite(element: LaterBy, compiler: SQLCompiler, **options: Any)
 def _later_by_on_postgresql(element: LaterBy, compiler: SQLCompiler, **options: Any) -> str:
     time, duration = (compiler.process(one, **options) for one in element.clauses)
     return f"({time} + ({duration}) * interval '1 microsecond')"
+
+
+class IsOneOf(FunctionElement[bool]):
+    """Whether a column holds one of a list of ids, which is a parameter; of any length."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(IsOneOf, "sqlite")
+def _is_one_of_on_sqlite(element: IsOneOf, compiler: SQLCompiler, **options: Any) -> str:
+    column, ids = (compiler.process(one, **options) for one in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({ids}))"  # noqa: S608 -- of expressions
+
+
+@compiles(IsOneOf, "postgresql")
+def _is_one_of_on_postgresql(element: IsOneOf, compiler: SQLCompiler, **options: Any) -> str:
+    column, ids = (compiler.process(one, **options) for one in element.clauses)
+    return f"{column} = ANY ({ids})"
 
 
 class EndOfTime(FunctionElement[datetime]):

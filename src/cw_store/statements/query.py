@@ -49,7 +49,8 @@ class Query(Generic[R]):
         A comparison with NULL would silently find nothing.
         """
         is_new_value = isinstance(self.statement, Insert) or parameter.startswith(NEW_VALUE)
-        return not (is_new_value and self.table.columns[column_of(parameter)].nullable)
+        column = self.table.columns.get(column_of(parameter)) if is_new_value else None
+        return column is None or not column.nullable
 
 
 def column_of(parameter: str) -> str:

@@ -84,6 +84,26 @@ class Id(IndexedText):
         return check
 
 
+class Ids(TypeDecorator[list[str]]):
+    """A parameter that is a list of ids, of any length."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Give the list as the database takes one."""
+        return dialect.type_descriptor(storage_on(dialect).ids)
+
+    def bind_processor(self, dialect: Dialect) -> Callable[..., Any]:
+        """Check each id."""
+        check, write = Id().bind_processor(dialect), storage_on(dialect).write_ids
+
+        def convert(ids: Any) -> Any:
+            return None if ids is None else write(list(map(check, ids)))
+
+        return convert
+
+
 class OneOf(PlainText):
     """Text that is one of a Literal's values."""
 

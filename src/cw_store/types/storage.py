@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BigInteger, Dialect, Text
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.types import TypeEngine
 
 from cw_store.repos.json_value import JsonValue
@@ -44,6 +45,9 @@ class Storage:
     write_json: Callable[[object, int], str]
     """Returns the JSON text that the driver is given; told how long it may be, in bytes."""
     read_json: Callable[[Any], JsonValue]
+    ids: TypeEngine[Any]
+    write_ids: Callable[[list[str | None]], Any]
+    """Returns what the driver is given for a list of ids."""
     read_flag: Callable[[Any], bool | None] | None
     """None where the driver gives a bool."""
     checks_kinds: bool
@@ -79,6 +83,8 @@ _SQLITE = Storage(
     json=Text(),
     write_json=check_json,
     read_json=decode_json,
+    ids=Text(),
+    write_ids=json.dumps,
     read_flag=_read_flag,
     checks_kinds=False,
     has_clock=False,
@@ -95,6 +101,8 @@ _STORAGE = {
         json=JSONB(none_as_null=True),
         write_json=check_jsonb,
         read_json=decode_json_unless_done,
+        ids=ARRAY(Text()),
+        write_ids=list,
         read_flag=None,
         checks_kinds=True,
         has_clock=True,

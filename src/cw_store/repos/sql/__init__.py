@@ -8,6 +8,7 @@ from cw_store.repos.accounts import AccountRepository
 from cw_store.repos.agents import AgentRepository
 from cw_store.repos.change_sets import ChangeSetRepository
 from cw_store.repos.chat_sessions import ChatSessionRepository
+from cw_store.repos.claims import ClaimRepository
 from cw_store.repos.conversations import ConversationRepository
 from cw_store.repos.errands import ErrandRepository
 from cw_store.repos.initiatives import InitiativeRepository
@@ -22,6 +23,7 @@ from cw_store.repos.sql.accounts import Accounts
 from cw_store.repos.sql.agents import Agents
 from cw_store.repos.sql.change_sets import ChangeSets
 from cw_store.repos.sql.chat_sessions import ChatSessions
+from cw_store.repos.sql.claims import Claims
 from cw_store.repos.sql.conversations import Conversations
 from cw_store.repos.sql.errands import Errands
 from cw_store.repos.sql.initiatives import Initiatives
@@ -120,3 +122,8 @@ class Repositories:
     def change_sets(self) -> ChangeSetRepository:
         """The change sets and their entries."""
         return ChangeSets(self._database)
+
+    @cached_property
+    def claims(self) -> ClaimRepository:
+        """The claims: who works on which task, and which may be claimed next."""
+        return Claims(self._database)

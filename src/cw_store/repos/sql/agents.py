@@ -144,7 +144,7 @@ class Agents(AgentRepository):
         await TABLE.delete(self._database, id)
 
     async def _create_with_a_new_name(self, values: Mapping[str, Any]) -> Agent:
-        candidates: Iterator[str] = names(side_by_side=_meets_others(self._database))
+        candidates: Iterator[str] = names(side_by_side=meets_others(self._database))
         while True:
             row = TABLE.complete({**values, "name": next(candidates)})
             stored = await self._database.first(INSERT_IF_NAME_IS_FREE, **row)
@@ -152,6 +152,6 @@ class Agents(AgentRepository):
                 return stored
 
 
-def _meets_others(database: Database) -> bool:
+def meets_others(database: Database) -> bool:
     """Whether a name that was taken here stays hidden from others who write meanwhile."""
     return database.is_transaction and database.capabilities.has_concurrent_writers

@@ -1,0 +1,110 @@
+"""The fence: whether a claim is still held, and who has the task if it is not.
+
+Expiry is not asked. A late holder whom nobody has replaced may go on; so nothing depends on a
+clock here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, bindparam, select
+
+from cw_store.errors import LeaseLostError
+from cw_store.repos.claims import Claim
+from cw_store.repos.tasks import TaskStatus
+from cw_store.schema import agents, tasks
+from cw_store.statements.procedure import Procedure, row
+from cw_store.statements.query import Query
+from cw_store.types import Id, WholeNumber
+
+
+def is_held() -> ColumnElement[bool]:
+    """Return the condition that `tasks` is held by an agent under an epoch, its parameters."""
+    return and_(
+        tasks.c.id == bindparam("task_id", type_=Id()),
+        tasks.c.claimed_by_agent_id == bindparam("agent_id", type_=Id()),
+        tasks.c.epoch == bindparam("epoch", type_=WholeNumber()),
+    )
+
+
+def claim_values(claim: Claim) -> dict[str, str | int]:
+    """Return the values of these parameters."""
+    return {"task_id": claim.task.id, "agent_id": claim.agent.id, "epoch": claim.epoch}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a claimed task stands."""
+
+    phase_id: str | None
+    initiative_id: str | None
+
+
+IS_HELD = Query(Place, select(*[tasks.c.phase_id, tasks.c.initiative_id]).where(is_held()), tasks)
+
+# Until the transaction ends nobody takes the task away: whoever recovers passes a locked one by.
+FENCE = Query(
+    Place,
+    select(*[tasks.c.phase_id, tasks.c.initiative_id])
+    .where(is_held())
+    .with_for_update(key_share=True),
+    tasks,
+    locks=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Who has a task now, if anybody has."""
+
+    status: TaskStatus
+    epoch: int
+    agent_id: str | None
+    agent_name: str | None
+    holder: str | None
+    since: datetime | None
+
+
+HOLDING = Query(
+    Holding,
+    select(
+        *[tasks.c.status, tasks.c.epoch],
+        *[agents.c.id, agents.c.name, agents.c.holder, agents.c.created_at],
+    )
+    .select_from(tasks.outerjoin(agents, agents.c.id == tasks.c.claimed_by_agent_id))
+    .where(tasks.c.id == bindparam("id")),
+    tasks,
+)
+
+
+def lost(claim: Claim) -> Procedure[LeaseLostError]:
+    """Return the error for a claim that is not held, which says who has the task now."""
+    holding = yield from row(HOLDING, id=claim.task.id)
+    return lost_error(claim, holding)
+
+
+def lost_error(claim: Claim, holding: Holding | None) -> LeaseLostError:
+    """Return the error for a claim that is not held, from what HOLDING found."""
+    if holding is None:
+        now = "the task was deleted"
+    elif holding.agent_id is None:
+        now = f"nobody has it now, it is {holding.status}"
+    else:
+        now = f"{describe_holder(holding)} under epoch {holding.epoch}"
+    return LeaseLostError(
+        tasks.name,
+        claim.task.id,
+        f"the claim of agent {claim.agent.id!r} on task {claim.task.id!r} under epoch "
+        f"{claim.epoch} is over: {now}; stop working on it",
+        epoch=claim.epoch,
+        held_by=None if holding is None else holding.agent_id,
+    )
+
+
+def describe_holder(holding: Holding) -> str:
+    """Say who has the task since when."""
+    since = "" if holding.since is None else f" since {holding.since.isoformat()}"
+    whose = "" if holding.holder is None else f" of {holding.holder!r}"
+    return f"agent {holding.agent_name!r} ({holding.agent_id}){whose} has it{since}"
