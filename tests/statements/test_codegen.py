@@ -40,6 +40,26 @@ def test_whoever_knows_the_table_is_told_of_a_value_that_is_refused(given: dict[
     assert raised.value.args == (given,)
 
 
+def test_plain_text_is_not_checked_and_all_else_is() -> None:
+    checked: list[Any] = []
+
+    def check(value: Any) -> Any:
+        checked.append(value)
+        return "checked"
+
+    class Text(str):
+        pass
+
+    bind = write_binder("x", ["a"], {"a": check}, {}, (), complain, plain={"a": range(1, 4)})
+    for value in ("a", "abc", "a'\\"):
+        assert bind({"a": value}) == [value]
+    assert checked == []
+    others = ["", "abcd", "a\0", "é", None, 5, b"a", Text("a")]
+    for value in others:
+        assert bind({"a": value}) == ["checked"]
+    assert checked == others
+
+
 def test_a_refusal_that_cannot_be_told_apart_is_raised_as_it_is() -> None:
     bind = write_binder("x", ["a"], {"a": shout}, {}, (), lambda values: None)
     with pytest.raises(Refused, match="takes no number"):

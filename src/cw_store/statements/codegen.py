@@ -11,12 +11,15 @@ import linecache
 from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cache
 from itertools import count, zip_longest
-from types import CodeType
+from types import CodeType, MappingProxyType
 from typing import Any
 
 from cw_store.types import Refused, Unreadable
 
 Processor = Callable[..., Any]
+
+NUL = repr("\0")
+"""The character that no text may hold, as it is written in a program."""
 
 
 def write_binder(
@@ -27,20 +30,26 @@ def write_binder(
     needed: Container[str],
     refuse: Callable[[Mapping[str, Any]], None],
     with_id: Container[str] = (),
+    plain: Mapping[str, range] = MappingProxyType({}),
 ) -> Callable[[Mapping[str, Any]], list[Any]]:
     """Return what makes a list of values by name: as `result` names them, some of them twice.
 
     Each is checked and converted, or is one of the `fixed`; those `with_id` are checked together
-    with the row's id, which is the value of that name. `refuse` is called with the values
-    and shall raise if one that is `needed` is None, or a check raised Refused. `what` says in
-    tracebacks what the values are of.
+    with the row's id, which is the value of that name. ASCII without NUL, of a length that is
+    `plain` for its name, needs no check. `refuse` is called with the values and shall raise if one
+    that is `needed` is None, or a check raised Refused. `what` says in tracebacks what the values
+    are of.
     """
     names = [name for name in dict.fromkeys(result) if name not in fixed]
     places = {name: f"value_{place}" for place, name in enumerate(names)}
-    known: dict[str, Any] = {"Refused": Refused, "refuse": refuse}
+    known: dict[str, Any] = {"Refused": Refused, "refuse": refuse, "type": type, "str": str}
     lines = ["def bind(values):", "    try:", "        pass"]  # there may be nothing to check
     for place, name in enumerate(names):
         known[f"check_{place}"] = checks[name]
+        if name in plain:
+            lines += _unless_plain(f"value_{place}", name, plain[name])
+            lines.append(f"            value_{place} = check_{place}(value_{place})")
+            continue
         id = ", values['id']" if name in with_id else ""
         lines.append(f"        value_{place} = check_{place}(values[{name!r}]{id})")
     lines += ["    except Refused:", "        refuse(values)", "        raise"]
@@ -52,6 +61,15 @@ def write_binder(
         known[f"fixed_{place}"] = value
     lines.append(f"    return [{', '.join(places[name] for name in result)}]")
     return _written(f"binder of {what}", lines, known)["bind"]
+
+
+def _unless_plain(value: str, name: str, lengths: range) -> list[str]:
+    is_fit = f"{lengths.start} <= len({value}) < {lengths.stop}"
+    return [
+        f"        {value} = values[{name!r}]",
+        f"        if type({value}) is not str or not ({is_fit}) or not {value}.isascii()"
+        f" or {NUL} in {value}:",
+    ]
 
 
 def write_blank(

@@ -28,6 +28,7 @@ from cw_store.types import (
     Clock,
     Encrypted,
     Now,
+    PlainText,
     Refused,
     SharedNow,
     Stamp,
@@ -112,19 +113,28 @@ class Checks:
     """What checks and converts the values that a caller gives, by the parameter's name.
 
     Those `with_id` are checked together with the id of the row. What is `needed` must not be None.
+    Where there are `plain` lengths, ASCII of such a length and without NUL is bound as it is.
     """
 
     query: Query[Any]
     processors: Mapping[str, Processor]
     with_id: AbstractSet[str]
     needed: AbstractSet[str]
+    plain: Mapping[str, range]
 
     def binder(self, names: Sequence[str], fixed: Values) -> Callable[[Values], list[Any]]:
         """Return what checks and converts values, and returns them and the fixed ones in order."""
         statement = self.query.statement
         what = f"{statement.__visit_name__} {self.query.table.name}"
         return write_binder(
-            what, names, self.processors, fixed, self.needed, self.refuse, self.with_id
+            what,
+            names,
+            self.processors,
+            fixed,
+            self.needed,
+            self.refuse,
+            self.with_id,
+            self.plain,
         )
 
     def column(self, name: str, entries: Sequence[Values]) -> list[Any]:
@@ -309,6 +319,7 @@ def _checks(
     binds: Mapping[str, Any] = getattr(compiled, "binds", {})
     processors: dict[str, Processor] = {}
     with_id: set[str] = set()
+    plain: dict[str, range] = {}
     for name in names:
         type_ = binds[name].type
         if isinstance(type_, Encrypted):
@@ -317,8 +328,10 @@ def _checks(
             with_id.add(name)
         elif not isinstance(type_, Stamp | Now):
             processors[name] = _processor(type_, dialect)
+        if isinstance(type_, PlainText) and (lengths := type_.plain_lengths(dialect)) is not None:
+            plain[name] = lengths
     needed = frozenset(name for name in processors if query.needs(name))
-    return Checks(query, processors, with_id, needed)
+    return Checks(query, processors, with_id, needed, plain)
 
 
 def _processor(type_: Any, dialect: Dialect) -> Processor:

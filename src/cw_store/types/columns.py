@@ -49,6 +49,13 @@ class PlainText(TypeDecorator[str]):
 
         return check
 
+    def plain_lengths(self, dialect: Dialect) -> range | None:
+        """Return how long ASCII without NUL may be to be bound as it is, None if it must not be.
+
+        Most text is that, so whoever checks many values need not call a function for each.
+        """
+        return range(min(self.max_bytes, rules_of(dialect).max_text_bytes) + 1)
+
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         """Give text back as the driver does."""
         return None
@@ -82,6 +89,11 @@ class Id(IndexedText):
             return text
 
         return check
+
+    def plain_lengths(self, dialect: Dialect) -> range | None:
+        """Leave out the empty text."""
+        lengths = super().plain_lengths(dialect)
+        return lengths and lengths[1:]
 
 
 class Ids(TypeDecorator[list[str]]):
@@ -132,6 +144,10 @@ class OneOf(PlainText):
             return text
 
         return check
+
+    def plain_lengths(self, dialect: Dialect) -> range | None:
+        """Say that text has to be compared with the values."""
+        return None
 
 
 class WholeNumber(TypeDecorator[int]):
@@ -298,6 +314,10 @@ class Encrypted(PlainText):
             return None if text is None else encrypt(text, None)
 
         return check_and_encrypt
+
+    def plain_lengths(self, dialect: Dialect) -> range | None:
+        """Say that text has to be encrypted."""
+        return None
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         """Give back what was passed in, unless it is bound to a row."""

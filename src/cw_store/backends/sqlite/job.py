@@ -58,7 +58,7 @@ class Job(Waiter[T]):
     it runs it is interrupted. One whose end is waited for with `finished` is done, come what may.
     """
 
-    __slots__ = ("_arguments", "_connection", "_then", "_work", "is_kept")
+    __slots__ = ("_arguments", "_connection", "_then", "_work")
 
     def __init__(
         self,
@@ -69,7 +69,6 @@ class Job(Waiter[T]):
         arguments: tuple[Any, ...],
     ) -> None:
         super().__init__(loop)
-        self.is_kept = False
         self._connection = connection
         self._then = then
         self._work = work
@@ -98,11 +97,6 @@ class Job(Waiter[T]):
             except Exception:
                 logger.exception("what follows on %r failed", self)
         self.settle_now()
-
-    async def finished(self) -> T:
-        """Wait for the end however often the caller is cancelled, and only then say so."""
-        self.is_kept = True
-        return await super().finished()
 
     def give_up(self) -> None:
         """Let the work not be done, or no further; on the loop."""

@@ -48,7 +48,7 @@ from cw_store.backends.sqlite.statements import (
 )
 from cw_store.backends.sqlite.write_queue import Turn
 from cw_store.backends.sqlite.writer import Writer
-from cw_store.errors import OutcomeUnknownError, StoreClosedError, StoreError, UnitOfWorkError
+from cw_store.errors import OutcomeUnknownError, StoreError, UnitOfWorkError
 from cw_store.self_deadlock import Block
 from cw_store.statements.compiled import CompiledStatement, Parameters
 from cw_store.statements.database import Executor, Operation
@@ -245,11 +245,13 @@ class WriteTransaction(SqliteTransaction[WritingHost]):
         if self.active:
             self.committed = None
         # As the loop sees it now: what begins it may be on its way, for a task left behind.
-        await self._finished(self._end(self._commit_in_thread, self._is_begun))
+        end = self._end(self._commit_in_thread, self._is_begun)
+        if end is not None:
+            await end.finished()
 
     def rollback(self) -> Coroutine[Any, Any, None]:
         """Roll back and pass the turn on; done even when the caller is cancelled."""
-        return self._finished(self._queue_rollback())
+        return _finished(self._queue_rollback())
 
     def terminate(self) -> None:
         """Roll back and pass the turn on, without waiting for it."""
@@ -265,6 +267,8 @@ class WriteTransaction(SqliteTransaction[WritingHost]):
         end = None
         if self.active:
             end = self._writer.connection.run(work, *arguments, then=self._after_end)
+            if end.is_done:
+                self.committed = False  # the connection is closed, which has rolled back
         self._has_ended = True
         self.active = False
         turn, self._turn = self._turn, None
@@ -275,15 +279,6 @@ class WriteTransaction(SqliteTransaction[WritingHost]):
     def _after_end(self) -> None:
         if self.committed is not False:
             self._writer.note_commit()
-
-    async def _finished(self, end: Job[None] | None) -> None:
-        if end is None:
-            return
-        try:
-            await end.finished()
-        except StoreClosedError:
-            self.committed = False  # the connection is closed, which has rolled back
-            raise
 
     # In the writer's thread.
 
@@ -322,6 +317,11 @@ class WriteTransaction(SqliteTransaction[WritingHost]):
     def _roll_back_in_thread(self) -> None:
         self.close_cursors()
         roll_back(self._writer.connection)
+
+
+async def _finished(end: Job[None] | None) -> None:
+    if end is not None:
+        await end.finished()
 
 
 def _ended_error() -> UnitOfWorkError:

@@ -65,6 +65,7 @@ class Waiter(Generic[T]):
         "error",
         "given_up",
         "is_done",
+        "is_kept",
         "value",
     )
 
@@ -77,6 +78,8 @@ class Waiter(Generic[T]):
         self.value: T
         self.error: BaseException | None = None
         self.is_done = self.given_up = False
+        self.is_kept = False
+        """Whether its end is waited for, come what may, so that nobody may give it up."""
 
     def __await__(self) -> Generator[Any, None, T]:
         """Wait for the result; raises the error there was instead."""
@@ -93,6 +96,7 @@ class Waiter(Generic[T]):
 
     async def finished(self) -> T:
         """Wait for the end however often the caller is cancelled, and only then say so."""
+        self.is_kept = True
         try:
             return await self
         except asyncio.CancelledError:
