@@ -46,7 +46,8 @@ RETURNING {ACCOUNT_COLUMNS}
 """
 INSERT_TASK = (
     f"INSERT INTO tasks ({TASK_COLUMNS}) "
-    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
+    "$19, $20)"
 )
 INSERT_CHUNK = f"INSERT INTO agent_log_chunks ({CHUNK_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)"
 

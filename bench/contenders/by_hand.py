@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import starmap
 from typing import Any
 
 import nanoid
@@ -30,6 +31,11 @@ class Task:
     order: int
     summary: str | None
     retry_count: int
+    max_retries: int
+    not_before: datetime | None
+    claimed_by_agent_id: str | None
+    epoch: int
+    open_dependencies: int
     created_at: datetime
     updated_at: datetime
 
@@ -47,6 +53,7 @@ class Account:
     exhausted_until: datetime | None
     last_used_at: datetime | None
     sort_order: int
+    max_agents: int | None
     created_at: datetime
     updated_at: datetime
 
@@ -82,11 +89,12 @@ class LogChunk:
 
 TASK_COLUMNS = (
     "id, phase_id, initiative_id, parent_task_id, name, description, type, category, priority, "
-    'status, "order", summary, retry_count, created_at, updated_at'
+    'status, "order", summary, retry_count, max_retries, not_before, claimed_by_agent_id, '
+    "epoch, open_dependencies, created_at, updated_at"
 )
 ACCOUNT_COLUMNS = (
     "id, email, provider, config_json, credentials, is_exhausted, exhausted_until, last_used_at, "
-    "sort_order, created_at, updated_at"
+    "sort_order, max_agents, created_at, updated_at"
 )
 CONVERSATION_COLUMNS = (
     "id, from_agent_id, to_agent_id, initiative_id, phase_id, task_id, question, answer, status, "
@@ -107,7 +115,8 @@ ROTATE = (
     f"RETURNING {ACCOUNT_COLUMNS}"
 )
 INSERT_TASK = (
-    f"INSERT INTO tasks ({TASK_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    f"INSERT INTO tasks ({TASK_COLUMNS}) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 INSERT_CHUNK = f"INSERT INTO agent_log_chunks ({CHUNK_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
 
@@ -134,18 +143,19 @@ class Stamps:
         return now
 
 
-def timestamp(microseconds: int) -> datetime:
+def timestamp(microseconds: Any) -> datetime:
     """Return the stored time as an aware datetime; to the microsecond until the year 2242."""
     return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
 
 
 def tasks(rows: Iterable[Any]) -> list[Task]:
     """Build records from rows of all columns, by position."""
-    at, utc = datetime.fromtimestamp, UTC
-    return [
-        Task(a, b, c, d, e, f, g, h, i, j, k, m, n, at(o / 1_000_000, utc), at(p / 1_000_000, utc))
-        for a, b, c, d, e, f, g, h, i, j, k, m, n, o, p in rows
-    ]
+    found = list(starmap(Task, rows))
+    for task in found:
+        task.created_at, task.updated_at = timestamp(task.created_at), timestamp(task.updated_at)
+        if task.not_before is not None:
+            task.not_before = timestamp(task.not_before)
+    return found
 
 
 def conversations(rows: Iterable[Any]) -> list[Conversation]:
@@ -159,7 +169,7 @@ def conversations(rows: Iterable[Any]) -> list[Conversation]:
 
 def account(row: Any) -> Account:
     """Build a record from a row of all columns."""
-    a, b, c, d, e, exhausted, until, used, f, created_at, updated_at = row
+    a, b, c, d, e, exhausted, until, used, f, g, created_at, updated_at = row
     return Account(
         a,
         b,
@@ -170,6 +180,7 @@ def account(row: Any) -> Account:
         None if until is None else timestamp(until),
         None if used is None else timestamp(used),
         f,
+        g,
         timestamp(created_at),
         timestamp(updated_at),
     )
@@ -197,6 +208,11 @@ def new_task(stamps: Stamps, new: NewTask) -> tuple[tuple[Any, ...], Task]:
         "pending",
         0,
         None,
+        0,
+        3,
+        None,
+        None,
+        0,
         0,
     )
     created_at = timestamp(now)

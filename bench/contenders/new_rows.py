@@ -44,6 +44,11 @@ def new_task(times: Times, new: NewTask) -> dict[str, Any]:
         "order": 0,
         "summary": None,
         "retry_count": 0,
+        "max_retries": 3,
+        "not_before": None,
+        "claimed_by_agent_id": None,
+        "epoch": 0,
+        "open_dependencies": 0,
         "created_at": now,
         "updated_at": now,
     }
