@@ -304,7 +304,7 @@ async def test_who_waits_for_the_lock_can_be_cancelled(path: Path, mode: str, lo
     await asyncio.wait([task], timeout=0.2)
     assert not task.done()
     task.cancel()
-    await asyncio.wait([task], timeout=1)
+    await asyncio.wait([task], timeout=10)
     prompt = task.cancelled()
     other.execute("ROLLBACK")
     other.close()

@@ -13,6 +13,7 @@ import pytest
 
 from builders import all_given_back
 from cw_store import Store
+from cw_store.store import backend_of
 from steppable_clock import SteppableClock
 
 
@@ -40,6 +41,13 @@ def lasting_database(database: str, request: pytest.FixtureRequest) -> str:
     if request.node.get_closest_marker("ends_with_its_store"):
         pytest.skip("the database ends with its store, and no other store can be on it")
     return database
+
+
+@pytest.fixture
+async def writers_take_turns(store: Store) -> None:
+    """Where one writer has the whole database until its end, so that others wait for their turn."""
+    if backend_of(store).capabilities.has_concurrent_writers:
+        pytest.skip("writers run side by side, and nobody waits for a turn")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from builders import all_given_back
 from cw_store import Store, StoreBusyError, StoreClosedError, UnitOfWork, UnitOfWorkError
 
 
@@ -55,11 +56,7 @@ async def test_a_unit_that_is_torn_out_at_any_await_tells_no_lie_and_holds_nothi
 
         has_ended = await is_ended_after(waits, work())
         await store.initiatives.create(name="behind it")  # which on SQLite stands behind its end
-        for _ in range(20):
-            if not store.connections_in_use:
-                break
-            await asyncio.sleep(0.01)  # the server answers what was under way
-        assert store.connections_in_use == 0
+        await all_given_back(store)
         stored = await store.initiatives.find_by_id(id) is not None
         assert uow.committed in (None, stored)
         outcomes.add(uow.committed)

@@ -9,7 +9,6 @@ import pytest
 
 from builders import add_account, add_task
 from cw_store import Store, StoreError, UnitOfWork
-from cw_store.store import backend_of
 from steppable_clock import START, SteppableClock
 
 MICROSECOND = timedelta(microseconds=1)
@@ -106,11 +105,10 @@ async def test_who_waited_is_dated_after_what_it_waited_for(store: Store) -> Non
     assert await store.tasks.find_by_id(task.id) == last
 
 
+@pytest.mark.usefixtures("writers_take_turns")
 async def test_a_rest_that_ends_while_a_claim_waits_for_its_turn_is_over(
     store: Store, clock: SteppableClock
 ) -> None:
-    if backend_of(store).capabilities.has_concurrent_writers:
-        pytest.skip("there nobody waits for a turn")
     account = await add_account(store)
     await store.accounts.mark_exhausted(account.id, until=clock.after(60))
     async with store.unit_of_work() as uow:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from cw_store import NewLogChunk, OutcomeUnknownError, Store, StoreBusyError, StoreError, UnitOfWork
 from postgres_proxy import Proxy
 from postgres_server import PostgresServer
+from waits import until_idle
 
 COMMIT = "COMMIT\0"  # as it is sent; BEGIN names a level that has the word in it
 
@@ -134,8 +135,7 @@ async def test_a_commit_that_has_begun_is_waited_for(
     await proxy.reached.wait()
     for _ in range(times):
         task.cancel("enough")
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await until_idle()
         assert not task.done()
     proxy.answer()
     with pytest.raises(asyncio.CancelledError, match="enough"):
@@ -155,8 +155,7 @@ async def test_closing_waits_for_a_commit_that_has_begun(store: Store, proxy: Pr
     task = asyncio.create_task(work())
     await proxy.reached.wait()
     closing = asyncio.create_task(store.close())
-    for _ in range(10):
-        await asyncio.sleep(0)
+    await until_idle()
     assert not closing.done()
     proxy.answer()
     await closing
@@ -256,8 +255,7 @@ async def end_connection(proxy: Proxy, pid: int) -> None:
     await connection.execute("SELECT pg_terminate_backend($1, 5000)", pid)
     await connection.close()
     await proxy.reached.wait()
-    for _ in range(10):  # the message is in the socket already
-        await asyncio.sleep(0)
+    await until_idle()  # the message is in the socket already
 
 
 async def test_nothing_is_stored_by_a_commit_after_the_server_has_said_goodbye(

@@ -19,7 +19,9 @@ import pytest
 from builders import add_initiative
 from cw_store import Store
 from cw_store.backends.sqlite.process_queue import ProcessQueue
+from cw_store.store import backend_of
 from programs import run_program, start_program
+from steppable_clock import Nanoseconds
 
 
 @pytest.fixture
@@ -28,15 +30,21 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def one(path: Path) -> Iterator[ProcessQueue]:
-    process_queue = ProcessQueue(path)
+def clock() -> Nanoseconds:
+    """The clock of those that queue up in this process."""
+    return Nanoseconds()
+
+
+@pytest.fixture
+def one(path: Path, clock: Nanoseconds) -> Iterator[ProcessQueue]:
+    process_queue = ProcessQueue(path, clock=clock)
     yield process_queue
     process_queue.close()
 
 
 @pytest.fixture
-def other(path: Path) -> Iterator[ProcessQueue]:
-    process_queue = ProcessQueue(path)
+def other(path: Path, clock: Nanoseconds) -> Iterator[ProcessQueue]:
+    process_queue = ProcessQueue(path, clock=clock)
     yield process_queue
     process_queue.close()
 
@@ -128,9 +136,11 @@ def test_a_ticket_that_leaves_leaves_nothing(one: ProcessQueue, path: Path) -> N
     assert path.read_bytes() == bytes(16 * 64)
 
 
-def test_who_comes_later_keeps_the_tickets_in_the_file(one: ProcessQueue, path: Path) -> None:
+def test_who_comes_later_keeps_the_tickets_in_the_file(
+    one: ProcessQueue, path: Path, clock: Nanoseconds
+) -> None:
     assert one.join() is not None
-    late = ProcessQueue(path)
+    late = ProcessQueue(path, clock=clock)
     assert not late.nobody_waits()
     late.close()
 
@@ -213,6 +223,14 @@ def ask(process: Popen[str], line: str) -> str:
 
 
 @pytest.fixture
+def newcomer(path: Path) -> Iterator[ProcessQueue]:
+    """A queue by the machine's own clock, as other processes have it."""
+    process_queue = ProcessQueue(path)
+    yield process_queue
+    process_queue.close()
+
+
+@pytest.fixture
 def waiter(path: Path) -> Iterator[Popen[str]]:
     with start_program(WAITER, path, cwd=path.parent) as process:
         assert process.stdout and process.stdout.readline() == "joined\n"
@@ -221,11 +239,11 @@ def waiter(path: Path) -> Iterator[Popen[str]]:
 
 
 def test_a_waiting_process_goes_before_one_that_comes_later(
-    waiter: Popen[str], one: ProcessQueue
+    waiter: Popen[str], newcomer: ProcessQueue
 ) -> None:
     assert ask(waiter, "first?") == "True"
-    assert not one.nobody_waits()
-    ticket = one.join()
+    assert not newcomer.nobody_waits()
+    ticket = newcomer.join()
     assert ticket is not None
     assert not ticket.is_first()
     assert ask(waiter, "leave") == "leave"
@@ -233,10 +251,10 @@ def test_a_waiting_process_goes_before_one_that_comes_later(
 
 
 def test_a_waiting_process_that_is_killed_holds_nobody_up_for_long(
-    waiter: Popen[str], one: ProcessQueue
+    waiter: Popen[str], newcomer: ProcessQueue
 ) -> None:
     assert ask(waiter, "first?") == "True"
-    ticket = one.join()
+    ticket = newcomer.join()
     assert ticket is not None
     waiter.send_signal(signal.SIGKILL)
     waiter.wait()
@@ -245,12 +263,18 @@ def test_a_waiting_process_that_is_killed_holds_nobody_up_for_long(
         assert time.monotonic() < deadline
         os.sched_yield()
     ticket.leave()
-    while not one.nobody_waits():
+    while not newcomer.nobody_waits():
         assert time.monotonic() < deadline
         os.sched_yield()
 
 
 # A store among other processes.
+
+
+def go_by(clock: Nanoseconds, store: Store) -> None:
+    """Have a store ask the same clock as the others in the queue."""
+    backend: Any = backend_of(store)
+    backend.writer.process_queue.clock = clock
 
 
 async def _in_a_unit(store: Store) -> None:
@@ -260,10 +284,14 @@ async def _in_a_unit(store: Store) -> None:
 
 @pytest.mark.parametrize("write", [_in_a_unit, add_initiative])
 async def test_a_writer_lets_a_process_go_first_that_has_waited_longer(
-    tmp_path: Path, path: Path, write: Callable[[Store], Coroutine[Any, Any, object]]
+    tmp_path: Path,
+    path: Path,
+    clock: Nanoseconds,
+    write: Callable[[Store], Coroutine[Any, Any, object]],
 ) -> None:
     async with Store(tmp_path / "cw.db") as store:
-        other = ProcessQueue(path)
+        go_by(clock, store)
+        other = ProcessQueue(path, clock=clock)
         ticket = other.join()
         assert ticket is not None
         task = asyncio.create_task(write(store))
@@ -278,9 +306,13 @@ async def test_a_writer_lets_a_process_go_first_that_has_waited_longer(
         other.close()
 
 
-async def test_a_writer_who_finds_the_lock_taken_queues_up(tmp_path: Path, path: Path) -> None:
+async def test_a_writer_who_finds_the_lock_taken_queues_up(
+    tmp_path: Path, path: Path, clock: Nanoseconds
+) -> None:
     async with Store(tmp_path / "cw.db") as store:
-        other, lock = ProcessQueue(path), sqlite3.connect(tmp_path / "cw.db", isolation_level=None)
+        go_by(clock, store)
+        other = ProcessQueue(path, clock=clock)
+        lock = sqlite3.connect(tmp_path / "cw.db", isolation_level=None)
         lock.execute("BEGIN IMMEDIATE")
         task = asyncio.create_task(_in_a_unit(store))
         async with asyncio.timeout(10):
@@ -402,7 +434,11 @@ HARMS = [remove, replace, empty, cut_short, fill_with_rubbish, fill_with_the_lar
 
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_file_that_was_harmed_holds_nobody_up_and_is_good_again(
-    one: ProcessQueue, other: ProcessQueue, path: Path, harm: Callable[[Path], None]
+    one: ProcessQueue,
+    other: ProcessQueue,
+    path: Path,
+    clock: Nanoseconds,
+    harm: Callable[[Path], None],
 ) -> None:
     first = one.join()
     assert first is not None
@@ -413,7 +449,7 @@ def test_a_file_that_was_harmed_holds_nobody_up_and_is_good_again(
     second, third = one.join(), other.join()
     assert second and third
     assert second.is_first() and not third.is_first()
-    late = ProcessQueue(path)
+    late = ProcessQueue(path, clock=clock)
     assert not late.nobody_waits()
     late.close()
     second.leave()

@@ -22,10 +22,12 @@ from cw_store import (
     StoreClosedError,
     StoreError,
 )
+from cw_store.backends.sqlite.connection import GRACE
 from cw_store.backends.sqlite.group_commit import GROUP_LIMIT
 from cw_store.backends.sqlite.process_queue import ProcessQueue
 from cw_store.store import backend_of
-from steppable_clock import TickingClock
+from steppable_clock import Nanoseconds, TickingClock
+from steppable_loop import SteppableLoop
 from waits import until_idle
 
 pytestmark = pytest.mark.usefixtures("way_to_wait")
@@ -51,6 +53,19 @@ def timed(store: Store, clock: TickingClock) -> Store:
 
 
 @pytest.fixture
+def nanoseconds() -> Nanoseconds:
+    """The clock of all processes that queue up."""
+    return Nanoseconds()
+
+
+def another_process(path: Path, store: Store, nanoseconds: Nanoseconds) -> ProcessQueue:
+    """Return the queue of processes as another one has it; it and the store go by this clock."""
+    backend: Any = backend_of(store)
+    backend.writer.process_queue.clock = nanoseconds
+    return ProcessQueue(path.with_name("cw.db-turns"), clock=nanoseconds)
+
+
+@pytest.fixture
 async def store(store: Store, clock: TickingClock) -> Store:
     """A store whose groups take as long as the clock says."""
     return timed(store, clock)
@@ -72,8 +87,8 @@ async def together(store: Store, *calls: Coroutine[Any, Any, T]) -> list[T | Bas
         return await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def begun_group(store: Store, size: int) -> list[asyncio.Task[Any]]:
-    """Return the calls of a group that has begun."""
+async def begun_group(store: Store, size: int, goes_on: threading.Event) -> list[asyncio.Task[Any]]:
+    """Return the calls of a group that has begun, and waits in its first until it may go on."""
     backend: Any = backend_of(store)
     loop = asyncio.get_running_loop()
     begun = asyncio.Event()
@@ -81,6 +96,7 @@ async def begun_group(store: Store, size: int) -> list[asyncio.Task[Any]]:
     def note_insert(sql: str) -> None:
         if sql.startswith("INSERT"):
             loop.call_soon_threadsafe(begun.set)
+            goes_on.wait(10)
 
     async with turn_taken(store):
         await backend.writer.connection.run(
@@ -170,11 +186,16 @@ async def test_the_loop_has_a_round_after_each_job_of_a_group(store: Store) -> N
 
 @pytest.mark.parametrize("clock", [IN_MANY_JOBS], indirect=True)
 async def test_a_store_that_is_closed_between_the_jobs_of_a_group_has_stored_nothing_of_it(
-    path: Path, clock: TickingClock
+    path: Path, clock: TickingClock, steppable_loop: SteppableLoop
 ) -> None:
-    store = timed(await Store.open(path), clock)
-    tasks = await begun_group(store, 200)
-    await store.close()
+    store, goes_on = timed(await Store.open(path), clock), threading.Event()
+    tasks = await begun_group(store, 10, goes_on)
+    closing = asyncio.create_task(store.close())
+    await until_idle()
+    steppable_loop.advance(GRACE)
+    await until_idle()
+    goes_on.set()
+    await closing
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {StoreClosedError}
     async with Store(path) as again:
@@ -185,10 +206,12 @@ async def test_a_store_that_is_closed_between_the_jobs_of_a_group_has_stored_not
 async def test_calls_that_are_cancelled_between_the_jobs_of_a_group_keep_no_other(
     store: Store,
 ) -> None:
-    tasks = await begun_group(store, 100)
+    goes_on = threading.Event()
+    tasks = await begun_group(store, 100, goes_on)
     cancelled, kept = tasks[::2], tasks[1::2]
     for task in cancelled:
         task.cancel()
+    goes_on.set()
     async with asyncio.timeout(10):
         outcomes = await asyncio.gather(*cancelled, return_exceptions=True)
         answered = {initiative.id for initiative in await asyncio.gather(*kept)}
@@ -315,16 +338,15 @@ async def test_a_compound_call_that_fails_leaves_nothing_of_itself(store: Store)
 
 @pytest.mark.parametrize("calls", [1, 2])
 async def test_calls_let_another_process_go_first_that_waits(
-    store: Store, path: Path, calls: int
+    store: Store, path: Path, nanoseconds: Nanoseconds, calls: int
 ) -> None:
-    process_queue = ProcessQueue(path.with_name("cw.db-turns"))
+    process_queue = another_process(path, store, nanoseconds)
     async with turn_taken(store):
         tasks = [asyncio.create_task(add_initiative(store)) for _ in range(calls)]
         await until_idle()
         ticket = process_queue.join()
         assert ticket is not None
     for _ in range(50):
-        ticket.keep()
         await store.initiatives.find_all()
     assert not any(task.done() for task in tasks)
     ticket.leave()
@@ -336,11 +358,15 @@ async def test_calls_let_another_process_go_first_that_waits(
 
 @pytest.mark.parametrize("calls", [1, 2])
 async def test_calls_that_wait_too_long_for_another_process_are_told_and_nobody_else(
-    path: Path, clock: TickingClock, calls: int, caplog: pytest.LogCaptureFixture
+    path: Path,
+    clock: TickingClock,
+    nanoseconds: Nanoseconds,
+    calls: int,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    process_queue = ProcessQueue(path.with_name("cw.db-turns"))
     async with Store(path, busy_timeout=0.05) as store:
         timed(store, clock)
+        process_queue = another_process(path, store, nanoseconds)
         async with turn_taken(store):
             tasks = [asyncio.create_task(add_initiative(store)) for _ in range(calls)]
             await until_idle()
@@ -393,7 +419,7 @@ async def test_a_closing_loop_refuses_calls_that_wait_for_another_program(
 
 @pytest.mark.parametrize("size", [1, 100])
 async def test_what_has_begun_when_the_loop_closes_is_brought_to_its_end(
-    store: Store, path: Path, size: int
+    store: Store, path: Path, nanoseconds: Nanoseconds, size: int
 ) -> None:
     backend: Any = backend_of(store)
     loop = asyncio.get_running_loop()
@@ -404,7 +430,7 @@ async def test_what_has_begun_when_the_loop_closes_is_brought_to_its_end(
             loop.call_soon_threadsafe(begun.set)
             cancelled.wait(10)
 
-    process_queue = ProcessQueue(path.with_name("cw.db-turns"))
+    process_queue = another_process(path, store, nanoseconds)
     async with turn_taken(store):
         calls = [asyncio.create_task(add_initiative(store)) for _ in range(size)]
         await until_idle()

@@ -24,6 +24,7 @@ from cw_store.backends.thread.worker import (
 )
 from programs import run_program
 from steppable_clock import TickingClock
+from waits import until_idle
 
 cores_can_be_chosen = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="this system lets nobody choose a core"
@@ -374,8 +375,7 @@ async def test_nothing_is_run_after_the_stop() -> None:
     callbacks.stop()
     ran: list[int] = []
     in_a_thread(lambda: callbacks.add(lambda: ran.append(1)))
-    for _ in range(3):
-        await asyncio.sleep(0)
+    await until_idle()
     assert ran == []
 
 
