@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import importlib.util
 import sys
 import tempfile
@@ -56,6 +57,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="cw-bench-", dir=arguments.folder) as folder:
         if arguments.what == "growth":
             return _growth(console, Path(folder), quick, arguments.output or RESULTS)
+        if arguments.what == "claims":
+            return _claims(console, Path(folder), quick, output)
         if arguments.what == "disk":
             return _disk(console, Path(folder), quick, output)
         try:
@@ -216,6 +219,28 @@ def _disk(console: Console, folder: Path, quick: bool, output: Path | None) -> i
     return 1 if missed else 0
 
 
+def _claims(console: Console, folder: Path, quick: bool, output: Path | None) -> int:
+    from bench.claims import FIFTY_AT_ONCE, ONE_AT_A_TIME, measure_claims
+
+    effort = (5, 0.1) if quick else (20, 0.3)
+    found = asyncio.run(measure_claims(folder, *effort, _teller(console)))
+    table = Table(title="claim and complete, on one SQLite file")
+    for name in ("work", "aiosqlite by hand", "cw_store", "ratio", "target", ""):
+        table.add_column(name)
+    single, fifty = found
+    met = [single["ratio"] <= ONE_AT_A_TIME, fifty["ratio"] >= FIFTY_AT_ONCE]
+    for title, unit, pair, target, is_met in (
+        ("one at a time", "µs", single, f"≤ {ONE_AT_A_TIME:.2f}", met[0]),
+        ("fifty tasks at once", "/s", fifty, f"≥ {FIFTY_AT_ONCE:.2f}", met[1]),
+    ):
+        values = (f"{pair['by_hand']:,.0f} {unit}", f"{pair['cw_store']:,.0f} {unit}")
+        table.add_row(title, *values, f"{pair['ratio']:.2f}", target, _mark(is_met))
+    console.print(table)
+    if output is not None:
+        write_json("claims.json", {"machine": machine(), **found._asdict()}, output)
+    return 0 if all(met) else 1
+
+
 def _mark(met: bool) -> str:
     return "[green]met[/]" if met else "[red]not met[/]"
 
@@ -262,10 +287,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("race", "growth", "disk"),
+        choices=("race", "growth", "disk", "claims"),
         default="race",
         help="race: everybody side by side (default); growth: cost against table size, and memory; "
-        "disk: many writers where an fsync takes long",
+        "disk: many writers where an fsync takes long; claims: claim and complete",
     )
     parser.add_argument("--quick", action="store_true", help="about a minute; nothing is saved")
     parser.add_argument("--check", action="store_true", help="only compare the answers")
