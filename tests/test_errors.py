@@ -9,9 +9,12 @@ import cw_store
 from cw_store import (
     AlreadyExistsError,
     BrokenReferenceError,
+    ChangeConflict,
+    ChangeConflictError,
     ConflictError,
     DependencyCycleError,
     InvalidValueError,
+    LeaseLostError,
     NotFoundError,
     OutcomeUnknownError,
     ReadOnlyError,
@@ -34,7 +37,9 @@ TREE: dict[type[Exception], tuple[type[Exception], ...]] = {
     ConflictError: (StoreError,),
     AlreadyExistsError: (ConflictError,),
     BrokenReferenceError: (ConflictError,),
+    ChangeConflictError: (ConflictError,),
     StaleStateError: (ConflictError,),
+    LeaseLostError: (StaleStateError,),
     InvalidValueError: (StoreError, ValueError),
     DependencyCycleError: (InvalidValueError,),
     ReadOnlyError: (StoreError,),
@@ -48,11 +53,26 @@ TREE: dict[type[Exception], tuple[type[Exception], ...]] = {
     SchemaAheadError: (SchemaError,),
 }
 
+FACTS = {"TurnHolder", "ChangeConflict", "ChangeConflictReason"}
+"""What errors tell, and is none itself."""
+
 EXAMPLES: dict[str, Exception] = {
     "there is no row 't1' in tasks": NotFoundError("tasks", "t1"),
     "projects already holds a row with the same name": AlreadyExistsError("projects", ["name"]),
     "phase_id, parent_task_id of tasks points to a row that does not exist": BrokenReferenceError(
         "tasks", ["phase_id", "parent_task_id"]
+    ),
+    "the change set cannot be reverted: task 't1' was changed since (name, status); "
+    "review comment 'c1' came since, and would go too; task 't2' is claimed by an agent; "
+    "page 'p1' was deleted since; page 'p2' is there again; and 1 more": ChangeConflictError(
+        [
+            ChangeConflict("task", "t1", "changed", ("name", "status")),
+            ChangeConflict("review_comment", "c1", "added"),
+            ChangeConflict("task", "t2", "claimed"),
+            ChangeConflict("page", "p1", "gone"),
+            ChangeConflict("page", "p2", "exists"),
+            ChangeConflict("task", "t3", "broken", ("phase_id",)),
+        ]
     ),
     "row 'c1' of conversations is no longer in the state that this call needs": StaleStateError(
         "conversations", "c1"
@@ -97,7 +117,7 @@ def test_the_tree_is_whole_and_public() -> None:
     for name in errors.__all__:
         assert getattr(cw_store, name) is getattr(errors, name)
         assert name in cw_store.__all__
-        assert errors.__doc__ and (name in errors.__doc__ or name == "TurnHolder")
+        assert errors.__doc__ and (name in errors.__doc__ or name in FACTS)
 
 
 @pytest.mark.parametrize("message", EXAMPLES)

@@ -34,7 +34,8 @@ PUBLIC = """
 Store UnitOfWork ensure_schema
 copy_store CopiedTable CopyReport
 metadata TABLE_NAMES include_name
-AlreadyExistsError BrokenReferenceError ConflictError DependencyCycleError InvalidValueError
+AlreadyExistsError BrokenReferenceError ChangeConflict ChangeConflictError ChangeConflictReason
+ConflictError DependencyCycleError InvalidValueError
 NotFoundError OutcomeUnknownError ReadOnlyError SchemaAheadError SchemaBehindError SchemaError
 StaleStateError StoreBusyError StoreClosedError StoreError TurnHolder UnitOfWorkError
 UnreadableError
@@ -43,6 +44,7 @@ Agent AgentChanges AgentExpected AgentMode AgentRepository AgentStatus NewAgent
 ChangeSet ChangeSetAction ChangeSetChanges ChangeSetExpected ChangeSetEntityType ChangeSetEntry
 ChangeSetMode
 ChangeSetRepository ChangeSetStatus NewChangeSet NewChangeSetEntry
+LostRow Recording RestoredEntity Reverted
 ChatMessage ChatRole ChatSession ChatSessionChanges ChatSessionExpected ChatSessionRepository
 ChatSessionStatus
 ChatTargetType NewChatMessage NewChatSession

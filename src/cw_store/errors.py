@@ -5,6 +5,7 @@
     ├── ConflictError
     │   ├── AlreadyExistsError   table, columns        unique
     │   ├── BrokenReferenceError table, columns        foreign key
+    │   ├── ChangeConflictError  conflicts             an undo would overwrite later changes
     │   └── StaleStateError      table, id             the row has moved on
     │       └── LeaseLostError   epoch, held_by        somebody else has the task now
     ├── InvalidValueError        table, column, value, reason       (also ValueError)
@@ -28,10 +29,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = [
     "AlreadyExistsError",
     "BrokenReferenceError",
+    "ChangeConflict",
+    "ChangeConflictError",
+    "ChangeConflictReason",
     "ConflictError",
     "DependencyCycleError",
     "InvalidValueError",
@@ -89,6 +94,65 @@ class BrokenReferenceError(ConflictError):
         self.table = table
         self.columns = tuple(columns)
         super().__init__(f"{_listed(columns)} of {table} points to a row that does not exist")
+
+
+ChangeConflictReason = Literal["changed", "gone", "exists", "added", "claimed", "broken"]
+"""What stands in the way of an undo; the first four give way to `force`.
+
+- `changed`: the `columns` no longer hold what the change set left in them;
+- `gone`: the change set left it, and it was deleted since;
+- `exists`: the change set deleted it, and it is there again;
+- `added`: it came since, and would go with what the change set created;
+- `claimed`: it is a task that an agent has now;
+- `broken`: it can no longer be as it was, since what its `columns` refer to is gone, or moved on.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeConflict:
+    """One thing that an undo would overwrite: which it is, and how it differs.
+
+    `entity_type` is `page`, `phase` or `task`, and `review_comment` for what only may be `added`.
+    """
+
+    entity_type: str
+    entity_id: str
+    reason: ChangeConflictReason
+    columns: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Describe it the way the message of a ChangeConflictError does."""
+        columns = f" ({', '.join(self.columns)})" if self.columns else ""
+        what = self.entity_type.replace("_", " ")
+        return f"{what} {self.entity_id!r} {_CONFLICTS[self.reason]}{columns}"
+
+
+_CONFLICTS: dict[ChangeConflictReason, str] = {
+    "changed": "was changed since",
+    "gone": "was deleted since",
+    "exists": "is there again",
+    "added": "came since, and would go too",
+    "claimed": "is claimed by an agent",
+    "broken": "no longer fits what is there",
+}
+
+_TOLD = 5
+"""So many conflicts are in the message; all of them are in the error."""
+
+
+class ChangeConflictError(ConflictError):
+    """What a change set did was changed since, and an undo would overwrite that.
+
+    `conflicts` are all `ChangeConflict`s that were found; nothing was written.
+    """
+
+    def __init__(self, conflicts: Sequence[ChangeConflict]) -> None:
+        self.conflicts = tuple(conflicts)
+        told = "; ".join(map(str, self.conflicts[:_TOLD]))
+        more = len(self.conflicts) - _TOLD
+        super().__init__(
+            f"the change set cannot be reverted: {told}" + (f"; and {more} more" * (more > 0))
+        )
 
 
 class StaleStateError(ConflictError):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
@@ -13,6 +14,7 @@ from cw_store.backends.session import refused_by_session
 from cw_store.errors import UnitOfWorkError
 from cw_store.owner import running_loop
 from cw_store.repos.sql import Repositories
+from cw_store.repos.sql.recording_repositories import Recordable
 from cw_store.statements.database import Database
 from cw_store.statements.query import Query
 from cw_store.unit import Unit
@@ -123,8 +125,7 @@ class UnitOfWork(Repositories):
         """
         return self._unit.make_session()
 
-    @asynccontextmanager
-    async def savepoint(self) -> AsyncGenerator[None]:
+    def savepoint(self) -> AbstractAsyncContextManager[None]:
         """Undo only what is done within, if it raises: `async with uow.savepoint():`.
 
         After an error the unit of work can be used as before. Raises UnitOfWorkError if a
@@ -132,16 +133,25 @@ class UnitOfWork(Repositories):
         were begun outside of the block and use the same unit wait for its end, so the block
         must not wait for them: such a wait ends with StoreBusyError after `busy_timeout`.
         """
+        return _savepoint(self._unit)
+
+    def _recordable(self) -> Recordable:
+        savepoint = partial(_savepoint, self._unit)  # which does not hold this object
+        return Recordable(savepoint, self.pages, self.phases, self.tasks)
+
+
+@asynccontextmanager
+async def _savepoint(unit: Unit) -> AsyncGenerator[None]:
+    with refused_by_session():
+        savepoint = await unit.set_savepoint()
+    try:
+        yield
+    except BaseException:
+        await unit.undo_savepoint(savepoint)
+        raise
+    else:
         with refused_by_session():
-            savepoint = await self._unit.set_savepoint()
-        try:
-            yield
-        except BaseException:
-            await self._unit.undo_savepoint(savepoint)
-            raise
-        else:
-            with refused_by_session():
-                await self._unit.release_savepoint(savepoint)
+            await unit.release_savepoint(savepoint)
 
 
 def _check_store(store: object) -> None:

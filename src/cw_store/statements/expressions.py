@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Integer, bindparam, literal_column
+from sqlalchemy import Boolean, ColumnElement, Integer, Table, bindparam, literal_column
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from cw_store.types import EPOCH, MICROSECOND, Now, SharedNow, Stamp, UtcDateTime
+from cw_store.types import EPOCH, MICROSECOND, Ids, Now, SharedNow, Stamp, UtcDateTime
 
 insert_unless = insert
 """An INSERT that may say `on_conflict_do_nothing`, which both databases write the same."""
@@ -149,6 +149,32 @@ def _end_on_postgresql(element: EndOfTime, compiler: SQLCompiler, **options: Any
     return f"TIMESTAMPTZ '{datetime.max.replace(tzinfo=UTC).isoformat()}'"
 
 
+class IsPlace(FunctionElement[bool]):
+    """Whether a `seq` is one that the database has given a row of the table, or will pass by.
+
+    SQLite goes on behind the highest that there is. PostgreSQL counts, and would meet it again.
+    """
+
+    type = Boolean()
+    inherit_cache = False
+
+    def __init__(self, table: Table, place: ColumnElement[Any]) -> None:
+        super().__init__(place)
+        self.table_name = table.name
+
+
+@compiles(IsPlace, "sqlite")
+def _is_place_on_sqlite(element: IsPlace, compiler: SQLCompiler, **options: Any) -> str:
+    return f"{compiler.process(element.clauses, **options)} > 0"
+
+
+@compiles(IsPlace, "postgresql")
+def _is_place_on_postgresql(element: IsPlace, compiler: SQLCompiler, **options: Any) -> str:
+    sequence = f"pg_get_serial_sequence('{element.table_name}', 'seq')"
+    place = compiler.process(element.clauses, **options)
+    return f"{place} <= pg_sequence_last_value({sequence})"
+
+
 STAMP = bindparam("stamp", type_=Stamp())
 """The time when the statement runs, later than every stamp before; given by the store's clock."""
 
@@ -169,6 +195,11 @@ def later_than(column: ColumnElement[Any]) -> ColumnElement[datetime]:
     statement has waited.
     """
     return LaterThan(STAMP, column, EndOfTime())
+
+
+def is_one_of(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Say that a column holds one of the parameter `ids`."""
+    return IsOneOf(column, bindparam("ids", type_=Ids()))
 
 
 def exactly(value: str) -> ColumnElement[str]:

@@ -7,6 +7,7 @@ makes an `InvalidValueError` of it.
 
 from cw_store.types.columns import (
     MAX_INDEXED_BYTES,
+    CheckedJson,
     Encrypted,
     Flag,
     Id,
@@ -55,6 +56,7 @@ __all__ = [
     "MAX_TEXT_BYTES",
     "MICROSECOND",
     "Cell",
+    "CheckedJson",
     "Clock",
     "Encrypted",
     "Flag",

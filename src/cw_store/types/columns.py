@@ -293,6 +293,24 @@ class Json(TypeDecorator[JsonValue]):
         return storage_on(dialect).read_json
 
 
+class CheckedJson(Json):
+    """JSON that the store itself makes of values that were checked when they were stored.
+
+    A row as JSON is a level deeper than the deepest of its values, and longer than the longest.
+    """
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[..., str | None]:
+        """Encode, whatever the length and depth."""
+        encode = storage_on(dialect).encode_json
+
+        def encode_unless_none(value: Any) -> str | None:
+            return None if value is None else JsonText(encode(value))
+
+        return encode_unless_none
+
+
 class Encrypted(PlainText):
     """Opaque text, returned byte for byte; encrypted at rest when the store has keys.
 

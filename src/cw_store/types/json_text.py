@@ -30,6 +30,16 @@ class UnreadableJson(str):
 
 def check_json(value: object, max_bytes: int = MAX_TEXT_BYTES) -> str:
     """Return `value` as JSON text when both databases can keep it, else raise `Refused`."""
+    _check_values(value)
+    return check_text(encode_json(value), max_bytes)
+
+
+def encode_json(value: object) -> str:
+    """Return JSON text of a value that is known to be right."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _check_values(value: object) -> None:
     level: list[object] = [value]
     for depth in count():
         if not level:
@@ -60,8 +70,6 @@ def check_json(value: object, max_bytes: int = MAX_TEXT_BYTES) -> str:
                 case _:
                     raise Refused(f"takes JSON values, not {type(item).__name__}")
         level = deeper
-    encoded = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return check_text(encoded, max_bytes)
 
 
 def _check_json_text(text: str) -> None:
@@ -123,6 +131,11 @@ def decode_json_unless_done(value: Any) -> JsonValue:
 def check_jsonb(value: object, max_bytes: int = MAX_TEXT_BYTES) -> str:
     """Return the text that jsonb reads as `value`; raises `Refused`, as `check_json` does."""
     return for_jsonb(check_json(value, max_bytes))
+
+
+def encode_jsonb(value: object) -> str:
+    """Return the text that jsonb reads as a value that is known to be right."""
+    return for_jsonb(encode_json(value))
 
 
 # A string is matched whole, so that nothing inside one is taken for a number.

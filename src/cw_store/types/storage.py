@@ -17,6 +17,8 @@ from cw_store.types.json_text import (
     check_jsonb,
     decode_json,
     decode_json_unless_done,
+    encode_json,
+    encode_jsonb,
 )
 from cw_store.types.rules import Unreadable
 from cw_store.types.timestamps import (
@@ -44,6 +46,8 @@ class Storage:
     json: TypeEngine[Any]
     write_json: Callable[[object, int], str]
     """Returns the JSON text that the driver is given; told how long it may be, in bytes."""
+    encode_json: Callable[[object], str]
+    """Does the same for a value that was made of checked ones, however long or deep it is."""
     read_json: Callable[[Any], JsonValue]
     ids: TypeEngine[Any]
     write_ids: Callable[[list[str | None]], Any]
@@ -82,6 +86,7 @@ _SQLITE = Storage(
     from_clock=None,
     json=Text(),
     write_json=check_json,
+    encode_json=encode_json,
     read_json=decode_json,
     ids=Text(),
     write_ids=json.dumps,
@@ -100,6 +105,7 @@ _STORAGE = {
         from_clock=timestamp_of,
         json=JSONB(none_as_null=True),
         write_json=check_jsonb,
+        encode_json=encode_jsonb,
         read_json=decode_json_unless_done,
         ids=ARRAY(Text()),
         write_ids=list,

@@ -720,6 +720,9 @@ async def outcome_of(repository: object, parameter: Parameter, value: object) ->
     result = call(**parameter.others, **{parameter.column.name: value})
     if hasattr(result, "__aiter__"):
         return [item async for item in result]
+    if hasattr(result, "__aenter__"):
+        async with result as entered:
+            return entered
     return await result
 
 

@@ -33,6 +33,7 @@ from cw_store.repos.sql.pages import Pages
 from cw_store.repos.sql.phases import Phases
 from cw_store.repos.sql.projects import Projects
 from cw_store.repos.sql.proposals import Proposals
+from cw_store.repos.sql.recording_repositories import Recordable
 from cw_store.repos.sql.review_comments import ReviewComments
 from cw_store.repos.sql.tasks import Tasks
 from cw_store.repos.tasks import TaskRepository
@@ -121,7 +122,11 @@ class Repositories:
     @cached_property
     def change_sets(self) -> ChangeSetRepository:
         """The change sets and their entries."""
-        return ChangeSets(self._database)
+        return ChangeSets(self._database, self._recordable())
+
+    def _recordable(self) -> Recordable | None:
+        """Return what a recording needs, where there can be one."""
+        return None
 
     @cached_property
     def claims(self) -> ClaimRepository:

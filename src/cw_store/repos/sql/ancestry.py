@@ -11,6 +11,20 @@ from cw_store.statements.database import Database
 from cw_store.statements.expressions import PRESENT
 from cw_store.statements.query import Query
 
+
+async def hold_all(database: Database, query: Query[str], id: str) -> list[str]:
+    """Lock the rows that the query finds from `id`, until none is added meanwhile; return ids.
+
+    One that is just being created is only seen when its parent has been waited for.
+    """
+    held: list[str] = []
+    while True:
+        found = await database.all(query, id=id)
+        if found == held or not database.capabilities.has_concurrent_writers:
+            return found
+        held = found
+
+
 REASON = "would make the row its own ancestor"
 
 

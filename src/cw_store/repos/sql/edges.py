@@ -23,7 +23,7 @@ class Edges(Generic[E, R]):
     """The edges in `table`: the row in its first column waits for the row in its second."""
 
     def __init__(self, table: Table, edge: type[E], rows: TableGateway[R]) -> None:
-        ends = self._ends = Ends(table, table)
+        ends = self.ends = Ends(table, table)
         self._table = table
         self._rows = rows
         self._insert = Query(edge, insert(table), table)
@@ -37,7 +37,7 @@ class Edges(Generic[E, R]):
 
     async def create(self, database: Database, id: str, depends_on_id: str) -> E:
         """Add an edge and return it; raises DependencyCycleError when it would close a cycle."""
-        edge = self._ends.values(id, depends_on_id)
+        edge = self.ends.values(id, depends_on_id)
         refuse_none(self._table, **edge)
         async with database.atomic() as database:
             # Two halves of a cycle, added at the same time, would not see each other.
@@ -56,7 +56,7 @@ class Edges(Generic[E, R]):
         which would go on with a half.
         """
         refuse_no_list("depends_on_ids", depends_on_ids)
-        ends = self._ends
+        ends = self.ends
         database.check(self._insert, [ends.values(id, other) for other in depends_on_ids])
         wanted = dict.fromkeys(depends_on_ids)
         async with database.atomic() as database:
@@ -74,16 +74,16 @@ class Edges(Generic[E, R]):
 
     async def delete(self, database: Database, id: str, depends_on_id: str) -> None:
         """Remove an edge; raises NotFoundError when there is none."""
-        if await database.count(self._delete, **self._ends.values(id, depends_on_id)) == 0:
+        if await database.count(self._delete, **self.ends.values(id, depends_on_id)) == 0:
             raise NotFoundError(self._table.name, f"{id} -> {depends_on_id}")
 
     async def dependencies(self, database: Database, id: str) -> list[R]:
         """Return the rows that this one waits for."""
-        return await database.all(self._dependencies, **self._ends.from_dependent(id))
+        return await database.all(self._dependencies, **self.ends.from_dependent(id))
 
     async def dependents(self, database: Database, id: str) -> list[R]:
         """Return the rows that wait for this one."""
-        return await database.all(self._dependents, **self._ends.to_dependency(id))
+        return await database.all(self._dependents, **self.ends.to_dependency(id))
 
     async def of_initiative(self, database: Database, initiative_id: str) -> list[E]:
         """Return every edge that starts at a row of the initiative."""

@@ -22,9 +22,8 @@ from cw_store.repos.sql.task_places import TABLE as TASKS
 from cw_store.repos.tasks import Task
 from cw_store.schema import accounts, agents, tasks
 from cw_store.statements.database import Database
-from cw_store.statements.expressions import SHARED_NOW, IsOneOf, exactly
+from cw_store.statements.expressions import SHARED_NOW, exactly, is_one_of
 from cw_store.statements.query import Query
-from cw_store.types import Ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Lease:
 
 lease = [agents.c.id, agents.c.task_id, agents.c.epoch, agents.c.lease_expires_at]
 
-of_these = IsOneOf(agents.c.id, bindparam("ids", type_=Ids()))
+of_these = is_one_of(agents.c.id)
 
 HELD = Query(
     Lease,
@@ -58,7 +57,7 @@ renewable = (
         & (tasks.c.claimed_by_agent_id == mine.c.id)
         & (tasks.c.epoch == mine.c.epoch),
     )
-    .where(IsOneOf(mine.c.id, bindparam("ids", type_=Ids())), mine.c.lease_expires_at.is_not(None))
+    .where(is_one_of(mine.c.id), mine.c.lease_expires_at.is_not(None))
     .order_by(mine.c.id)
     .with_for_update(key_share=True, skip_locked=True, of=mine)
 )

@@ -72,7 +72,7 @@ OF_PARENT_PAGE = Query(
 class Pages(PageRepository):
     """The repository over a database."""
 
-    __slots__ = ("_database",)
+    __slots__ = ("_database", "recorder")
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -38,7 +38,7 @@ BY_STATUS = TABLE.listing_by("status")
 class Phases(PhaseRepository):
     """The repository over a database."""
 
-    __slots__ = ("_database",)
+    __slots__ = ("_database", "recorder")
 
     def __init__(self, database: Database) -> None:
         self._database = database

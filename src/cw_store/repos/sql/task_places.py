@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from cw_store.errors import InvalidValueError, NotFoundError
-from cw_store.repos.sql.ancestry import Ancestry
+from cw_store.repos.sql.ancestry import Ancestry, hold_all
 from cw_store.repos.sql.table import Expectation, TableGateway
 from cw_store.repos.tasks import NewTask, Task, TaskChanges, TaskExpected
 from cw_store.schema import phases, tasks
@@ -289,13 +289,7 @@ async def _initiative_after(
 async def _hold(database: Database, id: str) -> None:
     """Let nobody create a subtask, of any level, until the end of the transaction."""
     await database.first(HOLD, id=id)
-    held: list[str] = []
-    while True:
-        found = await database.all(HOLD_SUBTASKS, id=id)
-        # One that was just being created is only seen when its parent has been waited for.
-        if found == held or not database.capabilities.has_concurrent_writers:
-            return
-        held = found
+    await hold_all(database, HOLD_SUBTASKS, id)
 
 
 def _elsewhere(parent_id: object) -> InvalidValueError:

@@ -77,7 +77,7 @@ COUNTS_OF_INITIATIVE = Query(
 class Tasks(TaskRepository):
     """The repository over a database."""
 
-    __slots__ = ("_database",)
+    __slots__ = ("_database", "recorder")
 
     def __init__(self, database: Database) -> None:
         self._database = database
