@@ -9,137 +9,29 @@ import asyncio
 import shutil
 import signal
 import sqlite3
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar, cast
 
-import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 import pytest
-import sqlalchemy as sa
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from builders import collected
-from cw_store import SchemaError, Store, copy_store, ensure_schema
-from cw_store.backends.sqlite.migrating import sqlite_connection
-from cw_store.inspection import VERSION_TABLE
-from cw_store.migrations import scripts
-from cw_store.schema import metadata, metadata_on
+from cw_store import SchemaError, Store, copy_store
+from cw_store.schema import metadata
+from old_database import (
+    KEY,
+    OWN,
+    TRIGGERS,
+    WITH_ID,
+    Database,
+    differences,
+    kept_file,
+    kept_on_server,
+    own,
+    schema_of,
+)
 from postgres_server import PostgresServer
 from programs import start_program
-
-T = TypeVar("T")
-Rows = dict[str, list[tuple[Any, ...]]]
-
-FIRST_RELEASE = Path(__file__).parent / "migrations" / "first_release"
-KEY = "pJ2iZ0bZ6m0sN0p2aBv5v0l3m1b0Yk1Q8m6rJ1p9Qk4="
-"""Half of the secrets are encrypted under it."""
-WITH_ID = [table for table in metadata.sorted_tables if "id" in table.columns]
-
-
-class Database(NamedTuple):
-    """A database, and a way to it beside the store."""
-
-    url: str
-    dialect: str
-    columns: Mapping[str, list[str]] = MappingProxyType({})
-
-    def run(self, work: Callable[[Connection], T]) -> T:
-        """Do the work in a transaction, which is committed unless it raises."""
-        if self.dialect == "sqlite":
-            with sqlite_connection(Path(self.url), timeout=5) as connection:
-                return work(connection)
-        return run(self._run_on_server(work))
-
-    async def _run_on_server(self, work: Callable[[Connection], T]) -> T:
-        engine = create_async_engine(self.url.replace("postgresql:", "postgresql+asyncpg:"))
-        try:
-            async with engine.begin() as connection:
-                return await connection.run_sync(work)
-        finally:
-            await engine.dispose()
-
-    def execute(self, *statements: str) -> None:
-        """Run an application's own SQL."""
-
-        def execute(connection: Connection) -> None:
-            for statement in statements:
-                connection.exec_driver_sql(statement)
-
-        self.run(execute)
-
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Return the rows."""
-        return self.run(lambda connection: [tuple(row) for row in connection.exec_driver_sql(sql)])
-
-    def upgrade(self) -> None:
-        """Bring it up to date."""
-        run(ensure_schema(self.url))
-
-    def downgrade(self) -> None:
-        """Bring it back to the first release."""
-
-        def downgrade(connection: Connection) -> None:
-            config = Config()
-            config.set_main_option("script_location", str(scripts()))
-            config.attributes["connection"] = connection
-            command.downgrade(config, "0001")
-
-        self.run(downgrade)
-
-    def rows(self) -> Rows:
-        """Return every row of every table without its place, in the order of the first release."""
-
-        def read(connection: Connection) -> Rows:
-            return {
-                table.name: [tuple(row) for row in connection.execute(self._in_old_order(table))]
-                for table in metadata.sorted_tables
-            }
-
-        return self.run(read)
-
-    def _in_old_order(self, table: sa.Table) -> sa.Select[Any]:
-        columns: list[sa.ColumnElement[Any]] = [
-            sa.column(name) for name in self.columns[table.name]
-        ]
-        query = sa.select(*columns).select_from(sa.table(table.name))
-        if "id" not in table.columns:
-            return query.order_by(*columns)
-        return query.order_by(sa.column("created_at"), sa.column("id"))
-
-
-def columns_of(connection: Connection) -> dict[str, list[str]]:
-    """Return the columns of every table, in their order."""
-    inspector = sa.inspect(connection)
-    return {
-        table: [column["name"] for column in inspector.get_columns(table)]
-        for table in inspector.get_table_names()
-    }
-
-
-def with_columns(database: Database) -> Database:
-    """Return the database as one that reads what is there now, whatever is added later."""
-    return database._replace(columns=database.run(columns_of))
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    with ThreadPoolExecutor(1) as executor:
-        return executor.submit(asyncio.run, work).result()
-
-
-async def fill_server(url: str) -> None:
-    connection = await cast(Any, asyncpg).connect(url)
-    try:
-        await connection.execute((FIRST_RELEASE / "postgresql.sql").read_text())
-    finally:
-        await connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -152,34 +44,11 @@ def server() -> Iterator[PostgresServer]:
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A database of the first release."""
     if request.param == "sqlite":
-        path = tmp_path / "cw.db"
-        with closing(sqlite3.connect(path)) as raw:
-            raw.executescript((FIRST_RELEASE / "sqlite.sql").read_text())
-        yield with_columns(Database(str(path), "sqlite"))
-        return
-    server: PostgresServer = request.getfixturevalue("server")
-    url = server.create_database()
-    run(fill_server(url))
-    yield with_columns(Database(url, "postgresql"))
-    server.drop_database(url)
-
-
-def schema_of(database: Database) -> set[Any]:
-    """Return the text of everything in the database, where order does not matter."""
-    if database.dialect == "sqlite":
-        found = database.query("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
-        return {(kind, name, sql.replace('"', "")) for kind, name, sql in found}
-    columns = (
-        "SELECT relname, attname, attnotnull::text, attidentity::text FROM pg_attribute "
-        "JOIN pg_class ON pg_class.oid = attrelid "
-        "WHERE relnamespace = 'public'::regnamespace AND attnum > 0 AND NOT attisdropped"
-    )
-    constraints = (
-        "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
-        "WHERE connamespace = 'public'::regnamespace"
-    )
-    indexes = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
-    return {row for sql in (columns, constraints, indexes) for row in database.query(sql)}
+        with kept_file("first_release", tmp_path / "cw.db") as database:
+            yield database
+    else:
+        with kept_on_server("first_release", request.getfixturevalue("server")) as database:
+            yield database
 
 
 def test_every_row_is_kept_and_numbered_by_the_order_that_it_had(old: Database) -> None:
@@ -197,19 +66,7 @@ def test_every_row_is_kept_and_numbered_by_the_order_that_it_had(old: Database) 
 
 def test_autogenerate_finds_no_difference_to_the_schema(old: Database) -> None:
     old.upgrade()
-
-    def differences(connection: Connection) -> list[Any]:
-        context = MigrationContext.configure(
-            connection,
-            opts={
-                "compare_type": True,
-                "compare_server_default": True,
-                "version_table": VERSION_TABLE,
-            },
-        )
-        return compare_metadata(context, metadata_on(old.dialect))
-
-    assert old.run(differences) == []
+    assert differences(old) == []
 
 
 def test_an_old_database_becomes_what_a_new_one_is(
@@ -282,45 +139,6 @@ def test_what_the_first_release_cannot_hold_does_not_go_back(
     with pytest.raises(SchemaError, match=told):
         old.downgrade()
     assert (old.rows(), schema_of(old)) == (before, schema)
-
-
-OWN = (
-    "ALTER TABLE tasks ADD COLUMN ticket TEXT DEFAULT 'none'",
-    "UPDATE tasks SET ticket = 'X-1' WHERE id = 'm-task'",
-    "CREATE INDEX app_tickets ON tasks (ticket)",
-    "CREATE UNIQUE INDEX app_lower ON tasks (lower(id))",
-    "CREATE TABLE app_notes (task_id TEXT REFERENCES tasks (id), note TEXT)",
-    "INSERT INTO app_notes VALUES ('m-task', 'mind the gap')",
-    "CREATE VIEW app_view AS SELECT id, ticket, note FROM tasks JOIN app_notes ON task_id = id",
-)
-TRIGGERS = {
-    "sqlite": (
-        "CREATE TRIGGER app_trigger AFTER UPDATE ON tasks BEGIN "
-        "INSERT INTO app_notes VALUES (new.id, 'changed 100%'); END",
-        "CREATE TRIGGER app_new AFTER INSERT ON app_notes BEGIN "
-        "UPDATE tasks SET ticket = 'noted' WHERE id = new.task_id; END",
-    ),
-    "postgresql": (
-        "CREATE FUNCTION app_note() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$BEGIN INSERT INTO app_notes VALUES (new.id, 'changed 100%'); RETURN new; END$$",
-        "CREATE TRIGGER app_trigger AFTER UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION app_note()",
-        "CREATE TRIGGER app_off AFTER UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION app_note()",
-        "ALTER TABLE tasks DISABLE TRIGGER app_off",
-        "CREATE TRIGGER app_always AFTER DELETE ON tasks FOR EACH ROW EXECUTE FUNCTION app_note()",
-        "ALTER TABLE tasks ENABLE ALWAYS TRIGGER app_always",
-    ),
-}
-
-
-def own(database: Database) -> set[Any]:
-    """Return what the application has in the database."""
-    if database.dialect == "sqlite":
-        return set(database.query("SELECT type, sql FROM sqlite_schema WHERE name LIKE 'app%'"))
-    return {
-        *database.query("SELECT indexname, indexdef FROM pg_indexes WHERE indexname LIKE 'app%'"),
-        *database.query("SELECT tgname, tgenabled::text FROM pg_trigger WHERE tgname LIKE 'app%'"),
-        *database.query("SELECT viewname, definition FROM pg_views WHERE viewname LIKE 'app%'"),
-    }
 
 
 def test_what_an_application_added_is_kept(old: Database) -> None:

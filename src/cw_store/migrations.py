@@ -186,8 +186,7 @@ def _upgrade(connection: Connection, revision: str = "head", folder: Path | None
     config.set_main_option("script_location", str(folder or scripts()).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
-    if revision == "head":
-        put_back(connection)
+    put_back(connection)
 
 
 def _bring_file_up_to_date(

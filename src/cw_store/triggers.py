@@ -48,7 +48,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 
 PREFIX = "cw_store_"
 """Begins the name of every trigger, and on PostgreSQL of its function."""
@@ -117,7 +117,13 @@ def triggers_on(dialect: str) -> tuple[Trigger, ...]:
 
 
 def put_back(connection: Connection) -> None:
-    """Make the database's triggers those of the list, in the transaction that has begun."""
+    """Make the database's triggers those of the list, in the transaction that has begun.
+
+    Does nothing where the schema is not so far yet.
+    """
+    columns = inspect(connection).get_columns("tasks")
+    if all(column["name"] != "open_dependencies" for column in columns):
+        return
     if connection.dialect.name == "sqlite":
         _put_back_on_sqlite(connection)
     else:
