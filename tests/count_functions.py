@@ -82,15 +82,21 @@ class Journey:
 Way = Callable[[Counter, Store], Awaitable[None]]
 
 
-async def a_claim(counter: Counter, store: Store) -> None:
+async def a_turn_of_an_account(counter: Counter, store: Store) -> None:
     with counter.counting():
         await store.accounts.find_next_available()
 
 
-async def a_claim_in_a_unit(counter: Counter, store: Store) -> None:
+async def a_turn_of_an_account_in_a_unit(counter: Counter, store: Store) -> None:
     with counter.counting():
         async with store.unit_of_work() as uow:
             await uow.accounts.find_next_available()
+
+
+async def a_claim(counter: Counter, store: Store) -> None:
+    await store.tasks.create(name="to be claimed")
+    with counter.counting():
+        await store.claims.next(holder="host/1", worktree_id="trees/one")
 
 
 async def a_first_statement_of_a_session(counter: Counter, store: Store) -> None:
@@ -130,8 +136,9 @@ async def opening(counter: Counter, _store: Store) -> None:
 
 
 WAYS: tuple[Way, ...] = (
+    a_turn_of_an_account,
+    a_turn_of_an_account_in_a_unit,
     a_claim,
-    a_claim_in_a_unit,
     a_first_statement_of_a_session,
     another_statement_of_the_session,
     a_cancelled_exit,
