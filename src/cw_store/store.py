@@ -27,6 +27,7 @@ from cw_store.opening import (
     open_in_memory,
 )
 from cw_store.owner import Owner, running_asyncio_loop
+from cw_store.repos.claims import Claim
 from cw_store.repos.sql import Repositories
 from cw_store.repos.sql.accounts import reencrypt
 from cw_store.statements.database import Database
@@ -168,9 +169,11 @@ class Store(Repositories):
         finally:
             self._forget_folder()
 
-    def unit_of_work(self, *, read_only: bool = False, label: str | None = None) -> UnitOfWork:
+    def unit_of_work(
+        self, *, read_only: bool = False, label: str | None = None, claim: Claim | None = None
+    ) -> UnitOfWork:
         """Return a unit of work on this store, to be entered with `async with`."""
-        return UnitOfWork(self, read_only=read_only, label=label)
+        return UnitOfWork(self, read_only=read_only, label=label, claim=claim)
 
     async def run(
         self,
@@ -178,6 +181,7 @@ class Store(Repositories):
         *,
         attempts: int = 5,
         label: str | None = None,
+        claim: Claim | None = None,
     ) -> T:
         """Return what `work(uow)` returns, repeating the whole unit of work if that can help.
 
@@ -187,7 +191,7 @@ class Store(Repositories):
         repetition is random, up to 10 ms times 2 to the n. Everything else is raised at once,
         OutcomeUnknownError included, when nobody can know whether the unit is stored; after
         `attempts` calls so is the StoreBusyError. `work` must do nothing outside of the unit that
-        may not be done twice.
+        may not be done twice. With `claim` each unit is fenced; LeaseLostError is raised at once.
         """
         if attempts < 1:
             raise ValueError("attempts is at least 1")
@@ -198,7 +202,7 @@ class Store(Repositories):
             )
         for attempt in range(1, attempts + 1):
             try:
-                async with self.unit_of_work(label=label) as uow:
+                async with self.unit_of_work(label=label, claim=claim) as uow:
                     return await work(uow)
             except StoreBusyError:
                 if attempt == attempts:

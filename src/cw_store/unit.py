@@ -21,14 +21,17 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
 from cw_store.backends.cancellation import shielded
-from cw_store.backends.port import Transaction
+from cw_store.backends.port import Backend, Transaction
 from cw_store.backends.session import UnitSession, refused_by_session
 from cw_store.errors import ReadOnlyError, UnitOfWorkError, UnreadableError
 from cw_store.owner import Owner, running_loop
+from cw_store.repos.claims import Claim
 from cw_store.savepoints import Savepoint, Savepoints
 from cw_store.statements.compiled import CompiledStatement, Parameters
 from cw_store.statements.database import Executor, Operation
 from cw_store.statements.query import Query
+from cw_store.uninterrupted import Uninterrupted
+from cw_store.unit_fence import Fence
 from cw_store.unit_state import (
     ENDED,
     NEW,
@@ -50,6 +53,7 @@ class Unit:
 
     __slots__ = (
         "__weakref__",
+        "_fence",
         "_label",
         "_lock",
         "_loop",
@@ -58,12 +62,15 @@ class Unit:
         "_read_only",
         "_timeout",
         "_transactions",
+        "claim",
         "committed",
         "session",
         "state",
     )
 
-    def __init__(self, read_only: bool, label: str | None) -> None:
+    def __init__(self, read_only: bool, label: str | None, claim: Claim | None) -> None:
+        self.claim = claim
+        self._fence: Fence  # where there is a claim
         self._label = label
         self._read_only = read_only
         self.state: State | Spent = NEW
@@ -86,6 +93,15 @@ class Unit:
             store, self._owner, read_only=self._read_only, label=self._label
         )
         self.state = OPEN
+
+    async def begin_fenced(self, claim: Claim, backend: Backend) -> None:
+        """Begin the transaction with the fence, or end at once."""
+        self._fence = Fence(claim, backend)
+        try:
+            await self.attempt(_nothing)
+        except BaseException as error:
+            await self.end(type(error))
+            raise
 
     @property
     def _savepoints(self) -> Savepoints:
@@ -161,6 +177,8 @@ class Unit:
                 self.check_usable()
             if transactions.writing_task is None and not self._read_only:
                 await transactions.note_task()
+                if self.claim is not None:
+                    await self._fence.enter(self)
             return await transactions.current.run(operation, statement, parameters)
         except BaseException as error:
             self._note(error)
@@ -191,13 +209,15 @@ class Unit:
         if self.session is not None:
             await self._flush(self.session)
         async with self._savepoints.outside(self._savepoints.lock):
-            yield _Uninterrupted(self)
+            yield Uninterrupted(self)
 
     async def attempt(self, work: Callable[..., Awaitable[R]], *arguments: Any) -> R:
         self.check_usable()
         try:
             if self._transactions.writing_task is None and not self._read_only:
                 await self._transactions.note_task()
+                if self.claim is not None:
+                    await self._fence.enter(self)
             return await work(*arguments)
         except BaseException as error:
             self._note(error)
@@ -248,7 +268,7 @@ class Unit:
         Inside a savepoint its end undoes what there is to undo, and what was before stays.
         """
         if self.is_open and not self._savepoints.open and self.is_here:
-            await self._rollback_transaction()
+            await self.rollback_transaction()
 
     async def set_savepoint(self) -> Savepoint:
         self.check_usable()
@@ -283,7 +303,7 @@ class Unit:
             async with self._savepoints.session_lock:
                 await self.session.forget()
         async with self._savepoints.lock:
-            await self._rollback_transaction()
+            await self.rollback_transaction()
         if self.is_open:
             self.state = OPEN
 
@@ -301,7 +321,7 @@ class Unit:
         finally:
             self._go_on()
 
-    async def _rollback_transaction(self) -> None:
+    async def rollback_transaction(self) -> None:
         try:
             await self._transactions.rollback()
         finally:
@@ -372,28 +392,5 @@ class Unit:
             await shielded(self.session.discard())
 
 
-class _Uninterrupted:
-    """The unit's executor for one that has the unit's lock: several statements in a row."""
-
-    __slots__ = ("_unit",)
-
-    def __init__(self, unit: Unit) -> None:
-        self._unit = unit
-
-    async def run(
-        self, operation: Operation[T], statement: CompiledStatement[Any], parameters: Parameters
-    ) -> T:
-        unit = self._unit
-        unit.check(statement.query)
-        return await unit.attempt(unit.transaction.run, operation, statement, parameters)
-
-    def check(self, query: Query[Any]) -> None:
-        self._unit.check(query)
-
-    async def lock(self, name: str) -> None:
-        self._unit.refuse_to_write()
-        await self._unit.attempt(self._unit.transaction.lock, name)
-
-    @asynccontextmanager
-    async def atomic(self) -> AsyncGenerator[Executor]:
-        yield self
+async def _nothing() -> None:
+    """Do no more than what comes before the first statement of a transaction."""

@@ -13,7 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cw_store.backends.session import refused_by_session
 from cw_store.errors import UnitOfWorkError
 from cw_store.owner import running_loop
+from cw_store.repos.claims import Claim
 from cw_store.repos.sql import Repositories
+from cw_store.repos.sql.fence import refuse_no_claim
 from cw_store.repos.sql.recording_repositories import Recordable
 from cw_store.statements.database import Database
 from cw_store.statements.query import Query
@@ -45,6 +47,11 @@ class UnitOfWork(Repositories):
     `read_only=True` reads one consistent snapshot and never waits for a writer. `label`
     is what others are told who wait too long for this unit's turn.
 
+    `claim` fences: nothing is written in the unit unless the claim is held, and until the unit ends
+    nobody takes the task away. Entering it begins its transaction, and is a LeaseLostError, which
+    says who has the task, when the claim is over; so is the first call after `commit` or `rollback`
+    within. A lease that ran out does not matter as long as nobody has taken the task.
+
     A task inside the block that writes through `store.…`, or through a second unit of work, would
     wait for itself and gets UnitOfWorkError within a tenth of a second. A unit belongs to its
     store's event loop and process; used elsewhere it raises StoreClosedError, and goes on unharmed
@@ -52,16 +59,27 @@ class UnitOfWork(Repositories):
     """
 
     def __init__(
-        self, store: Store | None = None, *, read_only: bool = False, label: str | None = None
+        self,
+        store: Store | None = None,
+        *,
+        read_only: bool = False,
+        label: str | None = None,
+        claim: Claim | None = None,
     ) -> None:
         if store is not None:
             _check_store(store)
+        if claim is not None:
+            _check_claim(claim, read_only=read_only)
+            label = label or f"task {claim.task.id} under epoch {claim.epoch}"
         self._store = store
-        self._unit = Unit(read_only, label)
+        self._unit = Unit(read_only, label, claim)
         self._database = Database(self._unit, _NOT_BEGUN, is_transaction=True)
 
     async def __aenter__(self) -> Self:
-        """Begin; raises StoreClosedError when the store is closed or belongs elsewhere."""
+        """Begin; raises StoreClosedError when the store is closed or belongs elsewhere.
+
+        Raises LeaseLostError when the unit is fenced and its claim is over.
+        """
         if self._unit.state is not NEW:
             raise UnitOfWorkError("a unit of work is used once; begin a new one")
         store = self._store
@@ -74,6 +92,8 @@ class UnitOfWork(Repositories):
             calls.check_here()
         self._unit.open(calls)
         self._database.use(calls.backend.statements, calls.backend.capabilities)
+        if self._unit.claim is not None:
+            await self._unit.begin_fenced(self._unit.claim, calls.backend)
         return self
 
     def __aexit__(
@@ -160,4 +180,13 @@ def _check_store(store: object) -> None:
         raise TypeError(
             f"a unit of work is made on an open store, not on {type(store).__name__!r}: "
             "async with Store(...) as store, store.unit_of_work() as uow"
+        )
+
+
+def _check_claim(claim: object, *, read_only: bool) -> None:
+    """Raise TypeError for what is no claim, and for a unit that has nothing to fence."""
+    refuse_no_claim(claim)
+    if read_only:
+        raise TypeError(
+            "claim= keeps a task for a unit of work that writes; one with read_only=True needs none"
         )

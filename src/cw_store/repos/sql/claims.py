@@ -33,7 +33,7 @@ from cw_store.repos.sql.claiming import (
     claim_one,
 )
 from cw_store.repos.sql.explaining import explanation, reasons
-from cw_store.repos.sql.fence import HOLDING, IS_HELD, claim_values, lost_error
+from cw_store.repos.sql.fence import IS_HELD, claim_values, find_lost_error
 from cw_store.repos.sql.listings import LARGEST_LIMIT, checked_limit
 from cw_store.repos.sql.living import NEXT_DEADLINE, live_claims, renew
 from cw_store.repos.sql.readiness import (
@@ -82,7 +82,7 @@ class Claims(ClaimRepository):
 
     async def check(self, claim: Claim) -> None:
         if await self._database.first(IS_HELD, **claim_values(claim)) is None:
-            raise lost_error(claim, await self._database.first(HOLDING, id=claim.task.id))
+            raise await find_lost_error(self._database, claim)
 
     async def renew(self, claims: Iterable[Claim], *, lease: timedelta = LEASE) -> list[Claim]:
         return await renew(self._database, claims, _microseconds(lease, "lease"))

@@ -15,6 +15,7 @@ from cw_store.errors import LeaseLostError
 from cw_store.repos.claims import Claim
 from cw_store.repos.tasks import TaskStatus
 from cw_store.schema import agents, tasks
+from cw_store.statements.database import Database
 from cw_store.statements.procedure import Procedure, row
 from cw_store.statements.query import Query
 from cw_store.types import Id, WholeNumber
@@ -23,15 +24,28 @@ from cw_store.types import Id, WholeNumber
 def is_held() -> ColumnElement[bool]:
     """Return the condition that `tasks` is held by an agent under an epoch, its parameters."""
     return and_(
-        tasks.c.id == bindparam("task_id", type_=Id()),
-        tasks.c.claimed_by_agent_id == bindparam("agent_id", type_=Id()),
-        tasks.c.epoch == bindparam("epoch", type_=WholeNumber()),
+        tasks.c.id == bindparam("claim_task_id", type_=Id()),
+        tasks.c.claimed_by_agent_id == bindparam("claim_agent_id", type_=Id()),
+        tasks.c.epoch == bindparam("claim_epoch", type_=WholeNumber()),
     )
 
 
 def claim_values(claim: Claim) -> dict[str, str | int]:
     """Return the values of these parameters."""
-    return {"task_id": claim.task.id, "agent_id": claim.agent.id, "epoch": claim.epoch}
+    return {
+        "claim_task_id": claim.task.id,
+        "claim_agent_id": claim.agent.id,
+        "claim_epoch": claim.epoch,
+    }
+
+
+def refuse_no_claim(claim: object) -> None:
+    """Raise TypeError for what is no claim, its task or the id of one perhaps."""
+    if not isinstance(claim, Claim):
+        raise TypeError(
+            "a claim is what claims.next() or claims.take() has returned, "
+            f"not {type(claim).__name__}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +91,11 @@ HOLDING = Query(
     .where(tasks.c.id == bindparam("id")),
     tasks,
 )
+
+
+async def find_lost_error(database: Database, claim: Claim) -> LeaseLostError:
+    """Return the error for a claim that is not held, which says who has the task now."""
+    return lost_error(claim, await database.first(HOLDING, id=claim.task.id))
 
 
 def lost(claim: Claim) -> Procedure[LeaseLostError]:
