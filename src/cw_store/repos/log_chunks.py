@@ -7,6 +7,8 @@ from typing import NotRequired, Protocol, Unpack
 
 from typing_extensions import TypedDict
 
+from cw_store.repos.claims import Claim
+
 
 @dataclass(frozen=True, slots=True)
 class LogChunk:
@@ -62,15 +64,28 @@ class LogChunkRepository(Protocol):
         ...
 
     async def insert_chunk(
-        self, agent_id: str, agent_name: str, session_number: int, content: str
+        self,
+        agent_id: str,
+        agent_name: str,
+        session_number: int,
+        content: str,
+        *,
+        claim: Claim | None = None,
     ) -> LogChunk:
-        """Append a chunk and return it; `create` with its four values in line."""
+        """Append a chunk and return it; `create` with its four values in line.
+
+        With `claim` only if that is held, which is looked at in the same statement; else
+        `LeaseLostError`, and nothing is stored. Whose log it is makes no difference.
+        """
         ...
 
-    async def insert_chunks(self, rows: Sequence[NewLogChunk]) -> list[LogChunk]:
+    async def insert_chunks(
+        self, rows: Sequence[NewLogChunk], *, claim: Claim | None = None
+    ) -> list[LogChunk]:
         """Append all of the chunks or none, and return them in the order given.
 
-        The same as `create_many`.
+        The same as `create_many`; with `claim` only if that is held, else `LeaseLostError`, and
+        nothing is stored.
         """
         ...
 

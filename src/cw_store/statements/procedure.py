@@ -9,7 +9,7 @@ raises it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -32,6 +32,17 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class InsertAll:
+    """Insert rows, all or none; answered with the list of their records, as they are stored.
+
+    The query is an INSERT of every column, so its parameters are the stored row.
+    """
+
+    query: Query[Any]
+    batch: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Lock:
     """Take turns under a name until the end of the transaction, where others write side by side."""
 
@@ -48,7 +59,7 @@ class Undo:
     """Undo what was done since the mark, and give back what was locked since."""
 
 
-Step: TypeAlias = Run | Lock | Mark | Undo
+Step: TypeAlias = Run | InsertAll | Lock | Mark | Undo
 
 Procedure: TypeAlias = Generator[Step, Any, T]
 
@@ -70,6 +81,12 @@ def rows(query: Query[R], **values: Any) -> Procedure[list[R]]:
     """Run a query; return every row as a record, in the statement's order."""
     found: list[R] = yield Run(query, values)
     return found
+
+
+def insert_all(query: Query[R], batch: Sequence[Mapping[str, Any]]) -> Procedure[list[R]]:
+    """Insert rows, all or none; return them as they are stored."""
+    stored: list[R] = yield InsertAll(query, batch)
+    return stored
 
 
 def row(query: Query[R], **values: Any) -> Procedure[R | None]:

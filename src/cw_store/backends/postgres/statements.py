@@ -14,7 +14,7 @@ from cw_store.backends.long_lists import Looked, first_refused, looked_up, value
 from cw_store.errors import UnreadableError
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
 from cw_store.statements.database import COUNT, MANY, RECORDS, STEPS, Operation
-from cw_store.statements.procedure import Begin, Lock, Mark, Run, Step, advance
+from cw_store.statements.procedure import Begin, InsertAll, Lock, Mark, Run, Step, advance
 
 _dialect = asyncpg_dialect()
 
@@ -86,6 +86,11 @@ async def _take_step(connection: Any, statements: Statements, step: Step) -> Any
             return await fetch_records(connection, statement, statement.bind(step.values))
         except UnreadableError as error:
             return error
+    if isinstance(step, InsertAll):
+        statement = statements[step.query]
+        bound = statement.bind_all(step.batch)
+        await run_many(connection, statement, bound)
+        return statement.records(bound)
     if isinstance(step, Lock):
         return await connection.execute(TAKE_TURNS, step.name)
     if isinstance(step, Mark):

@@ -29,7 +29,7 @@ from cw_store.errors import (
 )
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
 from cw_store.statements.database import COUNT, MANY, RECORDS, STEPS, Operation
-from cw_store.statements.procedure import Begin, Run, advance
+from cw_store.statements.procedure import Begin, InsertAll, Run, Step, advance
 from cw_store.statements.reading import Row
 
 T = TypeVar("T")
@@ -208,20 +208,30 @@ def run_steps(
     procedure, answer = begin(), None
     try:
         while True:
-            step = advance(procedure, answer)
-            answer = _take_step(statements, step, cursor) if isinstance(step, Run) else None
+            answer = _take_step(statements, advance(procedure, answer), cursor)
     except StopIteration as end:
         return end.value
 
 
 def _take_step(
-    statements: Statements, step: Run, cursor: sqlite3.Cursor
-) -> list[Any] | UnreadableError:
+    statements: Statements, step: Step, cursor: sqlite3.Cursor
+) -> list[Any] | UnreadableError | None:
+    if isinstance(step, InsertAll):
+        return _insert_all(statements, step, cursor)
+    if not isinstance(step, Run):
+        return None
     statement = statements[step.query]
     try:
         return fetch_records(statement, statement.bind(step.values), cursor)
     except UnreadableError as error:
         return error
+
+
+def _insert_all(statements: Statements, step: InsertAll, cursor: sqlite3.Cursor) -> list[Any]:
+    statement = statements[step.query]
+    bound = statement.bind_all(step.batch)
+    run_many(statement, bound, cursor)
+    return statement.records(bound)
 
 
 OPERATIONS: dict[Operation[Any], Callable[..., Any]] = {

@@ -18,10 +18,19 @@ from sqlalchemy import (
     literal_column,
     select,
 )
-from sqlalchemy.sql import Select
+from sqlalchemy.sql import Insert, Select
+from sqlalchemy.sql.selectable import SelectBase
 
 from cw_store.owner import Owner
+from cw_store.repos.claims import Claim
 from cw_store.repos.log_chunks import LogChunk, LogChunkRepository, NewLogChunk
+from cw_store.repos.sql.fence import (
+    FENCE,
+    claim_values,
+    find_lost_error,
+    is_held,
+    refuse_no_claim,
+)
 from cw_store.repos.sql.listings import (
     Ids,
     Listing,
@@ -31,8 +40,10 @@ from cw_store.repos.sql.listings import (
     oldest_first,
 )
 from cw_store.repos.sql.table import TableGateway
-from cw_store.schema import agent_log_chunks
+from cw_store.schema import agent_log_chunks, tasks
 from cw_store.statements.database import Database
+from cw_store.statements.expressions import PRESENT
+from cw_store.statements.procedure import Procedure, insert_all, row
 from cw_store.statements.query import Query
 
 CHUNKS_AT_A_TIME = 250
@@ -52,17 +63,37 @@ turn = select(
             literal_column("0"),
         )
     )
-).subquery("turn")
+)
+
+# The claimed task first, as in a fenced unit of work, and the log's turn for the row it gave.
+held = select(PRESENT).select_from(tasks).where(is_held())
+
+turn_of_holder = turn.select_from(held.with_for_update(key_share=True).subquery("held"))
+
+
+def _insert_from(source: SelectBase) -> Insert:
+    return insert(agent_log_chunks).from_select(list(TABLE.new_row), source)
+
+
+whole_row = select(*TABLE.new_row.values())
 
 APPEND_IN_TURN = Query(
+    LogChunk, _insert_from(whole_row.select_from(turn.subquery("turn"))), agent_log_chunks
+)
+
+APPEND_IN_TURN_IF_HELD = Query(
     LogChunk,
-    insert(agent_log_chunks).from_select(
-        list(TABLE.new_row), select(*TABLE.new_row.values()).select_from(turn)
-    ),
+    _insert_from(whole_row.select_from(turn_of_holder.subquery("turn"))).returning(*TABLE.columns),
     agent_log_chunks,
 )
 
 APPEND = Query(LogChunk, insert(agent_log_chunks).values(TABLE.new_row), agent_log_chunks)
+
+APPEND_IF_HELD = Query(
+    LogChunk,
+    _insert_from(whole_row.where(exists(held))).returning(*TABLE.columns),
+    agent_log_chunks,
+)
 
 of_agent = agent_log_chunks.c.agent_id == bindparam("agent_id")
 
@@ -151,16 +182,16 @@ class LogChunks(LogChunkRepository):
         return await _store(self._database, values)
 
     async def create_many(self, rows: Sequence[NewLogChunk]) -> list[LogChunk]:
-        complete = [TABLE.complete(row) for row in rows]
-        # Log by log, so that two who append to several do not wait for each other in a circle.
-        order = sorted(range(len(complete)), key=lambda place: str(complete[place]["agent_id"]))
-        append = _append(self._database)
-        stored = await self._database.insert_all(append, [complete[place] for place in order])
-        in_place = dict(zip(order, stored, strict=True))
-        return [in_place[place] for place in range(len(order))]
+        return await self.insert_chunks(rows)
 
     async def insert_chunk(
-        self, agent_id: str, agent_name: str, session_number: int, content: str
+        self,
+        agent_id: str,
+        agent_name: str,
+        session_number: int,
+        content: str,
+        *,
+        claim: Claim | None = None,
     ) -> LogChunk:
         chunk: NewLogChunk = {
             "agent_id": agent_id,
@@ -168,10 +199,23 @@ class LogChunks(LogChunkRepository):
             "session_number": session_number,
             "content": content,
         }
+        if claim is not None:
+            return await _store_if_held(self._database, chunk, claim)
         return await _store(self._database, chunk)
 
-    async def insert_chunks(self, rows: Sequence[NewLogChunk]) -> list[LogChunk]:
-        return await self.create_many(rows)
+    async def insert_chunks(
+        self, rows: Sequence[NewLogChunk], *, claim: Claim | None = None
+    ) -> list[LogChunk]:
+        complete = [TABLE.complete(row) for row in rows]
+        # Log by log, so that two who append to several do not wait for each other in a circle.
+        order = sorted(range(len(complete)), key=lambda place: str(complete[place]["agent_id"]))
+        batch = [complete[place] for place in order]
+        if claim is None:
+            stored = await self._database.insert_all(_append(self._database), batch)
+        else:
+            stored = await _store_all_if_held(self._database, batch, claim)
+        in_place = dict(zip(order, stored, strict=True))
+        return [in_place[place] for place in range(len(order))]
 
     async def find_by_id(self, id: str) -> LogChunk | None:
         return await TABLE.get(self._database, id)
@@ -238,6 +282,34 @@ def _append(database: Database) -> Query[LogChunk]:
 async def _store(database: Database, values: Mapping[str, Any]) -> LogChunk:
     stored = await database.insert(_append(database), TABLE.complete(values))
     assert stored is not None
+    return stored
+
+
+async def _store_if_held(database: Database, values: Mapping[str, Any], claim: Claim) -> LogChunk:
+    refuse_no_claim(claim)
+    in_turn = database.capabilities.has_advisory_locks
+    append = APPEND_IN_TURN_IF_HELD if in_turn else APPEND_IF_HELD
+    stored = await database.first(append, **TABLE.complete(values), **claim_values(claim))
+    if stored is None:
+        raise await find_lost_error(database, claim)
+    return stored
+
+
+async def _store_all_if_held(
+    database: Database, batch: Sequence[Mapping[str, Any]], claim: Claim
+) -> list[LogChunk]:
+    refuse_no_claim(claim)
+    append = _append(database)
+    database.check(append, batch)
+
+    def append_all() -> Procedure[list[LogChunk] | None]:
+        if (yield from row(FENCE, **claim_values(claim))) is None:
+            return None
+        return (yield from insert_all(append, batch))
+
+    stored = await database.perform(append, append_all)
+    if stored is None:
+        raise await find_lost_error(database, claim)
     return stored
 
 
