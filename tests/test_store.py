@@ -296,7 +296,7 @@ async def main():
         await store.initiatives.find_all()
         child = os.fork()
         if child == 0:
-            begun = time.monotonic()
+            begun = time.monotonic()  # half a minute is how long they would wait for others
             told = []
             for use in (
                 lambda: store.initiatives.find_all(),
@@ -308,7 +308,7 @@ async def main():
                     await use()
                 except StoreClosedError as error:
                     told.append("another process" in str(error))
-            os._exit(0 if told == [True] * 4 and time.monotonic() - begun < 1 else 1)
+            os._exit(0 if told == [True] * 4 and time.monotonic() - begun < 5 else 1)
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status))
         await store.initiatives.create(name="the parent goes on")

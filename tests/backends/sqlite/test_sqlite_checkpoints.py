@@ -432,15 +432,22 @@ import asyncio, logging, os, sys
 from cw_store import Store
 from cw_store.backends.sqlite.maintenance_rules import maintenance_settings
 
+class Told(logging.Handler):
+    def emit(self, record):
+        told.set()
+
+told = asyncio.Event()
+
 async def main():
     logging.basicConfig(stream=sys.stdout, format="%(name)s %(levelname)s")
+    logging.getLogger().addHandler(Told())
     async with Store(sys.argv[1]) as store:
         await store.initiatives.create(name="before")
         await store.initiatives.find_all()
         os.setuid(65534)
         for number in range(5):
             await store.initiatives.create(name=f"{number}")
-            await asyncio.sleep(0.01)
+            await told.wait()
         print(len(await store.initiatives.find_all()))
 
 with maintenance_settings(look_every=0.001):
@@ -471,10 +478,10 @@ path = Path(sys.argv[1])
 disk = SlowDisk(path)
 log = path.with_name("cw.db-wal")
 
-async def write(store, seconds, size=2000):
+async def write(store, seconds=0, size=2000, until=lambda: True):
     longest = 0
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end or not until():
         await store.log_chunks.insert_chunk("a", "a", 1, "x" * size)
         longest = max(longest, log.stat().st_size)
     return longest
@@ -501,15 +508,22 @@ asyncio.run(main())
 BROKEN = (
     ON_SUCH_A_DISK
     + """
+class Told(logging.Handler):
+    def emit(self, record):
+        told.append(record)
+
+told = []
+
 async def main():
     logging.basicConfig(stream=sys.stdout, format="%(name)s %(levelname)s")
+    logging.getLogger().addHandler(Told())
     async with Store(path) as store:
         disk.fail_writes(errno.EIO)
-        await write(store, 1)
+        await write(store, 1, until=lambda: told)
         rows = len(await store.log_chunks.find_by_agent_id("a"))
         disk.fail_writes(0)
         while log.stat().st_size:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
         assert rows == len(await store.log_chunks.find_by_agent_id("a")) > 0
     print("copied")
 

@@ -358,13 +358,16 @@ async def without_threads():
             print("refused", end=" ")
     threading.Thread.start = start
 
+async def held_at_rest():
+    while any(thread.name.startswith("cw_store") for thread in threading.enumerate()):
+        await asyncio.sleep(0)
+    return len(os.listdir("/proc/self/fd"))
+
 async def main():
     await attempt()
-    await asyncio.sleep(0.1)
-    before = len(os.listdir("/proc/self/fd"))
+    before = await held_at_rest()
     await {"descriptors": without_descriptors, "threads": without_threads}[sys.argv[2]]()
-    await asyncio.sleep(0.1)
-    print(len(os.listdir("/proc/self/fd")) - before, "lost")
+    print(await held_at_rest() - before, "lost")
     await attempt()
 
 asyncio.run(main())

@@ -68,6 +68,12 @@ class ReadCall(ReaderWait):
         self._arguments = arguments
         self._reader: Connection | None = None
 
+    def __repr__(self) -> str:
+        """Say what this waits for, and behind whom, or how far it has come."""
+        if self._reader is None:
+            return super().__repr__()
+        return f"<{type(self).__name__} {self._reader.place_of(self)}>"
+
     def run(self, reader: Connection) -> None:
         """Do the work unless nobody wants it; runs in the connection's thread."""
         self._reader = reader
