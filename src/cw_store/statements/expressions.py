@@ -132,6 +132,29 @@ def _is_one_of_on_postgresql(element: IsOneOf, compiler: SQLCompiler, **options:
     return f"{column} = ANY ({ids})"
 
 
+class Unindexed(FunctionElement[Any]):
+    """A column's value, for which SQLite is not to choose an index ("Unary +" in its optimizer).
+
+    Without statistics it takes any index on a column for as good as another.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[Any]) -> None:
+        self.type = column.type
+        super().__init__(column)
+
+
+@compiles(Unindexed, "sqlite")
+def _unindexed_on_sqlite(element: Unindexed, compiler: SQLCompiler, **options: Any) -> str:
+    return f"+{compiler.process(element.clauses, **options)}"
+
+
+@compiles(Unindexed, "postgresql")
+def _unindexed_on_postgresql(element: Unindexed, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
 class EndOfTime(FunctionElement[datetime]):
     """The last time that can be read."""
 

@@ -22,7 +22,7 @@ from cw_store.repos.sql.task_places import TABLE as TASKS
 from cw_store.repos.tasks import Task
 from cw_store.schema import accounts, agents, tasks
 from cw_store.statements.database import Database
-from cw_store.statements.expressions import SHARED_NOW, exactly, is_one_of
+from cw_store.statements.expressions import SHARED_NOW, Unindexed, exactly, is_one_of
 from cw_store.statements.query import Query
 
 
@@ -57,8 +57,8 @@ renewable = (
         & (tasks.c.claimed_by_agent_id == mine.c.id)
         & (tasks.c.epoch == mine.c.epoch),
     )
-    .where(is_one_of(mine.c.id), mine.c.lease_expires_at.is_not(None))
-    .order_by(mine.c.id)
+    .where(is_one_of(mine.c.id), Unindexed(mine.c.lease_expires_at).is_not(None))
+    .order_by(Unindexed(mine.c.id))
     .with_for_update(key_share=True, skip_locked=True, of=mine)
 )
 
@@ -141,7 +141,7 @@ async def live_claims(
 deadlines = union_all(
     select(func.min(agents.c.lease_expires_at).label("at")).where(is_live),
     select(func.min(tasks.c.not_before)).where(
-        tasks.c.not_before > SHARED_NOW, tasks.c.status == exactly("pending")
+        tasks.c.not_before > SHARED_NOW, Unindexed(tasks.c.status) == exactly("pending")
     ),
     select(func.min(accounts.c.exhausted_until)).where(
         accounts.c.exhausted_until > SHARED_NOW, accounts.c.is_exhausted.is_(true())

@@ -44,7 +44,7 @@ from cw_store.schema import (
     store_state,
     tasks,
 )
-from cw_store.statements.expressions import SHARED_NOW, exactly
+from cw_store.statements.expressions import SHARED_NOW, Unindexed, exactly
 from cw_store.statements.query import Query
 from cw_store.types import Id, LargeNumber, OneOf, WholeNumber
 
@@ -130,7 +130,7 @@ def of_task(task: FromClause, asked: Filter) -> Requirements:
 def of_phase(phase: FromClause, asked: Filter) -> Requirements:
     """Return what the phase of a task has to fulfil."""
     return {
-        "phase": _any_of(phase.c.status, asked.phase_statuses),
+        "phase": _any_of(Unindexed(phase.c.status), asked.phase_statuses),
         "phase_waits": phase.c.open_dependencies == literal_column("0"),
     }
 
