@@ -16,12 +16,13 @@ from sqlalchemy import Table
 
 from cw_store.backends.cancellation import shielded
 from cw_store.backends.sqlite.table_copy import SqliteBulk
-from cw_store.backends.table_copy import Bulk, Row
+from cw_store.backends.table_copy import Bulk
 from cw_store.errors import StoreError
 from cw_store.location import Location, locate
 from cw_store.migrations import bring_up_to_date
 from cw_store.postgres_url import Server
 from cw_store.schema import metadata, record_columns
+from cw_store.statements.reading import Row
 from cw_store.types import Json
 
 BATCH_ROWS = 1_000

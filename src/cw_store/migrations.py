@@ -120,13 +120,7 @@ def _failure_of_opening(location: Location, error: Exception) -> StoreError:
 async def _bring_file_up_to_date_in_thread(path: Path, migrate: bool, busy_timeout: float) -> None:
     given_up = threading.Event()
     work = asyncio.to_thread(_bring_file_up_to_date, path, migrate, busy_timeout, given_up)
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        given_up.set()
-        await shielded(_settled(task))
-        raise
+    await shielded(work, on_cancellation=given_up.set)
 
 
 _template = threading.Lock()
@@ -149,10 +143,6 @@ def _empty_database() -> bytes:
         return folder.database.read_bytes()
     finally:
         folder.remove()
-
-
-async def _settled(task: asyncio.Task[None]) -> None:
-    await asyncio.wait([task])
 
 
 def is_current(found: Contents, place: str, *, migrate: bool) -> bool:

@@ -117,8 +117,10 @@ class Store(Repositories):
         )
         self._remove_folder: finalize[[], Store] | None = None
         self._terminate_backend: finalize[[Owner, Backend], Store] | None = None
-        self._calls = StoreCalls()
-        super().__init__(Database(self._calls, self._calls.no_statements, is_transaction=False))
+        calls = self._calls = StoreCalls()
+        super().__init__(
+            Database(calls, calls.no_statements, check=calls.check, is_transaction=False)
+        )
 
     @classmethod
     async def open(cls, url: str | Path | None = None, **settings: Unpack[StoreSettings]) -> Self:

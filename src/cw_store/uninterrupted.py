@@ -51,10 +51,6 @@ class Uninterrupted:
         unit.check(statement.query)
         return await unit.attempt(unit.transaction.run, operation, statement, parameters)
 
-    def check(self, query: Query[Any]) -> None:
-        """Raise what `run` would raise before anything is run."""
-        self._unit.check(query)
-
     async def lock(self, name: str) -> None:
         """Take turns under a name, until the end of the unit's transaction."""
         self._unit.refuse_to_write()

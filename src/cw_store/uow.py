@@ -73,7 +73,9 @@ class UnitOfWork(Repositories):
             label = label or f"task {claim.task.id} under epoch {claim.epoch}"
         self._store = store
         self._unit = Unit(read_only, label, claim)
-        self._database = Database(self._unit, _NOT_BEGUN, is_transaction=True)
+        self._database = Database(
+            self._unit, _NOT_BEGUN, check=self._unit.check, is_transaction=True
+        )
 
     async def __aenter__(self) -> Self:
         """Begin; raises StoreClosedError when the store is closed or belongs elsewhere.

@@ -9,9 +9,7 @@ from sqlalchemy import Select, Table
 
 from cw_store.inspection import VERSION_TABLE
 from cw_store.schema import metadata
-
-Row = tuple[Any, ...]
-"""A whole row, in the order of the record's columns; its place is not in it."""
+from cw_store.statements.reading import Row
 
 
 def in_order(table: Table, query: Select[Any], *, by_key: bool) -> Select[Any]:

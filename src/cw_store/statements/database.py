@@ -7,7 +7,7 @@ in one job, and give back records.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -70,10 +70,6 @@ class Executor(Protocol):
         """
         ...
 
-    def check(self, query: Query[Any]) -> None:
-        """Raise what `run` would raise before anything is run."""
-        ...
-
     def lock(self, name: str) -> Awaitable[None]:
         """Take turns with every other transaction that names `name`, until the end of this one.
 
@@ -86,15 +82,20 @@ class Executor(Protocol):
         ...
 
 
+def _accept(_query: Query[Any]) -> None:
+    """Check nothing: a transaction itself runs whatever is compiled for it."""
+
+
 class Database:
     """Runs queries for the repositories.
 
     `statements` are those of the database behind it, and `capabilities` what that can do; before it
-    is open, they raise what stands in the way. `is_transaction` says that what one call writes is
-    not committed yet when the next is made.
+    is open, they raise what stands in the way. `check` raises what the executor would raise of a
+    query before anything is run. `is_transaction` says that what one call writes is not committed
+    yet when the next is made.
     """
 
-    __slots__ = ("_executor", "_statements", "capabilities", "is_transaction")
+    __slots__ = ("_check", "_executor", "_statements", "capabilities", "is_transaction")
 
     def __init__(
         self,
@@ -102,9 +103,11 @@ class Database:
         statements: dict[Query[Any], Any],
         capabilities: Capabilities = NO_CAPABILITIES,
         *,
+        check: Callable[[Query[Any]], None] = _accept,
         is_transaction: bool,
     ) -> None:
         self._executor = executor
+        self._check = check
         self._statements = statements
         self.capabilities = capabilities
         self.is_transaction = is_transaction
@@ -139,7 +142,7 @@ class Database:
         if bound:
             await self._executor.run(MANY, statement, bound)
         else:
-            self._executor.check(query)
+            self._check(query)
 
     async def insert(self, query: Query[R], row: Mapping[str, Any]) -> R | None:
         """Insert one row; return it as it is stored, or None if a condition kept it out.
@@ -164,7 +167,7 @@ class Database:
         if bound:
             await self._executor.run(MANY, statement, bound)
         else:
-            self._executor.check(query)
+            self._check(query)
         return statement.records(bound)
 
     async def perform(self, query: Query[Any], begin: Begin[T]) -> T:
@@ -178,7 +181,7 @@ class Database:
     def check(self, query: Query[Any], batch: Iterable[Mapping[str, Any]]) -> None:
         """Raise InvalidValueError for what `insert_all` would refuse, and write nothing."""
         statement: CompiledStatement[Any] = self._statements[query]
-        self._executor.check(query)
+        self._check(query)
         statement.bind_all(batch)
 
     async def lock(self, name: str) -> None:
@@ -187,25 +190,34 @@ class Database:
 
     def atomic(self) -> _AtomicDatabase:
         """Give a database whose statements belong together; used with `async with`."""
-        return _AtomicDatabase(self._executor.atomic(), self._statements, self.capabilities)
+        scope = self._executor.atomic()
+        return _AtomicDatabase(scope, self._statements, self.capabilities, self._check)
 
 
 class _AtomicDatabase:
-    __slots__ = ("_capabilities", "_scope", "_statements")
+    __slots__ = ("_capabilities", "_check", "_scope", "_statements")
 
     def __init__(
         self,
         scope: AbstractAsyncContextManager[Executor],
         statements: dict[Query[Any], Any],
         capabilities: Capabilities,
+        check: Callable[[Query[Any]], None],
     ) -> None:
         self._scope = scope
+        self._check = check
         self._statements = statements
         self._capabilities = capabilities
 
     async def __aenter__(self) -> Database:
         executor = await self._scope.__aenter__()
-        return Database(executor, self._statements, self._capabilities, is_transaction=True)
+        return Database(
+            executor,
+            self._statements,
+            self._capabilities,
+            check=self._check,
+            is_transaction=True,
+        )
 
     async def __aexit__(self, *exc_info: Any) -> None:
         await self._scope.__aexit__(*exc_info)

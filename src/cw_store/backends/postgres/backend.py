@@ -42,7 +42,6 @@ from cw_store.self_deadlock import Block
 from cw_store.statements.capabilities import Capabilities
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
 from cw_store.statements.database import STEPS, Executor, Operation
-from cw_store.statements.query import Query
 from cw_store.types import ValueRules, use_rules
 
 T = TypeVar("T")
@@ -228,9 +227,6 @@ class PostgresBackend:
                 if statement.writes:
                     self.note_commit()
                 return result
-
-    def check(self, query: Query[Any]) -> None:
-        """Do nothing: whatever is compiled may be run here."""
 
     async def lock(self, name: str) -> None:
         """Do nothing: a call by itself holds no turn."""

@@ -13,11 +13,12 @@ from cw_store.backends.cancellation import shielded
 from cw_store.backends.postgres.connection import connect_beside_pool
 from cw_store.backends.postgres.errors import DRIVER_ERRORS, refusals, refuses_feature
 from cw_store.backends.postgres.transaction import BEGIN_READING, BEGIN_WRITING
-from cw_store.backends.table_copy import Row, in_order, strangers_among
+from cw_store.backends.table_copy import in_order, strangers_among
 from cw_store.errors import ReadOnlyError, StoreError
 from cw_store.inspection import VERSION_TABLE
 from cw_store.postgres_url import Server
 from cw_store.schema import metadata, record_columns
+from cw_store.statements.reading import Row
 from cw_store.types import Json, PlainText, for_jsonb, read_json
 
 _dialect = asyncpg.dialect()

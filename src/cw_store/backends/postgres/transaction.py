@@ -44,7 +44,6 @@ from cw_store.errors import (
 )
 from cw_store.statements.compiled import CompiledStatement, Parameters
 from cw_store.statements.database import Executor, Operation
-from cw_store.statements.query import Query
 
 T = TypeVar("T")
 
@@ -126,9 +125,6 @@ class PostgresTransaction:
     ) -> Awaitable[T]:
         """Run a statement in the transaction."""
         return self._run(statement, OPERATIONS[operation], statement, parameters)
-
-    def check(self, query: Query[Any]) -> None:
-        """Do nothing: the unit of work looks after that."""
 
     async def lock(self, name: str) -> None:
         """Take an advisory lock that the end of the transaction releases."""

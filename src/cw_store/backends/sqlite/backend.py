@@ -26,7 +26,6 @@ from cw_store.backends.thread.worker import LoopCallbacks
 from cw_store.statements.capabilities import Capabilities
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
 from cw_store.statements.database import MANY, STEPS, Executor, Operation
-from cw_store.statements.query import Query
 from cw_store.types import ValueRules, use_rules
 
 T = TypeVar("T")
@@ -136,9 +135,6 @@ class SqliteBackend:
         call = Call(self.writer, work, (statement, parameters), is_compound=operation in COMPOUND)
         self.writer.queue.ask(call)
         return call
-
-    def check(self, query: Query[Any]) -> None:
-        """Do nothing: whatever is asked for may be run here."""
 
     async def lock(self, name: str) -> None:
         """Do nothing: a call by itself holds no turn."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -27,12 +26,12 @@ from cw_store.backends.sqlite.errors import closed_error, is_busy, is_interrupte
 from cw_store.backends.sqlite.job import Job
 from cw_store.backends.sqlite.kept_connection import KeptConnection
 from cw_store.backends.sqlite.raw_connection import (
-    BUSY_PAUSE,
     GivenUp,
     RawConnection,
     connect_with_retry,
     note_closed_file,
     note_open_file,
+    while_busy,
 )
 from cw_store.backends.thread.future import Waiter
 from cw_store.backends.thread.worker import JobQueue, LoopCallbacks, ThreadCallbacks
@@ -178,11 +177,13 @@ class Connection(KeptConnection):
         In the thread. Only a program that recovers or closes the file can keep a reader waiting,
         and those behind it as well.
         """
-        deadline = time.monotonic() + self.busy_timeout
-        while is_busy(error) and not self.is_aimed_at and time.monotonic() < deadline:
-            time.sleep(BUSY_PAUSE)  # in a thread: the lock is another process's, and tells nobody
+        if is_busy(error) and self.busy_timeout:
             try:
-                job.value = work(*arguments)
+                job.value = while_busy(
+                    partial(work, *arguments),
+                    timeout=self.busy_timeout,
+                    is_given_up=lambda: self.is_aimed_at,
+                )
                 return
             except BaseException as again:
                 error = again

@@ -144,15 +144,44 @@ def retry_while_busy(
     Blocks; for a thread. Raises StoreBusyError, which says `too_late`, after `timeout` seconds
     or once `given_up`; what else SQLite refuses is raised as it is.
     """
+
+    def is_locked(error: Exception) -> bool:
+        return isinstance(error, StoreBusyError) or (
+            isinstance(error, sqlite3.Error) and is_busy(error)
+        )
+
+    try:
+        return while_busy(
+            attempt,
+            timeout=timeout,
+            is_given_up=lambda: given_up is not None and given_up.is_set(),
+            is_locked=is_locked,
+        )
+    except (sqlite3.Error, StoreBusyError) as error:
+        if is_locked(error):
+            raise StoreBusyError(too_late) from error
+        raise
+
+
+def while_busy(
+    attempt: Callable[[], T],
+    *,
+    timeout: float,
+    is_given_up: Callable[[], bool],
+    is_locked: Callable[[Exception], bool] = is_busy,
+) -> T:
+    """Repeat an attempt while another process has the lock, and return what it gives.
+
+    Blocks; for a thread. Whatever stands in the way is raised as it is, the lock too after
+    `timeout` seconds or once it is given up.
+    """
     deadline = time.monotonic() + timeout
     while True:
         try:
             return attempt()
-        except (sqlite3.Error, StoreBusyError) as error:
-            if isinstance(error, sqlite3.Error) and not is_busy(error):
+        except Exception as error:
+            if not is_locked(error) or is_given_up() or time.monotonic() > deadline:
                 raise
-            if time.monotonic() > deadline or (given_up is not None and given_up.is_set()):
-                raise StoreBusyError(too_late) from error
         time.sleep(BUSY_PAUSE)  # in a thread: the lock is another process's, and tells nobody
 
 

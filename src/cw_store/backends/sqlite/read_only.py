@@ -29,7 +29,6 @@ from cw_store.errors import ReadOnlyError, StoreBusyError
 from cw_store.self_deadlock import Block
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
 from cw_store.statements.database import Executor, Operation
-from cw_store.statements.query import Query
 from cw_store.types import ValueRules, use_rules
 
 T = TypeVar("T")
@@ -134,9 +133,6 @@ class ReadOnlySqliteBackend:
                 if self._unused is None or self._unused.is_current():
                     raise
         return await self.readers.read(work, statement, parameters)
-
-    def check(self, query: Query[Any]) -> None:
-        """Do nothing: what writes was refused when it was to be compiled."""
 
     async def lock(self, name: str) -> None:
         """Do nothing: nobody can write here."""

@@ -19,10 +19,11 @@ from cw_store.backends.sqlite.files import reason_not_to_write
 from cw_store.backends.sqlite.raw_connection import GivenUp, retry_while_busy
 from cw_store.backends.sqlite.statements import begin_immediate
 from cw_store.backends.sqlite.unlocked import check_unchanged, connect_to_read_with_retry
-from cw_store.backends.table_copy import Row, in_order, strangers_among
+from cw_store.backends.table_copy import in_order, strangers_among
 from cw_store.backends.thread.worker import LoopCallbacks
 from cw_store.errors import StoreError
 from cw_store.schema import record_columns
+from cw_store.statements.reading import Row
 
 T = TypeVar("T")
 

@@ -52,7 +52,6 @@ from cw_store.errors import OutcomeUnknownError, StoreError, UnitOfWorkError
 from cw_store.self_deadlock import Block
 from cw_store.statements.compiled import CompiledStatement, Parameters
 from cw_store.statements.database import Executor, Operation
-from cw_store.statements.query import Query
 
 T = TypeVar("T")
 
@@ -114,9 +113,6 @@ class SqliteTransaction(Generic[B]):
     ) -> Awaitable[T]:
         """Run a statement in the transaction."""
         return self.perform(OPERATIONS[operation], statement, parameters)
-
-    def check(self, query: Query[Any]) -> None:
-        """Do nothing: the unit of work looks after that."""
 
     async def lock(self, name: str) -> None:
         """Do nothing: a writer has the whole database to itself."""
