@@ -70,6 +70,7 @@ def test_tables_built_anew_are_guarded_as_before(family: Path) -> None:
         upgrade(connection, "later_good", LATER)
         inspector = inspect(connection)
         assert {str(check["name"]) for check in inspector.get_check_constraints("tasks")} == {
+            "ck_tasks_claimed",
             "ck_tasks_type",
             "ck_tasks_category",
             "ck_tasks_priority",
