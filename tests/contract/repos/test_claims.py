@@ -307,6 +307,27 @@ async def test_a_task_is_not_taken_before_its_time(store: Store, clock: Steppabl
     assert claim.task.not_before is None
 
 
+async def test_a_completed_phase_waits_for_nobody(store: Store) -> None:
+    first = await add_phase(store, status="completed")
+    phase = await add_phase(store, initiative_id=first.initiative_id)
+    await store.phases.create_dependency(phase.id, first.id)
+    task_id = await add_ready_task(store, phase_id=phase.id)
+    await store.phases.update(phase.id, status="completed")
+    await store.phases.update(first.id, status="pending")
+    for last in ("pending", "completed"):
+        if last == "completed":
+            await store.phases.create_dependency(
+                phase.id, (await add_phase(store, initiative_id=first.initiative_id)).id
+            )
+        readiness = await store.claims.explain(task_id, phase_statuses=["completed"])
+        assert readiness == Readiness(True, ())
+        ready = await store.claims.find_ready(phase_statuses=["completed"])
+        assert [task.id for task in ready] == [task_id]
+    assert await store.claims.explain(task_id) == Readiness(
+        False, (PhaseNotOpen(phase.id, "completed"),)
+    )
+
+
 # take
 
 
@@ -589,6 +610,53 @@ async def test_a_task_that_kills_its_supervisor_every_time_ends_blocked(
     assert await nothing_is_next(store)
     task = await store.tasks.find_by_id(task_id)
     assert task is not None and (task.status, task.retry_count) == ("blocked", 3)
+
+
+async def test_a_task_is_recovered_whatever_else_is_said_of_its_agent(
+    store: Store, clock: SteppableClock
+) -> None:
+    task_id = await add_ready_task(store)
+    claim = await claim_next(store)
+    await store.agents.update(claim.agent.id, task_id=None)
+    assert len(await store.claims.find_live()) == len(await store.claims.renew([claim])) == 1
+    clock.advance(120)
+    [displaced] = await store.claims.recover()
+    assert displaced.id == claim.agent.id
+    assert (await claim_next(store)).task.id == task_id
+
+
+async def test_an_agent_that_cannot_be_read_stops_no_recovery(
+    store: Store, clock: SteppableClock
+) -> None:
+    tasks = [await add_ready_task(store) for _ in range(2)]
+    claims = [await claim_next(store) for _ in tasks]
+    async with store.unit_of_work() as uow:
+        connection = await uow.session.connection()
+        never = "'infinity'" if connection.dialect.name == "postgresql" else str(2**63 - 1)
+        await connection.exec_driver_sql(
+            f"UPDATE agents SET user_dismissed_at = {never} WHERE id = '{claims[0].agent.id}'"
+        )
+    clock.advance(120)
+    assert [agent.id for agent in await store.claims.recover()] == [claims[1].agent.id]
+    assert [(await claim_next(store)).task.id for _ in tasks] == tasks
+
+
+async def test_a_lease_without_a_task_is_ended_when_it_runs_out(
+    store: Store, clock: SteppableClock
+) -> None:
+    initiative = await add_initiative(store, max_agents=1)
+    task_id = await add_ready_task(store, initiative_id=initiative.id)
+    claim = await claim_next(store)
+    async with store.unit_of_work() as uow:
+        connection = await uow.session.connection()
+        await connection.exec_driver_sql(
+            "UPDATE tasks SET status = 'pending', claimed_by_agent_id = NULL"
+        )
+    assert await nothing_is_next(store)
+    clock.advance(120)
+    assert (await claim_next(store)).task.id == task_id
+    agent = await store.agents.find_by_id(claim.agent.id)
+    assert agent is not None and (agent.status, agent.lease_expires_at) == ("crashed", None)
 
 
 async def test_what_ran_out_is_recovered_the_longest_ago_first(

@@ -113,6 +113,9 @@ def explanation(asked: Filter) -> Query[Found]:
                 other_tasks, other_tasks.c.id == task_dependencies.c.depends_on_task_id
             ),
             missing["waits"],
+            # What nobody is to claim waits for nothing, and its number may be an old one.
+            is_open(tasks),
+            ~is_claimed,
             is_open(other_tasks),
             id=other_tasks.c.id,
             text=other_tasks.c.status,
@@ -125,6 +128,7 @@ def explanation(asked: Filter) -> Query[Found]:
                 other_phases, other_phases.c.id == phase_dependencies.c.depends_on_phase_id
             ),
             missing["phase_waits"],
+            is_open(phases),
             is_open(other_phases),
             id=other_phases.c.id,
             text=other_phases.c.status,

@@ -16,7 +16,7 @@ from cw_store.repos.claims import Claim
 from cw_store.repos.sql.agents import TABLE as AGENTS
 from cw_store.repos.sql.claiming import LEASE_UNTIL
 from cw_store.repos.sql.listings import oldest_first
-from cw_store.repos.sql.recovering import holds_its_task, is_live
+from cw_store.repos.sql.recovering import holds_a_task, is_live
 from cw_store.repos.sql.rotation import TABLE as ACCOUNTS
 from cw_store.repos.sql.task_places import TABLE as TASKS
 from cw_store.repos.tasks import Task
@@ -31,12 +31,13 @@ class Lease:
     """An agent's lease; nothing of the rest of its row, which need not be readable."""
 
     agent_id: str
-    task_id: str | None
     epoch: int | None
     expires_at: datetime | None
 
 
-lease = [agents.c.id, agents.c.task_id, agents.c.epoch, agents.c.lease_expires_at]
+lease = [agents.c.id, agents.c.epoch, agents.c.lease_expires_at]
+
+holds_its_task = holds_a_task & (tasks.c.epoch == agents.c.epoch)
 
 of_these = is_one_of(agents.c.id)
 
@@ -53,9 +54,7 @@ renewable = (
     select(mine.c.id)
     .join(
         tasks,
-        (tasks.c.id == mine.c.task_id)
-        & (tasks.c.claimed_by_agent_id == mine.c.id)
-        & (tasks.c.epoch == mine.c.epoch),
+        (tasks.c.claimed_by_agent_id == mine.c.id) & (tasks.c.epoch == mine.c.epoch),
     )
     .where(is_one_of(mine.c.id), Unindexed(mine.c.lease_expires_at).is_not(None))
     .order_by(Unindexed(mine.c.id))
@@ -94,7 +93,7 @@ async def renew(database: Database, claims: Iterable[Claim], lasts: int) -> list
 
 
 def _is_of(lease: Lease | None, claim: Claim) -> bool:
-    return lease is not None and (lease.task_id, lease.epoch) == (claim.task.id, claim.epoch)
+    return lease is not None and lease.epoch == claim.epoch
 
 
 @cache

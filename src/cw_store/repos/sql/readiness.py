@@ -128,10 +128,16 @@ def of_task(task: FromClause, asked: Filter) -> Requirements:
 
 
 def of_phase(phase: FromClause, asked: Filter) -> Requirements:
-    """Return what the phase of a task has to fulfil."""
+    """Return what the phase of a task has to fulfil.
+
+    A completed phase waits for nobody, and what it would wait for is not counted.
+    """
+    waits_for_none: ColumnElement[bool] = phase.c.open_dependencies == literal_column("0")
+    if "completed" in asked.phase_statuses:
+        waits_for_none |= phase.c.status == exactly("completed")
     return {
         "phase": _any_of(Unindexed(phase.c.status), asked.phase_statuses),
-        "phase_waits": phase.c.open_dependencies == literal_column("0"),
+        "phase_waits": waits_for_none,
     }
 
 

@@ -6,26 +6,38 @@ passed by.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, null, select, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    exists,
+    literal_column,
+    null,
+    select,
+    update,
+)
 
+from cw_store.errors import UnreadableError
 from cw_store.repos.agents import Agent
 from cw_store.repos.sql.agents import TABLE as AGENTS
 from cw_store.schema import agents, tasks
 from cw_store.statements.expressions import SHARED_NOW, exactly, later_than
 from cw_store.statements.procedure import Procedure, row, rows
 from cw_store.statements.query import Query
-from cw_store.types import Id, WholeNumber
+from cw_store.types import WholeNumber
+
+logger = logging.getLogger(__name__)
 
 is_live = agents.c.lease_expires_at.is_not(None)
 
-holds_its_task = and_(
-    tasks.c.id == agents.c.task_id,
-    tasks.c.claimed_by_agent_id == agents.c.id,
-    tasks.c.epoch == agents.c.epoch,
-)
+# An agent is made for one claim, so that what it works on need not be asked of the agent too, of
+# whom anybody may say something else.
+holds_a_task = tasks.c.claimed_by_agent_id == agents.c.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,43 +48,63 @@ class Due:
     task_id: str | None
 
 
-def _due(condition: ColumnElement[bool]) -> Query[Due]:
-    return Query(
-        Due,
-        select(*[agents.c.id, tasks.c.id])
-        .select_from(agents)
-        .outerjoin(tasks, holds_its_task)
-        .where(is_live, condition)
-        .order_by(agents.c.lease_expires_at)
-        .limit(bindparam("limit", type_=WholeNumber()))
-        .with_for_update(key_share=True, skip_locked=True, of=agents),
-        agents,
-        locks=True,
+@dataclass(frozen=True, slots=True)
+class OverQueries:
+    """The queries for the leases that are over: whether there are any, and which.
+
+    What is found is locked, the task before the agent, as by whoever ends its claim. So there are
+    two queries, since PostgreSQL locks nothing that need not be there.
+    """
+
+    any: Query[str]
+    of_tasks: Query[Due]
+    of_none: Query[Due]
+
+
+def _over(condition: ColumnElement[bool]) -> OverQueries:
+    claimed = tasks.alias("claimed")
+    is_over = and_(is_live, condition)
+    some = bindparam("limit", type_=WholeNumber())
+    return OverQueries(
+        Query(str, select(agents.c.id).where(is_over).limit(literal_column("1")), agents),
+        Query(
+            Due,
+            select(*[agents.c.id, tasks.c.id])
+            .select_from(agents)
+            .join(tasks, holds_a_task)
+            .where(is_over)
+            .order_by(agents.c.lease_expires_at)
+            .limit(some)
+            .with_for_update(key_share=True, skip_locked=True, of=[tasks, agents]),
+            agents,
+            locks=True,
+        ),
+        Query(
+            Due,
+            select(*[agents.c.id, null()])
+            .where(
+                is_over,
+                ~exists(select(claimed.c.id).where(claimed.c.claimed_by_agent_id == agents.c.id)),
+            )
+            .order_by(agents.c.lease_expires_at)
+            .limit(some)
+            .with_for_update(key_share=True, skip_locked=True, of=agents),
+            agents,
+            locks=True,
+        ),
     )
 
 
-RAN_OUT = _due(agents.c.lease_expires_at <= SHARED_NOW)
+RAN_OUT = _over(agents.c.lease_expires_at <= SHARED_NOW)
 
-OF_HOLDER = _due(agents.c.holder == bindparam("holder"))
+OF_HOLDER = _over(agents.c.holder == bindparam("holder"))
 
 
-def _taken_back(costs_retry: bool) -> Query[str]:
-    """Take a task from an agent, unless somebody is just writing under its claim."""
-    held = tasks.alias("held")
-    lockable = (
-        select(held.c.id)
-        .where(
-            held.c.id == bindparam("task_id", type_=Id()),
-            held.c.claimed_by_agent_id == bindparam("agent_id", type_=Id()),
-        )
-        .with_for_update(key_share=True, skip_locked=True)
-        .scalar_subquery()
-    )
-    values = retried(tasks.c.retry_count) if costs_retry else {"status": exactly("pending")}
+def _taken_back(values: dict[str, ColumnElement[Any]]) -> Query[str]:
     return Query(
         str,
         update(tasks)
-        .where(tasks.c.id == lockable)
+        .where(tasks.c.id == bindparam("id"))
         .values(
             **values,
             claimed_by_agent_id=null(),
@@ -95,7 +127,9 @@ def retried(retry_count: ColumnElement[int]) -> dict[str, ColumnElement[Any]]:
     }
 
 
-TAKE_BACK, TAKE_BACK_FOR_FREE = _taken_back(costs_retry=True), _taken_back(costs_retry=False)
+TAKE_BACK = _taken_back(retried(tasks.c.retry_count))
+
+TAKE_BACK_FOR_FREE = _taken_back({"status": exactly("pending")})
 
 CRASH = AGENTS.returning(
     update(agents)
@@ -110,18 +144,21 @@ CRASH = AGENTS.returning(
 
 def recover(holder: str | None, limit: int) -> Procedure[list[Agent]]:
     """Take tasks from those whose leases ran out, or from a holder that has started anew."""
-    if holder is None:
-        due = yield from rows(RAN_OUT, limit=limit)
-    else:
-        due = yield from rows(OF_HOLDER, limit=limit, holder=holder)
+    queries = RAN_OUT if holder is None else OF_HOLDER
+    take_back = TAKE_BACK if holder is None else TAKE_BACK_FOR_FREE
+    given = {} if holder is None else {"holder": holder}
+    if (yield from row(queries.any, **given)) is None:
+        return []
+    due = yield from rows(queries.of_tasks, limit=limit, **given)
+    if len(due) < limit:
+        due += yield from rows(queries.of_none, limit=limit - len(due), **given)
     displaced: list[Agent] = []
     for one in due:
         if one.task_id is not None:
-            take_back = TAKE_BACK if holder is None else TAKE_BACK_FOR_FREE
-            taken = yield from row(take_back, task_id=one.task_id, agent_id=one.agent_id)
-            if taken is None:
-                continue
-        crashed = yield from row(CRASH, id=one.agent_id)
-        if crashed is not None:
-            displaced.append(crashed)
+            yield from row(take_back, id=one.task_id)
+        try:
+            displaced += yield from rows(CRASH, id=one.agent_id)
+        except UnreadableError as error:
+            # It must not stop everybody who asks for work.
+            logger.warning("who lost task %s cannot be told: %s", one.task_id, error)
     return displaced
