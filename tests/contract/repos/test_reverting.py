@@ -1,6 +1,7 @@
 """Undoing a change set: all of it is as before, or what stands in the way is told."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -9,20 +10,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from repos.plans import Plan, add_plan, recorded, rows
-from sqlalchemy import update
 
-from builders import add_agent, add_conversation, add_page, add_review_comment, add_task
+from builders import add_conversation, add_page, add_review_comment, add_task
 from cw_store import (
     ChangeConflict,
     ChangeConflictError,
+    Claim,
     ConflictError,
     InvalidValueError,
+    LeaseLostError,
     NotFoundError,
     StaleStateError,
     Store,
     UnitOfWork,
 )
-from cw_store.schema import tasks
 
 
 def conflict(text: str) -> ChangeConflict:
@@ -31,16 +32,9 @@ def conflict(text: str) -> ChangeConflict:
     return ChangeConflict(entity_type, id, reason, tuple(columns))  # pyright: ignore[reportArgumentType] -- one of them
 
 
-async def claim(store: Store, task_id: str) -> str:
-    """Have an agent claim a task, and return the agent's id."""
-    agent = await add_agent(store, status="running", task_id=task_id)
-    async with store.unit_of_work() as uow:
-        await uow.session.execute(
-            update(tasks)
-            .where(tasks.c.id == task_id)
-            .values(status="in_progress", claimed_by_agent_id=agent.id, epoch=tasks.c.epoch + 1)
-        )
-    return agent.id
+async def claim(store: Store, task_id: str) -> Claim:
+    """Have a new agent claim a task."""
+    return await store.claims.take(task_id, holder="test", worktree_id="trees/1", provider=None)
 
 
 async def test_a_change_set_is_reverted_once(store: Store) -> None:
@@ -253,13 +247,7 @@ async def test_a_recount_a_stamp_and_a_claim_that_is_over_are_no_changes(store: 
     assert found is not None and found.open_dependencies == 1
     await store.tasks.update("a", status="completed")
     await store.tasks.update("b", name="x")
-    await claim(store, "b")
-    async with store.unit_of_work() as uow:
-        await uow.session.execute(
-            update(tasks)
-            .where(tasks.c.id == "b")
-            .values(status="pending", claimed_by_agent_id=None)
-        )
+    await store.claims.release(await claim(store, "b"))
     await store.change_sets.revert(recording.id)
     after = await store.tasks.find_by_id("b")
     assert after is not None
@@ -290,14 +278,17 @@ async def test_a_task_that_was_claimed_when_it_was_deleted_comes_back_pending(
     store: Store,
 ) -> None:
     plan = await add_plan(store)
-    agent_id = await claim(store, "e")
+    await add_task(store, id="w", phase_id="p")
+    claimed = await claim(store, "w")
     async with recorded(store, plan) as (uow, recording):
-        await uow.tasks.delete("e")
+        await uow.tasks.delete("w")
     await store.change_sets.revert(recording.id)
-    task = await store.tasks.find_by_id("e")
+    task = await store.tasks.find_by_id("w")
     assert task is not None
     assert (task.status, task.claimed_by_agent_id, task.epoch) == ("pending", None, 1)
-    assert await store.agents.find_by_id(agent_id) is not None
+    with pytest.raises(LeaseLostError):
+        await store.claims.check(claimed)
+    assert (await claim(store, "w")).epoch > claimed.epoch
 
 
 async def test_sets_are_undone_from_the_last_to_the_first(store: Store) -> None:
@@ -640,6 +631,64 @@ async def test_a_recording_waits_for_who_is_changing_what_it_looks_at(store: Sto
     task = await store.tasks.find_by_id("a")
     assert task is not None
     assert (task.name, task.summary) == ("Write the schema", "meanwhile")
+
+
+async def test_of_a_revert_and_a_claim_one_comes_first(store: Store) -> None:
+    plan = await add_plan(store)
+
+    async def work(ids: list[str]) -> list[str]:
+        """Claim one of the tasks after the other and complete it."""
+        done: list[str] = []
+        for id in ids:
+            with contextlib.suppress(StaleStateError, NotFoundError):
+                claimed = await claim(store, id)
+                await store.claims.complete(claimed, phase_status=None, initiative_status=None)
+                done.append(id)
+        return done
+
+    for _ in range(12):
+        ids = [f"n{number}" for number in range(4)]
+        async with recorded(store, plan) as (uow, recording):
+            await uow.tasks.create_many([{"id": id, "name": id, "phase_id": "p"} for id in ids])
+            await uow.tasks.set_dependencies("c", [ids[0]])
+            await uow.tasks.set_dependencies(ids[3], [ids[0], "e"])
+            await uow.tasks.delete_dependency("d", "c")
+        done, reverted = await asyncio.gather(
+            work(ids),
+            store.change_sets.revert(recording.id),
+            return_exceptions=True,
+        )
+        assert isinstance(done, list), done
+        if isinstance(reverted, BaseException):
+            assert isinstance(reverted, ChangeConflictError), reverted
+            assert ids[0] in done
+            await store.change_sets.revert(recording.id, force=True)
+        else:
+            assert done == []
+        left = {task.id: task for task in await store.tasks.find_all()}
+        assert not left.keys() & set(ids)
+        assert [left[id].open_dependencies for id in "abcd"] == [0, 1, 1, 1]
+
+
+async def test_a_task_is_completed_while_another_comes_to_wait_for_it_again(store: Store) -> None:
+    plan = await add_plan(store)
+    await store.tasks.set_dependencies("d", ["a"])
+    async with recorded(store, plan) as (uow, recording):
+        await uow.tasks.set_dependencies("d", [])
+        await uow.tasks.update("b", name="x")
+    claimed = await claim(store, "a")
+    async with store.unit_of_work() as uow:
+        await uow.tasks.update("a", summary="nearly done")
+        revert = asyncio.create_task(store.change_sets.revert(recording.id))
+        done, _waiting = await asyncio.wait([revert], timeout=0.2)
+        assert not done
+        # It waits for the task, and does not hold b yet, which is counted when that is completed.
+        await uow.claims.complete(claimed, phase_status=None)
+    await revert
+    for id in "bd":
+        task = await store.tasks.find_by_id(id)
+        assert task is not None and task.open_dependencies == 0
+        assert task.name == "Write the schema"
 
 
 async def test_of_many_who_revert_at_once_one_does(store: Store) -> None:

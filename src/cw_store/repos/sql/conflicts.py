@@ -55,9 +55,10 @@ CLAIMED = Query(
 class Inspection:
     """One change set that is about to be undone, in one transaction that nobody interrupts.
 
-    Everything is locked before it is looked at: who moves rows and adds edges first, then the
-    initiatives, without which nothing of theirs is claimed, then phases, tasks and pages, each by
-    id. A task that is claimed is left alone, as who ends its claim waits for the initiative.
+    Everything is locked before it is looked at: who moves rows and adds edges first, then claimed
+    tasks that something is to wait for again, then the initiatives, without which nothing of theirs
+    is claimed, then phases, tasks and pages, each by id. What is to be put back and is claimed is
+    left alone, as who ends its claim holds it and waits for the initiative.
     """
 
     def __init__(self, database: Database, changes: Sequence[Change]) -> None:
@@ -79,6 +80,8 @@ class Inspection:
             await kind.take_turn(database)
             if kind.edges is not None:
                 await database.lock(kind.edges.ends.table.name)
+        for kind in KINDS.values():
+            await self._keep_prerequisites(kind)
         states = [state for net in self.net.values() for state in (net.previous, net.new) if state]
         owners = {initiative_id, *_texts(state.get("initiative_id") for state in states)}
         await database.all(HOLD_INITIATIVES, ids=list(owners))
@@ -86,7 +89,11 @@ class Inspection:
             ids = [id for each, id in self.net if each is kind]
             claimed = await self._note_claimed(kind, ids)
             found = await kind.read(database, [id for id in ids if id not in claimed])
-            self.present.update({(kind, id): state for id, state in found.items()})
+            for id, state in found.items():
+                self.present[kind, id] = state
+                if state.get("claimed_by_agent_id") is not None:
+                    # It is of no initiative, and was claimed while it was waited for.
+                    self.note((kind, id), "claimed")
 
     def put_back(self, kind: Kind) -> dict[str, State]:
         """Return the states of what is there when all is put back, by id."""
@@ -137,6 +144,17 @@ class Inspection:
         assert kind.edges is not None
         for other in depends_on_ids:
             self._lose(entity, kind.edges.ends.table.name, f"{id} -> {other}", None)
+
+    async def _keep_prerequisites(self, kind: Kind) -> None:
+        """Have nobody complete a claimed task that something is to wait for again."""
+        if kind is TASKS:
+            wanted = dict.fromkeys(
+                other
+                for state in self.put_back(kind).values()
+                for other in _texts(cast(list[JsonValue], state.get(DEPENDENCIES, [])))
+            )
+            claimed = await self._database.all(CLAIMED, ids=list(wanted)) if wanted else []
+            await kind.keep_prerequisites(self._database, claimed)
 
     # What stands in the way.
 
@@ -192,9 +210,10 @@ class Inspection:
 
     async def _held(self, kind: Kind, find: Query[str], hold: Query[str], id: str) -> list[str]:
         found = await self._database.all(find, id=id)
-        if await self._note_claimed(kind, found):
-            return found
-        return await hold_all(self._database, hold, id)
+        if not await self._note_claimed(kind, found):
+            found = await hold_all(self._database, hold, id)
+            await self._note_claimed(kind, found)
+        return found
 
     async def _note_broken(self) -> None:
         """Note what would refer to rows that are not there."""

@@ -119,6 +119,15 @@ class Kind:
         row: Any = make_dataclass(
             f"{rows.record.__name__}Row", [*self.columns, PLACE], frozen=True, slots=True
         )
+        self._keep = Query(
+            str,
+            select(table.c.id)
+            .where(is_one_of(table.c.id))
+            .order_by(table.c.id)
+            .with_for_update(read=True),
+            table,
+            locks=True,
+        )
         self._free = Query(
             int,
             select(PRESENT).where(
@@ -160,6 +169,14 @@ class Kind:
         for id, depends_on_ids in (await self.dependencies(database, states)).items():
             states[id][DEPENDENCIES] = [*depends_on_ids]
         return states
+
+    async def keep_prerequisites(self, database: Database, ids: Collection[str]) -> None:
+        """Let none of the rows be completed until the end of the transaction.
+
+        Who completes one locks what waits for it next, and an edge is added under a lock on both.
+        """
+        if ids:
+            await database.all(self._keep, ids=list(ids))
 
     async def dependencies(self, database: Database, ids: Collection[str]) -> dict[str, list[str]]:
         """Return what each of the rows waits for, and keep that from being deleted."""
