@@ -98,7 +98,7 @@ CROSSED = "(OLD.status = 'completed') <> (NEW.status = 'completed')"
 REOPENED = "OLD.status = 'completed' AND NEW.status <> 'completed'"
 RELEASED = "OLD.claimed_by_agent_id IS NOT NULL AND NEW.claimed_by_agent_id IS NULL"
 ENDED = f"({REOPENED}) OR ({RELEASED} AND NEW.status <> 'completed')"
-TAKEN = f"{RELEASED} AND NEW.status = 'in_progress' AND NEW.epoch = OLD.epoch"
+TAKEN = "NEW.status = 'in_progress' AND NEW.epoch = OLD.epoch"
 HELD = "OLD.claimed_by_agent_id IS NOT NULL"
 
 
@@ -154,10 +154,12 @@ def _put_back_on_postgresql(connection: Connection) -> None:
         run(f'DROP TRIGGER "{name}" ON {table}')
     for trigger in _POSTGRESQL:
         # Another program writes with a search_path of its own, in which a temporary table may
-        # have the name of one of ours.
+        # have the name of one of ours. A plan that was made while a table was small, and is kept,
+        # would read all of it when it has grown: 3 ms for each of 30,000 edges, instead of 0.1.
         run(
             f"CREATE OR REPLACE FUNCTION {place}.{trigger.name}() RETURNS trigger "
-            f"LANGUAGE plpgsql SET search_path = {place}, pg_temp AS $${trigger.function}$$"
+            f"LANGUAGE plpgsql SET search_path = {place}, pg_temp SET enable_seqscan = off "
+            f"AS $${trigger.function}$$"
         )
         run(trigger.ddl.format(place=place))
 
@@ -174,14 +176,14 @@ def _trigger_on_sqlite(name: str, event: str, table: str, when: str | None, body
     )
 
 
-def _recount_on_sqlite(of: Counted, id: str) -> str:
+def _recount_on_sqlite(of: Counted, id: str, when: str = "") -> str:
     return f"""
     UPDATE {of.table} SET open_dependencies = counted.number FROM (
         SELECT count(*) AS number FROM {of.edges}
         JOIN {of.table} AS prerequisite ON prerequisite.id = {of.dependency}
-        WHERE {of.dependent} = {id} AND prerequisite.status <> 'completed'
+        WHERE {when}{of.dependent} = {id} AND prerequisite.status <> 'completed'
     ) AS counted
-    WHERE {of.table}.id = {id} AND {of.counts} AND open_dependencies <> counted.number;
+    WHERE {when}{of.table}.id = {id} AND {of.counts} AND open_dependencies <> counted.number;
 """  # noqa: S608 -- of the names above
 
 
@@ -200,21 +202,16 @@ def _recount_dependents_on_sqlite(of: Counted) -> str:
 
 
 def _counters_on_sqlite(of: Counted) -> list[Trigger]:
+    """Give as few as can be, since each costs a call where its condition does not hold, too."""
     old, new = (_recount_on_sqlite(of, f"{row}.{of.dependent}") for row in ("OLD", "NEW"))
+    opened = _recount_on_sqlite(of, "NEW.id", "NEW.status <> 'completed' AND ")
     return [
         _trigger_on_sqlite(
             f"{of.table}_crossed",
             "UPDATE OF status",
             of.table,
             CROSSED,
-            _recount_dependents_on_sqlite(of),
-        ),
-        _trigger_on_sqlite(
-            f"{of.table}_ended",
-            f"UPDATE OF {_columns(of)}",
-            of.table,
-            _ended(of),
-            _recount_on_sqlite(of, "NEW.id"),
+            _recount_dependents_on_sqlite(of) + opened,
         ),
         _trigger_on_sqlite(f"{of.edges}_added", "INSERT", of.edges, None, new),
         _trigger_on_sqlite(f"{of.edges}_removed", "DELETE", of.edges, None, old),
@@ -224,8 +221,7 @@ def _counters_on_sqlite(of: Counted) -> list[Trigger]:
 
 _END_LEASE_ON_SQLITE = """
     UPDATE agents SET lease_expires_at = NULL, status = 'crashed', updated_at = updated_at + 1
-    WHERE id = OLD.claimed_by_agent_id AND lease_expires_at IS NOT NULL;
-"""
+    WHERE id = OLD.claimed_by_agent_id AND lease_expires_at IS NOT NULL"""
 _GIVE_BACK_ON_SQLITE = """
     UPDATE tasks SET status = 'pending', epoch = epoch + 1, updated_at = updated_at + 1
     WHERE id = NEW.id AND claimed_by_agent_id IS NULL AND status = 'in_progress'
@@ -236,13 +232,15 @@ _SQLITE = (
     *_counters_on_sqlite(PHASES),
     *_counters_on_sqlite(TASKS),
     _trigger_on_sqlite(
-        "tasks_taken",
+        "tasks_released",
         "UPDATE OF claimed_by_agent_id",
         "tasks",
-        TAKEN,
-        _END_LEASE_ON_SQLITE + _GIVE_BACK_ON_SQLITE,
+        f"{RELEASED} AND NEW.status <> 'completed'",
+        _recount_on_sqlite(TASKS, "NEW.id")
+        + f"{_END_LEASE_ON_SQLITE} AND {TAKEN};"
+        + _GIVE_BACK_ON_SQLITE,
     ),
-    _trigger_on_sqlite("tasks_deleted", "DELETE", "tasks", HELD, _END_LEASE_ON_SQLITE),
+    _trigger_on_sqlite("tasks_deleted", "DELETE", "tasks", HELD, f"{_END_LEASE_ON_SQLITE};\n"),
 )
 
 
@@ -372,7 +370,7 @@ _POSTGRESQL = (
         "tasks_taken",
         "UPDATE OF claimed_by_agent_id",
         "tasks",
-        TAKEN,
+        f"{RELEASED} AND {TAKEN}",
         _function(_END_LEASE_ON_POSTGRESQL, _GIVE_BACK_ON_POSTGRESQL),
     ),
     _trigger_on_postgresql(
