@@ -20,7 +20,8 @@ async def claimed(
 
 async def taken_over(store: Store, claim: Claim) -> Claim:
     """Take the task away, and return the claim of who has it now."""
-    await store.claims.revoke(claim.task.id)
-    return await store.claims.take(
-        claim.task.id, holder="host-2/1", worktree_id="/worktrees/2", provider=None
-    )
+    async with store.unit_of_work() as uow:
+        await uow.claims.revoke(claim.task.id)
+        return await uow.claims.take(
+            claim.task.id, holder="host-2/1", worktree_id="/worktrees/2", provider=None
+        )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypedDict, TypeVar, Unpack
@@ -17,6 +18,7 @@ from cw_store.backends.port import Backend
 from cw_store.calls import StoreCalls
 from cw_store.credentials import rules_for
 from cw_store.errors import StoreBusyError, StoreClosedError, UnreadableError
+from cw_store.keeping import Keep, Keeper
 from cw_store.location import locate
 from cw_store.opening import (
     Opening,
@@ -27,7 +29,7 @@ from cw_store.opening import (
     open_in_memory,
 )
 from cw_store.owner import Owner, running_asyncio_loop
-from cw_store.repos.claims import Claim
+from cw_store.repos.claims import LEASE, Claim
 from cw_store.repos.sql import Repositories
 from cw_store.repos.sql.accounts import reencrypt
 from cw_store.statements.database import Database
@@ -121,6 +123,7 @@ class Store(Repositories):
         super().__init__(
             Database(calls, calls.no_statements, check=calls.check, is_transaction=False)
         )
+        self._keeper = Keeper(self._database)
 
     @classmethod
     async def open(cls, url: str | Path | None = None, **settings: Unpack[StoreSettings]) -> Self:
@@ -164,6 +167,7 @@ class Store(Repositories):
         if not self._calls.is_open:
             return
         backend = backend_of(self)
+        self._keeper.close()
         self._calls.close()
         self._database.use(self._calls.no_statements)
         try:
@@ -213,6 +217,23 @@ class Store(Repositories):
             pause = random.uniform(0, 0.01 * 2**attempt)  # noqa: S311 -- it guards no secret
             await asyncio.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
+
+    def keep(
+        self, *claims: Claim, lease: timedelta = LEASE
+    ) -> AbstractAsyncContextManager[None, None]:
+        """Keep claims while a block lasts: `async with store.keep(claim):`.
+
+        Entering renews them, and is a LeaseLostError when one is over. From then on they are
+        renewed for `lease` whenever a third of that has passed, all that this store keeps in one
+        statement; blocks may be nested, and of any number of tasks. When another has taken the task
+        of one, the task that is in the block is cancelled, as by `asyncio.timeout`, and the block
+        ends as LeaseLostError, which says who. A renewal that fails is logged and tried again. One
+        that is late costs nothing as long as nobody has taken the task.
+
+        Leaving the block neither ends nor releases the claims; whoever ends one inside of it goes
+        on undisturbed. Closing the store ends all blocks with StoreClosedError.
+        """
+        return Keep(self._keeper, claims, lease)
 
     async def rekey(self, *, batch_rows: int = 100) -> int:
         """Encrypt all stored credentials anew under the first key; return how many rows had any.

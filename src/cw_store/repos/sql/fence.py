@@ -93,6 +93,19 @@ HOLDING = Query(
 )
 
 
+STATUS_OF_AGENT = Query(str, select(agents.c.status).where(agents.c.id == bindparam("id")), agents)
+
+
+async def find_takeover(database: Database, claim: Claim) -> LeaseLostError | None:
+    """Return the error for a claim that is not held, or None when its own holder has ended it.
+
+    Then its agent is `stopped`; of a claim that was taken away it is `crashed`, or gone.
+    """
+    if await database.first(STATUS_OF_AGENT, id=claim.agent.id) == "stopped":
+        return None
+    return await find_lost_error(database, claim)
+
+
 async def find_lost_error(database: Database, claim: Claim) -> LeaseLostError:
     """Return the error for a claim that is not held, which says who has the task now."""
     return lost_error(claim, await database.first(HOLDING, id=claim.task.id))
