@@ -119,7 +119,7 @@ async def test_a_store_that_is_collected_takes_its_folder_threads_and_descriptor
     gc.collect()
     async with asyncio.timeout(5):
         while descriptors() > before:  # noqa: ASYNC110 -- the threads close what is theirs
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
     assert left(folder) == []
 
 

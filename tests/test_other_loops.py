@@ -58,10 +58,13 @@ async def write():
         async with UnitOfWork() as uow:
             await uow.initiatives.create(name="x")
             await uow.initiatives.find_all(limit=3)
+        written.set()
+
+written = asyncio.Event()
 
 async def main():
     others = [asyncio.ensure_future(write()) for _ in range(8)]
-    await asyncio.sleep(0.05)
+    await written.wait()
     async with UnitOfWork() as uow:
         await uow.initiatives.create(name="last")
         raise SystemExit(3)

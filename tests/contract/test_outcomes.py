@@ -138,7 +138,7 @@ async def test_a_unit_of_which_only_a_repository_is_kept_goes_on(store: Store) -
 # Savepoints that others hold.
 
 
-@pytest.mark.store_settings(busy_timeout=0.1)
+@pytest.mark.store_settings(busy_timeout=0.5)
 async def test_a_savepoint_and_a_task_that_wait_for_each_other_are_told_so(store: Store) -> None:
     async with asyncio.timeout(10), store.unit_of_work() as uow:
         begun = asyncio.Event()

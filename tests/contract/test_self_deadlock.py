@@ -136,7 +136,7 @@ async def test_a_store_does_not_keep_the_tasks_whose_units_have_ended(store: Sto
 
 
 @pytest.mark.usefixtures("writers_take_turns")
-@pytest.mark.store_settings(busy_timeout=0.05)
+@pytest.mark.store_settings(busy_timeout=0.5)
 async def test_a_child_task_of_the_block_waits_and_is_told_that_it_waits_for_the_block(
     store: Store,
 ) -> None:
@@ -149,7 +149,7 @@ async def test_a_child_task_of_the_block_waits_and_is_told_that_it_waits_for_the
 
 
 @pytest.mark.usefixtures("writers_take_turns")
-@pytest.mark.store_settings(busy_timeout=0.05)
+@pytest.mark.store_settings(busy_timeout=0.5)
 async def test_who_waits_for_another_block_is_not_told_so(store: Store) -> None:
     waits = asyncio.Event()
 

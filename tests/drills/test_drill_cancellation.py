@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -298,11 +297,6 @@ async def test_a_cancellation_at_any_await_leaves_nothing_behind(url: str, drill
     )
 
 
-async def _holdings() -> tuple[int, int]:
-    await asyncio.sleep(0.02)  # a thread that was told to stop needs a moment to be gone
-    return threads(), open_descriptors()
-
-
 async def test_opening_and_closing_can_be_cancelled_at_any_await(url: str, drill: Drill) -> None:
     async def open_and_close() -> None:
         async with Store(url) as store:
@@ -313,8 +307,14 @@ async def test_opening_and_closing_can_be_cancelled_at_any_await(url: str, drill
                     await another.accounts.find_all()
             await asyncio.gather(*(store.accounts.find_all() for _ in range(4)))
 
+    known_threads = threads()
     await open_and_close()
-    before = await _holdings()
+    await until(lambda: threads() == known_threads, 10, "a thread of the store is left")
+    known_descriptors = open_descriptors()
+
+    def nothing_is_left() -> bool:
+        return threads() <= known_threads and open_descriptors() <= known_descriptors
+
     points = 0
     with collector_off():
         async with silence("open and close"):
@@ -325,9 +325,7 @@ async def test_opening_and_closing_can_be_cancelled_at_any_await(url: str, drill
                     where = f"await {point}, {how}"
                     reached, _ = await cancelled_at(point, how, open_and_close())
                     points += reached
-                    began = time.monotonic()
-                    while (now := await _holdings()) > before:
-                        assert time.monotonic() - began < 1, f"{where}: {before} grew to {now}"
+                    await until(nothing_is_left, 10, f"{where}: a thread or a file is left open")
             assert await timed(open_and_close()) < 2, load()
     drill.held(f"{points} points; no thread and no file left open")
 
@@ -397,7 +395,7 @@ class Told:
             await asyncio.gather(*(rows_by_key(store) for _ in range(12)))
             locker = workers.start(lock_now_and_then, url, shortest, longest)
             assert await asyncio.to_thread(locker.receive) == "locked"
-            before = await _holdings()
+            before = threads(), open_descriptors()
             async with silence("cancellations"):
                 yield store
             locker.tell("stop")
@@ -410,12 +408,13 @@ class Told:
             assert not self.stored - rows.keys(), "acknowledged, and not there"
             assert not self.undone & rows.keys(), "said to be rolled back, and there"
             assert store.connections_in_use == 0
-            now = await _holdings()
             # What copies SQLite's log comes when there is something to copy: one thread, and two
             # connections.
             late = (1, 5) if url.endswith(".db") else (0, 0)
-            assert now[0] <= before[0] + late[0], f"{before} grew to {now}"
-            assert now[1] <= before[1] + late[1] + 2, f"{before} grew to {now}"
+            await until(lambda: threads() <= before[0] + late[0], 10, f"threads: {before[0]} grew")
+            few = before[1] + late[1] + 2
+            await until(lambda: open_descriptors() <= few, 10, f"files: {before[1]} grew")
+            now = threads(), open_descriptors()
             self.found = (
                 f"{locks} locks, {len(self.stored)} acknowledged, {len(self.undone)} undone; "
                 f"threads and files {before} → {now}; last write {milliseconds(last)}"

@@ -26,7 +26,7 @@ from postgres_proxy import Proxy
 from steppable_loop import SteppableLoop
 from waits import until_idle
 
-BUSY_TIMEOUT = 0.2
+BUSY_TIMEOUT = 5.0
 SOON = 0.2
 SLACK = 0.3  # for a busy machine
 

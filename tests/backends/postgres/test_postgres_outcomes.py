@@ -168,12 +168,12 @@ async def test_closing_waits_for_a_commit_that_has_begun(store: Store, proxy: Pr
 
 @pytest.fixture
 async def server_with_short_timeouts(postgres_server: PostgresServer) -> AsyncIterator[str]:
-    """A database whose transactions may idle for 50 ms."""
+    """A database whose transactions may idle for half a second, and no longer."""
     url = postgres_server.create_database()
     connection = await cast(Any, asyncpg).connect(url)
     name = await connection.fetchval("SELECT current_database()")
     await connection.execute(
-        f"ALTER DATABASE \"{name}\" SET idle_in_transaction_session_timeout = '50ms'"
+        f"ALTER DATABASE \"{name}\" SET idle_in_transaction_session_timeout = '500ms'"
     )
     await connection.close()
     yield url
@@ -227,7 +227,7 @@ async def test_an_idle_connection_that_the_server_ended_is_replaced_for_a_write(
     url = postgres_server.create_database()
     connection = await cast(Any, asyncpg).connect(url)
     name = await connection.fetchval("SELECT current_database()")
-    await connection.execute(f"ALTER DATABASE \"{name}\" SET idle_session_timeout = '30ms'")
+    await connection.execute(f"ALTER DATABASE \"{name}\" SET idle_session_timeout = '300ms'")
     await connection.close()
     async with Store(url) as store:
         for number in range(5):

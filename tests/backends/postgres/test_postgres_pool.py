@@ -56,11 +56,14 @@ async def test_without_a_busy_timeout_nobody_waits_for_a_connection(migrated_ser
         assert await store.initiatives.find_all() == []
 
 
-async def test_units_wait_for_a_connection_in_turn_and_not_for_ever(migrated_server: str) -> None:
-    async with Store(migrated_server, pool_size=1, busy_timeout=0.2) as store:
+async def test_units_wait_for_a_connection_in_turn_and_not_for_ever(
+    migrated_server: str, steppable_loop: SteppableLoop
+) -> None:
+    async with Store(migrated_server, pool_size=1, busy_timeout=5) as store:
         async with store.unit_of_work() as holder:
             await holder.initiatives.find_all()
             assert store.connections_in_use == 1
+            steppable_loop.call_soon(steppable_loop.advance, 5)
             with pytest.raises(StoreBusyError, match="none of the 1 connections"):
                 await store.initiatives.find_all()
         assert store.connections_in_use == 0
