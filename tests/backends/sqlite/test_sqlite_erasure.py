@@ -120,7 +120,7 @@ async def delete_in_a_copy(path: Path) -> None:
     other.close()
 
     async def rows() -> AsyncIterator[list[Row]]:
-        yield [("copied", "x", "active", None, 1, 1)]
+        yield [("copied", "x", "active", None, None, None, 1, 1)]
 
     bulk = SqliteBulk(path, writes=True, batch_rows=1, batch_size=1, busy_timeout=5)
     await bulk.begin()
