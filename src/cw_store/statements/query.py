@@ -24,18 +24,25 @@ Statement = Select[Any] | Insert | Update | Delete
 class Query(Generic[R]):
     """One statement and what its rows become: a record, or the value of its only column.
 
-    `table` names the table in errors. The statement's own parameters are the names that
-    the database's methods take. `locks` says that a SELECT locks rows, which only writers may.
+    `table` names the table in errors; a statement that writes to another as well has both. The
+    statement's own parameters are the names that the database's methods take. `locks` says that a
+    SELECT locks rows, or holds what writes, which only writers may.
     """
 
-    __slots__ = ("record", "statement", "table", "writes")
+    __slots__ = ("_tables", "record", "statement", "table", "writes")
 
     def __init__(
-        self, record: type[R], statement: Statement, table: Table, *, locks: bool = False
+        self,
+        record: type[R],
+        statement: Statement,
+        table: Table,
+        *others: Table,
+        locks: bool = False,
     ) -> None:
         self.record = record
         self.statement = statement
         self.table = table
+        self._tables = (table, *others)
         self.writes = locks or not isinstance(statement, Select)
 
     @property
@@ -48,9 +55,12 @@ class Query(Generic[R]):
 
         A comparison with NULL would silently find nothing.
         """
-        is_new_value = isinstance(self.statement, Insert) or parameter.startswith(NEW_VALUE)
-        column = self.table.columns.get(column_of(parameter)) if is_new_value else None
-        return column is None or not column.nullable
+        if not isinstance(self.statement, Insert) and not parameter.startswith(NEW_VALUE):
+            return True
+        name = column_of(parameter)
+        return not any(
+            name in table.columns and table.columns[name].nullable for table in self._tables
+        )
 
 
 def column_of(parameter: str) -> str:

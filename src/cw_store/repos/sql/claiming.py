@@ -45,6 +45,7 @@ from cw_store.repos.sql.recovering import recover
 from cw_store.repos.sql.rotation import lock_of, next_account
 from cw_store.repos.sql.table import refuse_none
 from cw_store.repos.sql.task_places import TABLE as TASKS
+from cw_store.repos.tasks import Task
 from cw_store.schema import agents, initiatives, phases, store_state, tasks
 from cw_store.statements.database import Database
 from cw_store.statements.expressions import (
@@ -167,7 +168,7 @@ END_TURN_OF_THE_REST = Query(
     store_state,
 )
 
-HOLD_TASK = TASKS.returning(
+hold = (
     update(tasks)
     .where(tasks.c.id == bindparam("id"))
     .values(
@@ -176,6 +177,19 @@ HOLD_TASK = TASKS.returning(
         epoch=tasks.c.epoch + 1,
         not_before=null(),
         updated_at=later_than(tasks.c.updated_at),
+    )
+)
+
+HOLD_TASK = TASKS.returning(hold)
+
+# The same and END_TURN, in one message to what is far away.
+HOLD_TASK_IN_TURN = TASKS.returning(
+    hold.add_cte(
+        update(initiatives)
+        .where(initiatives.c.id == bindparam("initiative_id", type_=Id()))
+        .values(dispatch_turn=last_turn)
+        .returning(initiatives.c.id)
+        .cte("turned")
     )
 )
 
@@ -205,7 +219,7 @@ def claim_next(wanted: Wanted, *, side_by_side: bool) -> Procedure[Claim | Store
     yield from _take_turn(wanted)
     passed: dict[str, str] = {}
     while True:
-        found = yield from row(next_ready(wanted.asked, len(passed)), **wanted.values, **passed)
+        found = yield from _look(next_ready(wanted.asked, len(passed)), **wanted.values, **passed)
         if found is None:
             return None
         yield Mark()
@@ -223,7 +237,7 @@ def claim_next(wanted: Wanted, *, side_by_side: bool) -> Procedure[Claim | Store
 def claim_one(wanted: Wanted, task_id: str, *, side_by_side: bool) -> Procedure[Claim | StoreError]:
     """Claim a given task, or return the error that says why not."""
     yield from _take_turn(wanted)
-    found = yield from row(CANDIDATE, id=task_id)
+    found = yield from _look(CANDIDATE, id=task_id)
     if found is None:
         return NotFoundError(tasks.name, task_id)
     held = yield from _hold(wanted, found)
@@ -239,7 +253,15 @@ def _take_turn(wanted: Wanted) -> Procedure[None]:
     provider = wanted.values.get("provider")
     if provider is not None:
         yield Lock(lock_of(provider))
-    yield from recover(None, MOST_RECOVERED)
+
+
+def _look(query: Query[Candidate], **values: Any) -> Procedure[Candidate | None]:
+    """Look for a task to claim, again when some had to be recovered first."""
+    found = yield from row(query, **values)
+    if found is None or found.is_any_due:
+        if (yield from recover(None, MOST_RECOVERED)):
+            found = yield from row(query, **values)
+    return found
 
 
 def _hold(wanted: Wanted, found: Candidate) -> Procedure[Candidate | None]:
@@ -264,13 +286,23 @@ def _claim(
     agent = yield from _new_agent(wanted, found, account)
     if found.phase_id is not None and found.phase_status != "in_progress":
         yield from row(BEGIN_PHASE, id=found.phase_id)
-    if found.initiative_id is not None:
-        yield from row(END_TURN, id=found.initiative_id)
-    else:
-        yield from row(END_TURN_OF_THE_REST)
-    task = yield from row(HOLD_TASK, id=found.id, agent_id=agent.id)
-    assert task is not None
+    task = yield from _hold_in_turn(found, agent.id, side_by_side=side_by_side)
     return Claim(task, agent, account, task.epoch, previous)
+
+
+def _hold_in_turn(found: Candidate, agent_id: str, *, side_by_side: bool) -> Procedure[Task]:
+    """Give the task to its agent, and let the other initiatives have their turns."""
+    given = {"id": found.id, "agent_id": agent_id}
+    if found.initiative_id is None:
+        yield from row(END_TURN_OF_THE_REST)
+        task = yield from row(HOLD_TASK, **given)
+    elif side_by_side:
+        task = yield from row(HOLD_TASK_IN_TURN, initiative_id=found.initiative_id, **given)
+    else:
+        yield from row(END_TURN, id=found.initiative_id)
+        task = yield from row(HOLD_TASK, **given)
+    assert task is not None, "nobody else may claim or change it"
+    return task
 
 
 def _predecessor(task_id: str) -> Procedure[Agent | None]:

@@ -100,7 +100,7 @@ class Claims(ClaimRepository):
         of_agent = new_values({"result": result, "exit_code": exit_code})
         self._database.check(ending.STOP, [{"id": claim.agent.id, **of_agent}])
         self._database.check(
-            ending.COMPLETE, [{**claim_values(claim), **new_values({"summary": summary})}]
+            ending.COMPLETE.of_task, [{**claim_values(claim), **new_values({"summary": summary})}]
         )
         return await self._perform(
             partial(
@@ -130,13 +130,23 @@ class Claims(ClaimRepository):
         chance = random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 -- it guards no secret
         spread = round(chance / MICROSECOND.total_seconds())
         return await self._perform(
-            partial(ending.fail, claim, of_agent=of_agent, pause=pause, spread=spread, block=block)
+            partial(
+                ending.fail,
+                claim,
+                of_agent=of_agent,
+                pause=pause,
+                spread=spread,
+                block=block,
+                side_by_side=self._side_by_side,
+            )
         )
 
     async def release(self, claim: Claim, *, not_before: datetime | None = None) -> Finished:
         values = {**claim_values(claim), **new_values({"not_before": not_before})}
-        self._database.check(ending.RELEASE, [values])
-        return await self._perform(partial(ending.release, claim, not_before=not_before))
+        self._database.check(ending.RELEASE.of_task, [values])
+        return await self._perform(
+            partial(ending.release, claim, not_before=not_before, side_by_side=self._side_by_side)
+        )
 
     async def revoke(self, task_id: str, *, status: TaskStatus = "pending") -> Agent | None:
         self._database.check(ending.REVOKE, [{"id": task_id, **new_values({"status": status})}])

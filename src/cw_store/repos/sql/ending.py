@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -17,6 +17,7 @@ from sqlalchemy import (
     Select,
     bindparam,
     case,
+    exists,
     func,
     literal_column,
     null,
@@ -30,8 +31,7 @@ from cw_store.repos.agents import Agent
 from cw_store.repos.claims import Claim, Finished
 from cw_store.repos.initiatives import Initiative
 from cw_store.repos.phases import Phase
-from cw_store.repos.sql.claiming import lock_place
-from cw_store.repos.sql.fence import FENCE, Place, claim_values, is_held, lost
+from cw_store.repos.sql.fence import Place, claim_values, is_held, lost
 from cw_store.repos.sql.initiatives import TABLE as INITIATIVES
 from cw_store.repos.sql.phases import TABLE as PHASES
 from cw_store.repos.sql.recovering import CRASH, retried
@@ -61,16 +61,46 @@ def _ending(**values: ColumnElement[Any]) -> Update:
     )
 
 
-COMPLETE = TASKS.returning(
+stop = update(agents).values(
+    status=exactly("stopped"),
+    lease_expires_at=null(),
+    result=func.coalesce(_changed(agents.c.result), agents.c.result),
+    exit_code=func.coalesce(_changed(agents.c.exit_code), agents.c.exit_code),
+    updated_at=later_than(agents.c.updated_at),
+)
+
+STOP = Query(str, stop.where(agents.c.id == bindparam("id")).returning(agents.c.id), agents)
+
+
+class Ending(NamedTuple):
+    """One way for a claim to end: for the task alone, and in one statement with its agent."""
+
+    of_task: Query[Task]
+    of_both: Query[Task]
+
+
+def _ways(ending: Update) -> Ending:
+    held = ending.where(is_held()).returning(*TASKS.columns)
+    ended = held.cte("ended")
+    stopped = (
+        stop.where(
+            agents.c.id == bindparam("claim_agent_id", type_=Id()), exists(select(ended.c.id))
+        )
+        .returning(agents.c.id)
+        .cte("stopped")
+    )
+    both: Select[Any] = select(ended).add_cte(stopped)
+    return Ending(Query(Task, held, tasks), Query(Task, both, tasks, agents, locks=True))
+
+
+COMPLETE = _ways(
     _ending(
         status=exactly("completed"),
         summary=func.coalesce(_changed(tasks.c.summary), tasks.c.summary),
-    ).where(is_held())
+    )
 )
 
-RELEASE = TASKS.returning(
-    _ending(status=exactly("pending"), not_before=_changed(tasks.c.not_before)).where(is_held())
-)
+RELEASE = _ways(_ending(status=exactly("pending"), not_before=_changed(tasks.c.not_before)))
 
 BACK_OFF = 10
 """Seconds until a task is tried again that has failed for the first time."""
@@ -97,19 +127,17 @@ pause = case(
 
 try_again = retried(tasks.c.retry_count)
 
-FAIL = TASKS.returning(
+FAIL = _ways(
     _ending(
         **try_again,
         not_before=case(
             (tasks.c.retry_count >= tasks.c.max_retries, null()),
             else_=LaterBy(SHARED_NOW, pause),
         ),
-    ).where(is_held())
+    )
 )
 
-BLOCK = TASKS.returning(
-    _ending(retry_count=try_again["retry_count"], status=exactly("blocked")).where(is_held())
-)
+BLOCK = _ways(_ending(retry_count=try_again["retry_count"], status=exactly("blocked")))
 
 STANDING = Query(
     Place,
@@ -117,19 +145,36 @@ STANDING = Query(
     tasks,
 )
 
-STOP = Query(
-    str,
-    update(agents)
-    .where(agents.c.id == bindparam("id"))
-    .values(
-        status=exactly("stopped"),
-        lease_expires_at=null(),
-        result=func.coalesce(_changed(agents.c.result), agents.c.result),
-        exit_code=func.coalesce(_changed(agents.c.exit_code), agents.c.exit_code),
-        updated_at=later_than(agents.c.updated_at),
+held_task = (
+    select(tasks.c.phase_id, tasks.c.initiative_id)
+    .where(is_held())
+    .with_for_update(key_share=True)
+    .cte("held_task")
+)
+held_initiative = (
+    select(initiatives.c.id)
+    .where(initiatives.c.id == select(held_task.c.initiative_id).scalar_subquery())
+    .with_for_update(key_share=True)
+    .cte("held_initiative")
+)
+held_phase = (
+    select(phases.c.id)
+    .where(
+        phases.c.id == select(held_task.c.phase_id).scalar_subquery(),
+        select(func.count()).select_from(held_initiative).scalar_subquery() >= literal_column("0"),
     )
-    .returning(agents.c.id),
-    agents,
+    .with_for_update(key_share=True)
+    .cte("held_phase")
+)
+
+# Each is locked before the next is looked at: the claimed task, its initiative, its phase.
+FENCE_IN_PLACE = Query(
+    Place,
+    select(*[held_task.c.phase_id, held_task.c.initiative_id]).where(
+        select(func.count()).select_from(held_phase).scalar_subquery() >= literal_column("0")
+    ),
+    tasks,
+    locks=True,
 )
 
 
@@ -207,14 +252,12 @@ def complete(
 ) -> Ended:
     """Complete the task, and move on what this was the last task of."""
     if side_by_side:
-        place = yield from row(FENCE, **claim_values(claim))
-        if place is None:
+        if (yield from row(FENCE_IN_PLACE, **claim_values(claim))) is None:
             return (yield from lost(claim))
-        yield from lock_place(place.phase_id, place.initiative_id)
-    task, place = yield from _take_away(COMPLETE, claim, **new_values({"summary": summary}))
+    values = new_values({"summary": summary})
+    task, place = yield from _take_away(COMPLETE, claim, of_agent, side_by_side, **values)
     if place is None or task is None:
         return (yield from lost(claim))
-    yield from row(STOP, id=claim.agent.id, **of_agent)
     phase, initiative = yield from _move_on(place, phase_status, initiative_status)
     if isinstance(task, UnreadableError):
         return task
@@ -232,38 +275,54 @@ def fail(
     pause: int | None,
     spread: int,
     block: bool,
+    side_by_side: bool,
 ) -> Ended:
     """Have the task tried again after a pause, in microseconds, or block it."""
     if block:
-        return (yield from _end(BLOCK, claim, of_agent))
+        return (yield from _end(BLOCK, claim, of_agent, side_by_side))
     given = -1 if pause is None else pause
-    return (yield from _end(FAIL, claim, of_agent, pause=given, spread=spread))
+    return (yield from _end(FAIL, claim, of_agent, side_by_side, pause=given, spread=spread))
 
 
-def release(claim: Claim, *, not_before: datetime | None) -> Ended:
+def release(claim: Claim, *, not_before: datetime | None, side_by_side: bool) -> Ended:
     """Give the task back."""
     of_agent = new_values({"result": None, "exit_code": None})
-    return (yield from _end(RELEASE, claim, of_agent, **new_values({"not_before": not_before})))
+    values = new_values({"not_before": not_before})
+    return (yield from _end(RELEASE, claim, of_agent, side_by_side, **values))
 
 
-def _end(query: Query[Task], claim: Claim, of_agent: Mapping[str, Any], **values: Any) -> Ended:
-    task, place = yield from _take_away(query, claim, **values)
+def _end(
+    ending: Ending, claim: Claim, of_agent: Mapping[str, Any], side_by_side: bool, **values: Any
+) -> Ended:
+    task, place = yield from _take_away(ending, claim, of_agent, side_by_side, **values)
     if place is None or task is None:
         return (yield from lost(claim))
-    yield from row(STOP, id=claim.agent.id, **of_agent)
     return Finished(task, None, None) if isinstance(task, Task) else task
 
 
 def _take_away(
-    query: Query[Task], claim: Claim, **values: Any
+    ending: Ending, claim: Claim, of_agent: Mapping[str, Any], side_by_side: bool, **values: Any
 ) -> Procedure[tuple[Task | UnreadableError | None, Place | None]]:
-    """End the claim on the task; return the task, and where it stands, None if it is not held."""
+    """End the claim; return the task, and where it stands, None if it is not held any more.
+
+    What is far away is told of task and agent in one message.
+    """
+    task: Task | UnreadableError | None
+    given = {**claim_values(claim), **values}
     try:
-        task = yield from row(query, **claim_values(claim), **values)
+        if side_by_side:
+            task = yield from row(ending.of_both, **given, **of_agent)
+        else:
+            task = yield from row(ending.of_task, **given)
     except UnreadableError as error:
-        found = yield from row(STANDING, id=claim.task.id)
-        return error, found
-    return task, None if task is None else Place(task.phase_id, task.initiative_id)
+        task = error
+    if task is None:
+        return None, None
+    if not side_by_side:
+        yield from row(STOP, id=claim.agent.id, **of_agent)
+    if isinstance(task, Task):
+        return task, Place(task.phase_id, task.initiative_id)
+    return task, (yield from row(STANDING, id=claim.task.id))
 
 
 def _move_on(

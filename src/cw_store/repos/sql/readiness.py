@@ -8,7 +8,7 @@ constants alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 from typing import cast as cast_type
@@ -44,7 +44,7 @@ from cw_store.schema import (
     store_state,
     tasks,
 )
-from cw_store.statements.expressions import SHARED_NOW, Unindexed, exactly
+from cw_store.statements.expressions import PRESENT, SHARED_NOW, Unindexed, exactly
 from cw_store.statements.query import Query
 from cw_store.types import Id, LargeNumber, OneOf, WholeNumber
 
@@ -236,15 +236,28 @@ class Candidate:
     phase_id: str | None
     initiative_id: str | None
     phase_status: PhaseStatus | None
+    is_any_due: int
+    """Whether a lease has run out, be it of another task."""
 
     def is_still(self, other: Candidate) -> bool:
         """Whether the other is the same task in the same place, which nobody has had since."""
-        return replace(self, phase_status=None) == replace(other, phase_status=None)
+        mine = self.id, self.epoch, self.phase_id, self.initiative_id
+        return mine == (other.id, other.epoch, other.phase_id, other.initiative_id)
 
+
+lapsed = agents.alias("lapsed")
 
 candidate = [
     *[tasks.c.id, tasks.c.epoch, tasks.c.phase_id, tasks.c.initiative_id],
     phases.c.status,
+    func.coalesce(
+        select(PRESENT)
+        .select_from(lapsed)
+        .where(lapsed.c.lease_expires_at <= SHARED_NOW)
+        .limit(literal_column("1"))
+        .scalar_subquery(),
+        literal_column("0"),
+    ),
 ]
 
 CANDIDATE = Query(
