@@ -1,5 +1,6 @@
 """Run a plan: `python -m examples.supervisor [plan.toml] --store cw.db --workers 2`.
 
+The same command again, while this one runs, is a second supervisor, and they share the work.
 Exit code 0 when the plan is completed, 1 when part of it can't be, 2 when it can't begin, and
 130 when it was interrupted; the same command then goes on where it stopped.
 """
@@ -13,16 +14,17 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 
-from cw_store import Store, StoreError
+from cw_store import AlreadyExistsError, Initiative, Store, StoreError
 
 from .display import last_lines_of_blocked, plain, summary_table, task_table
-from .plan import Plan, PlanError, read_plan, store_plan
-from .processes import LockedError, only_supervisor
+from .plan import Plan, PlanError, block_phases, read_plan, retry_blocked, store_plan
+from .processes import LockedError, Starter, holder_name
 from .supervisor import Supervisor
 from .terminal import harmless
 
@@ -36,6 +38,8 @@ class Arguments:
     plan: Plan
     store_url: str
     workers: int
+    holder: str | None
+    lease: timedelta
     retry_blocked: bool
 
 
@@ -50,7 +54,17 @@ def read_arguments() -> Arguments:
         default=os.environ.get("CW_STORE_URL", "cw.db"),
         help="database file or URL; $CW_STORE_URL, else cw.db",
     )
-    parser.add_argument("--workers", type=int, help="how many tasks may run at once")
+    parser.add_argument("--workers", type=int, help="how many tasks may run at once, here")
+    parser.add_argument(
+        "--holder", help="the name of this supervisor; host/1, host/2, … if not given"
+    )
+    parser.add_argument(
+        "--lease",
+        type=float,
+        default=20.0,
+        metavar="SECONDS",
+        help="how long others leave its tasks alone when it is dead or frozen; 20 if not given",
+    )
     parser.add_argument(
         "--retry-blocked", action="store_true", help="let tasks that crashed too often run again"
     )
@@ -62,7 +76,10 @@ def read_arguments() -> Arguments:
             f"{given.plan}: needs {plan.workers_needed} workers, because its tasks "
             f"talk to each other; --workers {workers} is too few"
         )
-    return Arguments(plan, absolute(given.store), workers, given.retry_blocked)
+    if not 0 < given.lease < 1e6:
+        raise PlanError("--lease is a number of seconds above 0")
+    lease = timedelta(seconds=given.lease)
+    return Arguments(plan, absolute(given.store), workers, given.holder, lease, given.retry_blocked)
 
 
 def absolute(store: str) -> str:
@@ -74,26 +91,28 @@ def absolute(store: str) -> str:
     return store if "://" in store else str(Path(store).resolve())
 
 
-async def run(arguments: Arguments, lock: int) -> int:
+async def run(arguments: Arguments, holder: str) -> int:
     """Open the store, run the plan, show what happens, and return the exit code."""
     plan, begun = arguments.plan, time.monotonic()
     console = Console()
     async with Store(arguments.store_url) as store:
-        async with store.unit_of_work(label="store the plan") as uow:
-            initiative = await store_plan(uow, plan)
+        initiative = await stored(store, plan)
+        if arguments.retry_blocked:
+            await store.run(lambda uow: retry_blocked(uow, plan), label="retry blocked tasks")
         async with showing(store, plan, console) as report:
-            report(f"{plan.name} ({initiative.status})")
+            report(f"{holder} begins with {plan.name} ({initiative.status})")
             supervisor = Supervisor(
-                store,
-                plan,
-                store_url=arguments.store_url,
-                lock=lock,
+                store=store,
+                plan=plan,
+                holder=holder,
                 workers=arguments.workers,
+                lease=arguments.lease,
+                start=Starter(arguments.store_url).start,
                 report=report,
             )
-            if arguments.retry_blocked:
-                await supervisor.retry_blocked()
             finished = await shielded_or_interrupted(supervisor)
+            if finished:
+                await store.run(lambda uow: block_phases(uow, plan), label="block phases")
 
         seconds = time.monotonic() - begun
         for name, lines in await last_lines_of_blocked(store, plan.id):
@@ -106,6 +125,14 @@ async def run(arguments: Arguments, lock: int) -> int:
         console.print("Interrupted. The same command goes on from here.")
         return 130
     return 0 if initiative is not None and initiative.status == "completed" else 1
+
+
+async def stored(store: Store, plan: Plan) -> Initiative:
+    """Store the plan, unless it is there, or another supervisor stores it at this moment."""
+    try:
+        return await store.run(lambda uow: store_plan(uow, plan), label="store the plan")
+    except AlreadyExistsError:
+        return await store.run(lambda uow: store_plan(uow, plan), label="find the plan")
 
 
 async def shielded_or_interrupted(supervisor: Supervisor) -> bool:
@@ -168,8 +195,8 @@ def main() -> int:
     """Run the command line."""
     try:
         arguments = read_arguments()
-        with only_supervisor(arguments.store_url) as lock:
-            return asyncio.run(run(arguments, lock))
+        with holder_name(arguments.store_url, arguments.holder) as holder:
+            return asyncio.run(run(arguments, holder))
     except (PlanError, LockedError, StoreError, OSError) as error:
         print(harmless(str(error)), file=sys.stderr)
         return 2

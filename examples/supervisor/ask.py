@@ -12,7 +12,7 @@ import asyncio
 import os
 import sys
 
-from cw_store import Agent, Store, UnitOfWork
+from cw_store import Agent, LeaseLostError, Store, UnitOfWork
 
 from .terminal import harmless
 
@@ -25,12 +25,17 @@ class NobodyAnswersError(Exception):
 
 
 async def ask(store: Store, agent_id: str, to: str, question: str) -> str:
-    """Ask `question`, wait, and return the answer; `NobodyAnswersError` when none can come."""
+    """Ask `question`, wait, and return the answer; `NobodyAnswersError` when none can come.
+
+    Raises `LeaseLostError` when another agent has the task by now: what is asked is asked under the
+    claim, although it is the supervisor that keeps it.
+    """
     async with store.unit_of_work(read_only=True) as uow:
-        me = await uow.agents.find_by_id(agent_id)
-        if me is None or me.task_id is None:
-            raise NobodyAnswersError("only an agent that works on a task can ask")
-        tries = [agent.id for agent in await uow.agents.find_all() if agent.task_id == me.task_id]
+        claims = [one for one in await uow.claims.find_live() if one.agent.id == agent_id]
+        if not claims:
+            raise NobodyAnswersError("only an agent that has a task can ask")
+        claim, me = claims[0], claims[0].agent
+        tries = [agent.id for agent in await uow.agents.find_all_by_task_id(claim.task.id)]
 
     asked_agent_id = None
     pause = FIRST_PAUSE_SECONDS
@@ -42,7 +47,7 @@ async def ask(store: Store, agent_id: str, to: str, question: str) -> str:
             addressee = await find_addressee(uow, me, to)
         # A new agent at the other end, because the one that was asked crashed, is asked afresh.
         if addressee is not None and addressee.id != asked_agent_id:
-            async with store.unit_of_work(label="ask") as uow:
+            async with store.unit_of_work(label="ask", claim=claim) as uow:
                 await uow.conversations.create(
                     from_agent_id=me.id,
                     to_agent_id=addressee.id,
@@ -57,7 +62,7 @@ async def ask(store: Store, agent_id: str, to: str, question: str) -> str:
         pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
 
     if asked_agent_id is not None:
-        async with store.unit_of_work(label="go on after an answer") as uow:
+        async with store.unit_of_work(label="go on after an answer", claim=claim) as uow:
             await uow.agents.update(me.id, status="running")
     return answer
 
@@ -103,7 +108,7 @@ async def main() -> int:
     except TimeoutError:
         print(f"{given.to} did not answer within {given.timeout:g} seconds", file=sys.stderr)
         return 1
-    except NobodyAnswersError as error:
+    except (NobodyAnswersError, LeaseLostError) as error:
         print(harmless(str(error)), file=sys.stderr)
         return 1
     return 0

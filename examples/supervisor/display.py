@@ -80,7 +80,9 @@ async def summary_table(store: Store, initiative_id: str, seconds: float, store_
     table.add_row("initiative", initiative.status if initiative else "not stored")
     table.add_row("tasks", counted(task.status for task in tasks))
     table.add_row("agents", counted(agent.status for agent in agents))
-    table.add_row("retries after a crash", str(sum(task.retry_count for task in tasks)))
+    for holder, count in Counter(agent.holder or "nobody" for agent in agents).items():
+        table.add_row(plain(f"supervisor {holder}"), f"{count} agents")
+    table.add_row("crashes", str(sum(task.retry_count for task in tasks)))
     for account in accounts:
         table.add_row(
             plain(f"account {account.email}"),

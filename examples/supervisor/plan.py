@@ -11,7 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import cast, get_args
 
-from cw_store import Initiative, TaskPriority, UnitOfWork
+from cw_store import Initiative, Task, TaskPriority, UnitOfWork
 
 
 class PlanError(Exception):
@@ -113,6 +113,25 @@ async def store_plan(uow: UnitOfWork, plan: Plan) -> Initiative:
         for need in task.needs:
             await uow.tasks.create_dependency(plan.stored_id(task.name), plan.stored_id(need))
     return initiative
+
+
+async def retry_blocked(uow: UnitOfWork, plan: Plan) -> None:
+    """Give every blocked task its retries back."""
+    for task in await _blocked_tasks(uow, plan):
+        await uow.tasks.reset_retry_count(task.id)
+        await uow.tasks.update(task.id, status="pending")
+        await uow.phases.update(cast("str", task.phase_id), status="in_progress")
+
+
+async def block_phases(uow: UnitOfWork, plan: Plan) -> None:
+    """Say of the phases too, when nothing can run any more, that tasks of theirs are blocked."""
+    for phase_id in {task.phase_id for task in await _blocked_tasks(uow, plan)}:
+        await uow.phases.update(cast("str", phase_id), status="blocked")
+
+
+async def _blocked_tasks(uow: UnitOfWork, plan: Plan) -> list[Task]:
+    tasks = await uow.tasks.find_by_status("blocked")
+    return [task for task in tasks if task.initiative_id == plan.id]
 
 
 def _planned_shape(plan: Plan) -> object:

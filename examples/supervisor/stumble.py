@@ -15,8 +15,7 @@ from cw_store import UnitOfWork
 async def main(exit_code: int) -> int:
     """Return `exit_code`, or 0 when an earlier agent of this task has ended with it."""
     async with UnitOfWork() as uow:
-        agents = await uow.agents.find_all()
-    earlier = [agent for agent in agents if agent.task_id == os.environ["CW_TASK_ID"]]
+        earlier = await uow.agents.find_all_by_task_id(os.environ["CW_TASK_ID"])
     if any(agent.exit_code == exit_code for agent in earlier):
         print(f"try {len(earlier)}: done")
         return 0

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +42,9 @@ class Outcome:
         return [agent.exit_code for agent in self.agents_of(task_name)]
 
 
-async def read_outcome(path: Path) -> Outcome:
+async def read_outcome(url: str) -> Outcome:
     """Read everything that the tests look at, in one snapshot."""
-    async with Store(path) as store, store.unit_of_work(read_only=True) as uow:
+    async with Store(url) as store, store.unit_of_work(read_only=True) as uow:
         (initiative,) = await uow.initiatives.find_all()
         agents = await uow.agents.find_all()
         logs: dict[str, str] = {}
@@ -67,11 +69,7 @@ class Bench:
     """A folder with a plan and a store, and the supervisor that works on them."""
 
     folder: Path
-
-    @property
-    def store(self) -> Path:
-        """Where the database is."""
-        return self.folder / "cw.db"
+    store: str
 
     def plan(self, tasks: str, head: str = "") -> None:
         """Write a plan with one account and one phase, unless `head` says otherwise."""
@@ -79,18 +77,24 @@ class Bench:
         text = f'id = "plan"\nname = "A plan"\nrest_seconds = 1\n{head}\n{tasks}'
         (self.folder / "plan.toml").write_text(text)
 
-    def start(self, *options: str) -> subprocess.Popen[str]:
-        """Start the supervisor."""
+    @contextmanager
+    def start(self, *options: str) -> Generator[subprocess.Popen[str]]:
+        """Start the supervisor, and wait for its end when the block is left."""
         environment = {key: value for key, value in os.environ.items() if key[:3] != "CW_"}
-        plan, store = str(self.folder / "plan.toml"), str(self.store)
-        return subprocess.Popen(
-            [sys.executable, "-m", "examples.supervisor", plan, "--store", store, *options],
+        plan = str(self.folder / "plan.toml")
+        with subprocess.Popen(
+            [sys.executable, "-m", "examples.supervisor", plan, "--store", self.store, *options],
             cwd=ROOT,
-            env=environment,
+            env={**environment, "TMPDIR": str(self.folder)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
+        ) as process:
+            try:
+                yield process
+            except BaseException:
+                process.kill()  # it may be frozen, and would be waited for without end
+                raise
 
     def run(self, *options: str) -> tuple[int, str]:
         """Run the supervisor to its end; its exit code and what it printed."""
@@ -106,7 +110,16 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     """Give every test a folder of its own."""
-    return Bench(tmp_path)
+    return Bench(tmp_path, str(tmp_path / "cw.db"))
+
+
+@pytest.fixture
+def shared_bench(tmp_path: Path, database: str) -> Bench:
+    """The same on a database that several supervisors share."""
+    return Bench(tmp_path, database)
+
+
+SHARED = pytest.mark.parametrize("database", ["file", "postgres"], indirect=True)
 
 
 def test_a_task_runs_after_those_it_needs_and_its_phase_after_its_own(bench: Bench) -> None:
@@ -174,7 +187,7 @@ def test_a_task_that_always_crashes_is_blocked_and_what_needs_it_stays_pending(
     assert code == 1, output
     assert outcome.exit_codes("crashes") == [1, 1, 1, 1]
     assert outcome.tasks["crashes"].status == "blocked"
-    assert outcome.tasks["crashes"].retry_count == 3
+    assert outcome.tasks["crashes"].retry_count == 4, "one more than there may be"
     assert outcome.tasks["waits"].status == "pending"
     assert outcome.exit_codes("missing") == [127] * 4
     assert "cannot start no-such-command" in outcome.log[outcome.agents_of("missing")[0].id]
@@ -259,9 +272,7 @@ def test_any_output_becomes_text_that_the_store_takes(bench: Bench) -> None:
     assert log.endswith(" end\n" * 100_000)
 
 
-def test_a_second_supervisor_is_refused_and_ctrl_c_leaves_a_plan_to_go_on_with(
-    bench: Bench,
-) -> None:
+def test_a_name_is_one_supervisors_and_ctrl_c_leaves_a_plan_to_go_on_with(bench: Bench) -> None:
     flag = bench.folder / "go"
     bench.plan(
         f"""
@@ -270,12 +281,10 @@ def test_a_second_supervisor_is_refused_and_ctrl_c_leaves_a_plan_to_go_on_with(
         command = "sh -c 'test -e {flag} || exec sleep 60'"
         """
     )
-    with bench.start() as first:
-        assert first.stdout is not None
-        while "long" not in first.stdout.readline():
-            pass
+    with bench.start("--holder", "me") as first:
+        wait_for_line(first, "long")
 
-        code, output = bench.run()
+        code, output = bench.run("--holder", "me")
         assert code == 2
         assert f"another supervisor (process {first.pid})" in output
 
@@ -291,6 +300,15 @@ def test_a_second_supervisor_is_refused_and_ctrl_c_leaves_a_plan_to_go_on_with(
     code, output = bench.run()
     assert code == 0, output
     assert bench.outcome().exit_codes("long") == [None, 0]
+
+
+def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
+    """Read what a supervisor prints until a line has this text."""
+    assert process.stdout is not None
+    line = None
+    while line is None or text not in line:
+        line = process.stdout.readline()
+        assert line, f"it ended without {text!r}"
 
 
 PLAN = """
@@ -369,7 +387,6 @@ def test_a_plan_that_cannot_be_run_is_refused_with_the_place_and_the_reason(
     assert complaint in str(refused.value)
 
 
-KILLS = 20
 STEP = """
 import fcntl, os, random, sys, time
 folder, name = sys.argv[1:]
@@ -383,6 +400,9 @@ with open(f"{folder}/{name}.lock", "w") as lock, open(f"{folder}/diary", "a") as
         time.sleep(0.02)
     diary.write(f"{name} {os.environ['CW_AGENT_ID']}\\n")
 """
+
+
+KILLS = 20
 
 
 def test_killed_twenty_times_every_task_is_completed_exactly_once(bench: Bench) -> None:
@@ -451,3 +471,89 @@ def test_killed_twenty_times_every_task_is_completed_exactly_once(bench: Bench) 
 
     assert bench.run()[0] == 0
     assert bench.outcome() == outcome, "a plan that is completed is left alone"
+
+
+def completers_of(outcome: Outcome) -> dict[str, Agent]:
+    """Return the one agent of each task that completed it, and no other did."""
+    found: dict[str, Agent] = {}
+    for name in outcome.tasks:
+        [found[name]] = [agent for agent in outcome.agents_of(name) if agent.exit_code == 0]
+    return found
+
+
+@SHARED
+def test_two_supervisors_share_a_plan_and_the_other_finishes_it_when_one_is_killed(
+    shared_bench: Bench,
+) -> None:
+    (shared_bench.folder / "step.py").write_text(STEP)
+    command = f"{{python}} -I -S {shared_bench.folder}/step.py {shared_bench.folder}"
+    names = [f"task-{number}" for number in range(20)]
+    shared_bench.plan(
+        "\n".join(
+            f'[tasks.{name}]\nphase = "only"\ncommand = "{command} {name}"\n'
+            f"needs = {[names[n - 4]] if n >= 4 else []}"
+            for n, name in enumerate(names)
+        ),
+        'accounts = ["first@example.com", "second@example.com"]\n[phases.only]',
+    )
+
+    options = ("--workers", "2", "--lease", "2", "--holder")
+    with shared_bench.start(*options, "one") as one, shared_bench.start(*options, "other") as other:
+        for process in (one, other):
+            for _ in range(3):
+                wait_for_line(process, "completed")
+        wait_for_line(one, "begins")
+        one.kill()
+        output, _ = other.communicate(timeout=60)
+
+    outcome = shared_bench.outcome()
+    assert other.returncode == 0, output
+    assert outcome.initiative.status == "completed"
+    completers = completers_of(outcome)
+    assert sorted(completers) == sorted(names)
+    assert {agent.holder for agent in completers.values()} == {"one", "other"}
+    lost = [agent for agent in outcome.agents if agent.exit_code is None]
+    assert 1 <= len(lost) <= 2, "what the killed one had at that moment"
+    assert {(agent.holder, agent.status) for agent in lost} == {("one", "crashed")}
+    assert sum(task.retry_count for task in outcome.tasks.values()) == len(lost)
+
+    diary = (shared_bench.folder / "diary").read_text().splitlines()
+    assert not [line for line in diary if line.startswith("twice")]
+    assert {f"{name} {agent.id}" for name, agent in completers.items()} <= set(diary)
+
+
+@SHARED
+def test_a_frozen_supervisor_loses_its_task_and_changes_nothing_when_it_wakes(
+    shared_bench: Bench,
+) -> None:
+    flag, its_process = shared_bench.folder / "go", shared_bench.folder / "process"
+    shared_bench.plan(
+        f"""
+        [tasks.long]
+        phase = "only"
+        command = "sh -c 'test -e {flag} || {{ echo $$ | tee {its_process}; exec sleep 60; }}'"
+        """
+    )
+    options = ("--lease", "1", "--holder")
+    with shared_bench.start(*options, "frozen") as frozen:
+        wait_for_line(frozen, "long")
+        while not any(shared_bench.outcome().log.values()):
+            pass  # until the supervisor has stored that its command is at work
+        frozen.send_signal(signal.SIGSTOP)
+        os.waitpid(frozen.pid, os.WUNTRACED)
+        flag.touch()
+
+        code, output = shared_bench.run(*options, "other")
+
+        outcome = shared_bench.outcome()
+        assert code == 0, output
+        assert completers_of(outcome)["long"].holder == "other"
+        assert outcome.tasks["long"].retry_count == 1
+        with pytest.raises(ProcessLookupError):  # its command was not frozen, and was ended
+            os.kill(int(its_process.read_text()), 0)
+
+        frozen.send_signal(signal.SIGCONT)
+        output, _ = frozen.communicate(timeout=20)
+    assert "is over" in output, "it is told that the claim is not its any more"
+    assert frozen.returncode == 0, "the plan is completed, and be it by another"
+    assert shared_bench.outcome() == outcome
