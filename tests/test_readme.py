@@ -1,26 +1,55 @@
-"""Every Python block of README.md is a program that runs by itself."""
+"""Every Python block of README.md and of the guides in docs/ is a program that runs by itself."""
 
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-EXAMPLES = re.findall(r"^### ([^\n]+)\n(?:(?!^#).)*?^```python\n(.*?)^```$", README, re.M | re.S)
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/claims.md", "docs/undo.md")
+HEADING_OR_BLOCK = re.compile(
+    r"^#+ (?P<title>[^\n]+)$|^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S
+)
 
 
-def test_the_examples_are_found() -> None:
-    assert len(EXAMPLES) == 11
+class Example(NamedTuple):
+    """A program of a page, and what the page says that it prints, if it says so."""
+
+    name: str
+    code: str
+    printed: str | None = None
 
 
-@pytest.mark.parametrize(("title", "code"), EXAMPLES, ids=[title for title, _ in EXAMPLES])
-def test_an_example_of_the_readme_runs(title: str, code: str, tmp_path: Path) -> None:
+def examples_of(page: str) -> list[Example]:
+    """Return the programs of a page, each named after the heading that it is under."""
+    title, found = "", list[Example]()
+    for match in HEADING_OR_BLOCK.finditer((ROOT / page).read_text()):
+        if match["title"]:
+            title = match["title"]
+        elif match["kind"] == "python":
+            found.append(Example(f"{page}: {title}", match["text"]))
+        elif match["kind"] == "text":
+            found[-1] = found[-1]._replace(printed=match["text"])
+    return found
+
+
+EXAMPLES = [example for page in PAGES for example in examples_of(page)]
+
+
+def test_every_page_has_examples() -> None:
+    assert {example.name.split(":")[0] for example in EXAMPLES} == set(PAGES)
+    assert all(example.printed for example in examples_of("docs/claims.md"))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[example.name for example in EXAMPLES])
+def test_an_example_of_the_documentation_runs(example: Example, tmp_path: Path) -> None:
     program = tmp_path / "test_example.py"
-    program.write_text(code)
-    is_test = "pytest" in code
+    program.write_text(example.code)
+    is_test = "pytest" in example.code
     runner = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if is_test else ["-W", "error"]
     environment = {key: value for key, value in os.environ.items() if key != "CW_STORE_URL"}
     done = subprocess.run(
@@ -34,3 +63,4 @@ def test_an_example_of_the_readme_runs(title: str, code: str, tmp_path: Path) ->
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout
+    assert example.printed in (None, done.stdout)
