@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-uvloop test-pythons test-newest test-python check drills functions bench bench-growth bench-disk bench-claims bench-quick mutants format migration build clean
+.PHONY: help setup demo test test-uvloop test-pythons test-newest test-python check drills interleavings functions bench bench-growth bench-disk bench-claims bench-quick mutants format migration build clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ check: $(READY) ## lint, format, types, imports
 
 drills: $(READY) ## the fault drills at full length: kills, cancellations, full disks (ten minutes)
 	CW_STORE_DRILLS=full $(BIN)/python -m pytest tests/drills -o faulthandler_timeout=1800
+
+interleavings: $(READY) ## claims on PostgreSQL, statement by statement, in every order (some minutes)
+	CW_STORE_DRILLS=full $(BIN)/python -m pytest tests/drills/test_interleavings.py
 
 bench: $(READY) $(VENV)/.bench ## cw_store beside what people use instead: table, charts, JSON
 	$(BIN)/python -m bench
