@@ -276,6 +276,31 @@ async def test_json_numbers_keep_their_type(new_file: Fresh, new_server_database
             assert repr(copied.content) == repr(numbers), "1e16 is not 10**16"
 
 
+async def test_a_change_set_is_undone_in_a_copy(
+    new_file: Fresh, new_server_database: Fresh
+) -> None:
+    deepest: Any = 1e16
+    for _ in range(100):
+        deepest = [deepest]
+    first, server, last = new_file(), new_server_database(), new_file()
+    async with Store(first) as store:
+        page = await add_page(store, content=deepest)
+        async with (
+            store.unit_of_work() as uow,
+            uow.change_sets.recording(
+                initiative_id=page.initiative_id, agent_name="someone", mode="plan"
+            ) as recording,
+        ):
+            await uow.pages.delete(page.id)
+    await copy_store(first, server)
+    await copy_store(server, last)
+    for url in (first, server, last):
+        async with Store(url) as store:
+            await store.change_sets.revert(recording.id)
+            found = await store.pages.find_by_id(page.id)
+            assert found is not None and found.content == deepest
+
+
 async def test_the_application_can_go_on_writing_to_the_source(
     source: str, new_target: Fresh
 ) -> None:

@@ -24,6 +24,7 @@ from cw_store.repos.sql.recording_repositories import (
     RecordingTasks,
 )
 from every_port import repositories
+from waits import until_idle
 
 
 async def entries(store: Store, id: str) -> list[str]:
@@ -282,6 +283,31 @@ async def test_repositories_taken_before_the_block_record_in_it_and_not_after(
     assert await entries(store, recording.id) == ["update task b", "update task c"]
     assert recording.change_set is not None
     assert (recording.change_set.agent_id, recording.change_set.agent_name) == (None, "someone")
+
+
+async def test_what_comes_from_outside_of_the_block_waits_and_is_not_recorded(
+    store: Store,
+) -> None:
+    plan = await add_plan(store)
+    begun = asyncio.Event()
+
+    async def elsewhere(uow: UnitOfWork) -> None:
+        await begun.wait()
+        await uow.tasks.update("a", name="outside")
+
+    async with store.unit_of_work() as uow:
+        other = asyncio.create_task(elsewhere(uow))
+        async with uow.change_sets.recording(
+            initiative_id=plan.initiative_id, agent_id=plan.agent_id, mode="plan"
+        ) as recording:
+            begun.set()
+            await until_idle()
+            await uow.tasks.update("b", name="inside")
+            assert not other.done()
+        await other
+    assert await entries(store, recording.id) == ["update task b"]
+    task = await store.tasks.find_by_id("a")
+    assert task is not None and task.name == "outside"
 
 
 async def test_a_block_that_raises_leaves_nothing_and_the_unit_goes_on(store: Store) -> None:

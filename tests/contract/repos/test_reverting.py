@@ -106,7 +106,7 @@ RECORDED: dict[str, Change] = {
     "page": lambda uow: uow.pages.create(
         id="new", initiative_id="i", parent_page_id="two", title="New"
     ),
-    "move": lambda uow: uow.tasks.update("e", parent_task_id="d"),
+    "content": lambda uow: uow.pages.update("two", content={"done": 1}),
 }
 SINCE: dict[str, tuple[str, Change, list[str]]] = {
     "changed": (
@@ -129,6 +129,11 @@ SINCE: dict[str, tuple[str, Change, list[str]]] = {
         "delete",
         lambda uow: uow.tasks.create(id="e", name="Another"),
         ["task e exists"],
+    ),
+    "another type": (
+        "content",
+        lambda uow: uow.pages.update("two", content={"done": True}),
+        ["page two changed content"],
     ),
     "waits for others": (
         "edges",

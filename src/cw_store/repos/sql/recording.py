@@ -64,7 +64,7 @@ class Step:
 
     async def hold(self, kind: Kind, id: str) -> None:
         """Look at one row."""
-        await self._look(kind, await self.database.all(kind.hold, id=id))
+        await self._look(kind, await self.database.all(kind.one, id=id))
 
     async def hold_whole(self, kind: Kind, id: str) -> None:
         """Look at a row and all below it."""

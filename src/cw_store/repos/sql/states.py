@@ -101,10 +101,7 @@ class Kind:
         self.columns = {column.name: column for column in record_columns(table)}
         self.references = _references(table)
         one = table.c.id == bindparam("id")
-        self.hold = Query(
-            str, select(table.c.id).where(one).with_for_update(key_share=True), table, locks=True
-        )
-        """Lock a row against changes."""
+        self.one = Query(str, select(table.c.id).where(one), table)
         whole = one if tree is None else one | table.c.id.in_(tree.below())
         self.whole, self.hold_whole = _found_and_held(table, whole)
         """Find, or lock, a row and all rows of its kind below it, also against new references."""
