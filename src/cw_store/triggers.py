@@ -320,9 +320,11 @@ def _recount_after_edge_on_postgresql(of: Counted) -> str:
             OR EXISTS (SELECT FROM {of.table} AS other WHERE other.id = OLD.{of.dependency})
         )
         FOR NO KEY UPDATE;
+        IF FOUND THEN  -- it may have gone with the edge
 """,
         _recount_on_postgresql(of, f"OLD.{of.dependent}"),
-        f"""    END IF;
+        f"""        END IF;
+    END IF;
     IF TG_OP <> 'DELETE' THEN
         PERFORM FROM {of.table} WHERE id = NEW.{of.dependency} FOR SHARE;
         PERFORM FROM {of.table} WHERE id = NEW.{of.dependent} FOR NO KEY UPDATE;

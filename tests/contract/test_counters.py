@@ -365,6 +365,15 @@ async def test_a_claim_that_ends_as_it_should_is_left_as_it_is(store: Store) -> 
     assert (former.status, former.updated_at) == ("stopped", agent.updated_at)
 
 
+async def test_a_task_that_is_taken_under_a_new_epoch_is_left_to_who_took_it(store: Store) -> None:
+    await add_task(store, id="a")
+    task, agent = await claim(store, "a")
+    await execute(store, "UPDATE tasks SET claimed_by_agent_id = NULL, epoch = epoch + 1")
+    left = await store.tasks.find_by_id("a")
+    assert left and (left.status, left.epoch) == ("in_progress", task.epoch + 1)
+    assert await store.agents.find_by_id(agent.id) == agent
+
+
 async def test_an_account_that_is_deleted_leaves_the_claim_as_it_is(store: Store) -> None:
     account = await add_account(store)
     await add_task(store, id="a")

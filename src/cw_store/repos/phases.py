@@ -21,7 +21,8 @@ class Phase:
     `content` is a Tiptap document as JSON. `merge_base` is the git hash noted before the
     phase was merged, from which the diff of a completed phase can be made again.
     `open_dependencies` is how many of the phases that this one waits for directly are not
-    completed; of a phase that is itself completed it is what it last was.
+    completed; of a phase that is itself completed it is what it last was. It is counted after a
+    change: what an `update` returns has the number from before.
     """
 
     id: str

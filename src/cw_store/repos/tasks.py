@@ -28,7 +28,7 @@ class Task:
     `epoch` is the number of the claim, and only grows: whoever comes with an older one has lost
     the task. `open_dependencies` is how many of the tasks that this one waits for directly are not
     completed; it is kept for tasks that are neither claimed nor completed, and for others is what
-    it last was.
+    it last was. It is counted after a change: what an `update` returns has the number from before.
     """
 
     id: str
