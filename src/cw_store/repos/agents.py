@@ -197,6 +197,8 @@ class AgentRepository(Protocol):
     async def delete(self, id: str) -> None:
         """Delete an agent; `NotFoundError` for an unknown id.
 
+        `StaleStateError` for one that holds a lease: its claim has to end before.
+
         Its proposals and conversations go with it. Messages, chat sessions, change sets and
         errands stay and point to no agent any more; its log stays as it is.
         """

@@ -220,7 +220,8 @@ class TaskRepository(Protocol):
         `updated_at` of what goes along is stamped as well.
 
         With `expected` only if the task still holds these values when it is changed, else
-        `StaleStateError`; nothing is written then.
+        `StaleStateError`; nothing is written then. So it is for the `status` of a task that is
+        claimed, which changes when the claim ends; the error says who has the task since when.
         """
         ...
 

@@ -17,8 +17,10 @@ from builders import (
     add_proposal,
     add_task,
 )
-from cw_store import Agent, AlreadyExistsError, Store
+from claims import claimed
+from cw_store import Agent, AlreadyExistsError, NotFoundError, StaleStateError, Store
 from cw_store.repos.sql.agent_names import ADJECTIVES, ANIMALS
+from steppable_clock import SteppableClock
 
 
 async def test_a_new_agent_is_idle_and_works_for_claude(store: Store) -> None:
@@ -211,3 +213,24 @@ async def test_an_agent_outlives_its_account_and_its_task(store: Store) -> None:
         found = await uow.agents.find_by_id(agent.id)
         assert found is not None
         assert found.task_id is None
+
+
+async def test_an_agent_that_holds_a_lease_is_not_deleted(
+    store: Store, clock: SteppableClock
+) -> None:
+    claim = await claimed(store)
+    clock.advance(24 * 60 * 60)  # it ran out, and nobody has recovered it
+    async with store.unit_of_work() as uow:
+        with pytest.raises(StaleStateError, match="has task") as raised:
+            await uow.agents.delete(claim.agent.id)
+        for word in (claim.task.id, claim.agent.name, "host-1/1"):
+            assert word in str(raised.value)
+        assert (raised.value.table, raised.value.id) == ("agents", claim.agent.id)
+        await uow.tasks.create(name="the unit goes on")
+    assert await store.agents.find_by_id(claim.agent.id) == claim.agent
+    await store.claims.check(claim)
+    await store.claims.release(claim)
+    await store.agents.delete(claim.agent.id)
+    assert await store.agents.find_by_id(claim.agent.id) is None
+    with pytest.raises(NotFoundError):
+        await store.agents.delete(claim.agent.id)

@@ -673,6 +673,7 @@ OTHERWISE: dict[str, Any] = {
     "entries": [],
     "expected": None,
     "depends_on_ids": [],
+    "claim": None,
 }
 
 

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from builders import add_agent, add_conversation, add_initiative, add_phase, add_task
+from claims import claimed
 from cw_store import (
     BrokenReferenceError,
     InvalidValueError,
+    LeaseLostError,
     NewTask,
     NotFoundError,
     StaleStateError,
@@ -17,7 +19,9 @@ from cw_store import (
     Task,
     TaskChanges,
     TaskExpected,
+    TaskStatus,
 )
+from waits import until_idle
 
 
 async def test_a_new_task_is_pending_of_medium_priority_and_never_retried(store: Store) -> None:
@@ -494,3 +498,73 @@ async def test_concurrent_retries_all_count(store: Store) -> None:
     found = await store.tasks.find_by_id(task.id)
     assert found is not None
     assert found.retry_count == 24
+
+
+# --- claimed tasks ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moves", [False, True])
+@pytest.mark.parametrize("status", ["completed", "pending", "in_progress"])
+async def test_the_status_of_a_claimed_task_changes_with_its_claim_alone(
+    store: Store, moves: bool, status: TaskStatus
+) -> None:
+    claim = await claimed(store)
+    changes: TaskChanges = {"status": status, "name": "changed"}
+    if moves:
+        changes["phase_id"] = (await add_phase(store)).id
+    async with store.unit_of_work() as uow:
+        for expected in (None, TaskExpected(claimed_by_agent_id=claim.agent.id), TaskExpected()):
+            with pytest.raises(StaleStateError, match="is claimed") as raised:
+                await uow.tasks.update(claim.task.id, expected=expected, **changes)
+        for word in (claim.agent.name, "host-1/1", claim.agent.created_at.isoformat()):
+            assert word in str(raised.value)
+        assert (raised.value.table, raised.value.id) == ("tasks", claim.task.id)
+        assert not isinstance(raised.value, LeaseLostError)
+        await uow.tasks.create(name="the unit goes on")
+    assert await store.tasks.find_by_id(claim.task.id) == claim.task
+    with pytest.raises(StaleStateError, match="is claimed"):
+        await store.tasks.update(claim.task.id, **changes)
+    await store.claims.complete(claim)
+    changed = await store.tasks.update(claim.task.id, **changes)
+    assert (changed.status, changed.name) == (status, "changed")
+
+
+async def test_what_is_not_its_status_can_be_changed_of_a_claimed_task(store: Store) -> None:
+    claim, phase = await claimed(store), await add_phase(store)
+    changed = await store.tasks.update(claim.task.id, summary="so far", phase_id=phase.id)
+    assert (changed.summary, changed.phase_id) == ("so far", phase.id)
+    await store.claims.check(claim)
+
+
+@pytest.mark.parametrize("moves", [False, True])
+async def test_a_status_with_an_expectation_tells_what_was_not_as_expected(
+    store: Store, moves: bool
+) -> None:
+    task, phase = await add_task(store), await add_phase(store)
+    changes: TaskChanges = {"status": "completed"}
+    if moves:
+        changes["phase_id"] = phase.id
+    with pytest.raises(StaleStateError, match=r"no longer holds the expected name$"):
+        await store.tasks.update(task.id, expected={"name": "another"}, **changes)
+    with pytest.raises(NotFoundError):
+        await store.tasks.update("unknown", expected={"name": "another"}, **changes)
+    with pytest.raises(NotFoundError):
+        await store.tasks.update("unknown", **changes)
+    with pytest.raises(StaleStateError, match="expected claimed_by_agent_id"):
+        await store.tasks.update(task.id, expected={"claimed_by_agent_id": "a"}, **changes)
+    assert await store.tasks.find_by_id(task.id) == task
+    held: TaskExpected = {"name": task.name, "claimed_by_agent_id": None}
+    assert (await store.tasks.update(task.id, expected=held, **changes)).status == "completed"
+
+
+async def test_a_status_that_is_changed_while_the_task_is_being_claimed_is_refused(
+    store: Store,
+) -> None:
+    task = await add_task(store)
+    async with store.unit_of_work() as uow:
+        await uow.claims.take(task.id, holder="host-1/1", worktree_id="t", provider=None)
+        changing = asyncio.create_task(store.tasks.update(task.id, status="completed"))
+        await until_idle()
+        assert not changing.done()
+    with pytest.raises(StaleStateError, match="is claimed"):
+        await changing

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any, Unpack
 
-from sqlalchemy import bindparam, or_, select
+from sqlalchemy import bindparam, delete, or_, select
 
+from cw_store.errors import NotFoundError, StaleStateError
 from cw_store.repos.agents import (
     Agent,
     AgentChanges,
@@ -85,6 +88,45 @@ ALL_BY_TASK_ID = TABLE.listing_by("task_id")
 BY_ACCOUNT_ID = TABLE.listing_by("account_id")
 
 
+DELETE_WITHOUT_LEASE = Query(
+    int,
+    delete(agents).where(agents.c.id == bindparam("id"), agents.c.lease_expires_at.is_(None)),
+    agents,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What an agent holds, if it holds anything."""
+
+    name: str
+    holder: str | None
+    task_id: str | None
+    created_at: datetime
+    lease_expires_at: datetime | None
+
+
+LEASE = Query(
+    Lease,
+    select(
+        *[agents.c.name, agents.c.holder, agents.c.task_id],
+        *[agents.c.created_at, agents.c.lease_expires_at],
+    ).where(agents.c.id == bindparam("id")),
+    agents,
+)
+
+
+def _leased_error(id: str, lease: Lease) -> StaleStateError:
+    whose = "" if lease.holder is None else f" of {lease.holder!r}"
+    return StaleStateError(
+        agents.name,
+        id,
+        f"agent {lease.name!r} ({id}){whose} has task {lease.task_id!r} since "
+        f"{lease.created_at.isoformat()}; end its claim, or take the task away with "
+        "claims.revoke(), before you delete it",
+    )
+
+
 class Agents(AgentRepository):
     """The repository over a database."""
 
@@ -141,7 +183,12 @@ class Agents(AgentRepository):
         return await TABLE.change(self._database, id, changes, expected)
 
     async def delete(self, id: str) -> None:
-        await TABLE.delete(self._database, id)
+        while await self._database.count(DELETE_WITHOUT_LEASE, id=id) == 0:
+            found = await self._database.first(LEASE, id=id)
+            if found is None:
+                raise NotFoundError(agents.name, id)
+            if found.lease_expires_at is not None:
+                raise _leased_error(id, found)
 
     async def _create_with_a_new_name(self, values: Mapping[str, Any]) -> Agent:
         candidates: Iterator[str] = names(side_by_side=meets_others(self._database))

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, bindparam, select
 
-from cw_store.errors import LeaseLostError
+from cw_store.errors import LeaseLostError, StaleStateError
 from cw_store.repos.claims import Claim
 from cw_store.repos.tasks import TaskStatus
 from cw_store.schema import agents, tasks
@@ -132,6 +132,16 @@ def lost_error(claim: Claim, holding: Holding | None) -> LeaseLostError:
         f"{claim.epoch} is over: {now}; stop working on it",
         epoch=claim.epoch,
         held_by=None if holding is None else holding.agent_id,
+    )
+
+
+def claimed_error(task_id: str, holding: Holding) -> StaleStateError:
+    """Return the error for a task that is claimed, by whoever HOLDING found."""
+    return StaleStateError(
+        tasks.name,
+        task_id,
+        f"task {task_id!r} is claimed: {describe_holder(holding)}, under epoch {holding.epoch}; "
+        "its status changes when the claim ends, and claims.revoke() takes it away",
     )
 
 

@@ -18,9 +18,10 @@ from sqlalchemy import (
     select,
 )
 
-from cw_store.errors import InvalidValueError, NotFoundError
+from cw_store.errors import InvalidValueError, NotFoundError, StaleStateError
 from cw_store.repos.sql.ancestry import Ancestry, hold_all
-from cw_store.repos.sql.table import Expectation, TableGateway
+from cw_store.repos.sql.fence import HOLDING, claimed_error
+from cw_store.repos.sql.table import Expectation, Expected, TableGateway
 from cw_store.repos.tasks import NewTask, Task, TaskChanges, TaskExpected
 from cw_store.schema import phases, tasks
 from cw_store.statements.database import Database
@@ -30,6 +31,9 @@ from cw_store.statements.query import NEW_VALUE, Query, new_values
 TABLE = TableGateway(tasks, Task, NewTask, TaskChanges, TaskExpected)
 
 TREE = Ancestry(tasks, tasks.c.parent_task_id)
+
+UNCLAIMED = ("claimed_by_agent_id", True)
+"""What is expected of a task whose status is changed."""
 
 PLACES = frozenset(("phase_id", "initiative_id", "parent_task_id"))
 
@@ -231,6 +235,29 @@ def _agree_below(row: dict[str, Any], initiative_id: str | None) -> None:
         raise _elsewhere(row["parent_task_id"])
 
 
+async def change(
+    database: Database, id: str, changes: Mapping[str, Any], expected: object = None
+) -> Task:
+    """Change just the columns passed; what is claimed gets its status when the claim ends.
+
+    One statement does it, or nothing; a look tells what stood in its way.
+    """
+    if "status" not in changes:
+        return await TABLE.change(database, id, changes, expected)
+    held = TABLE.expectation({} if expected is None else expected)
+    names = tuple(dict.fromkeys((*held.names, UNCLAIMED)))
+    while True:
+        try:
+            return await TABLE.patch_if(database, id, changes, Expected(names, held.values))
+        except StaleStateError:
+            holding = await database.first(HOLDING, id=id)
+            if holding is not None and holding.agent_id is not None:
+                raise claimed_error(id, holding) from None
+            if held.names:
+                raise await TABLE.missed(database, id, held) from None
+        # It was claimed, and is not any more.
+
+
 async def move(database: Database, id: str, changes: Mapping[str, Any], expected: object) -> Task:
     """Change a task's place, its subtasks' along with it, in one's turn.
 
@@ -247,7 +274,7 @@ async def move(database: Database, id: str, changes: Mapping[str, Any], expected
     initiative_id = await _initiative_after(database, before, after, changes)
     changes = {**changes, "initiative_id": initiative_id}
     if (after.phase_id, initiative_id) == (before.phase_id, before.initiative_id):
-        return await TABLE.change(database, id, changes, expected)
+        return await change(database, id, changes, expected)
     old = TABLE.expectation({"phase_id": before.phase_id})
     if initiative_id != before.initiative_id:
         await _hold(database, id)
@@ -256,7 +283,7 @@ async def move(database: Database, id: str, changes: Mapping[str, Any], expected
         if stays is not None:
             reason = f"its subtask {stays!r} is in a phase of another initiative"
             raise InvalidValueError(tasks.name, "initiative_id", initiative_id, reason)
-    moved = await TABLE.change(database, id, changes, expected)
+    moved = await change(database, id, changes, expected)
     along = new_values({"phase_id": moved.phase_id, "initiative_id": initiative_id})
     await database.count(_moving_along(old.names), id=id, **along, **old.values)
     if initiative_id != before.initiative_id:

@@ -16,7 +16,7 @@ from sqlalchemy import (
 from cw_store.errors import InvalidValueError
 from cw_store.repos.sql.edges import Edges
 from cw_store.repos.sql.listings import Ids, Listing
-from cw_store.repos.sql.task_places import TABLE, TREE, move, place_all, store
+from cw_store.repos.sql.task_places import TABLE, TREE, change, move, place_all, store
 from cw_store.repos.tasks import (
     NewTask,
     Task,
@@ -147,7 +147,7 @@ class Tasks(TaskRepository):
         TABLE.refuse_unfit(changes, expected)
         parent_id = changes.get("parent_task_id")
         if parent_id is None and changes.keys().isdisjoint(("phase_id", "initiative_id")):
-            return await TABLE.change(self._database, id, changes, expected)
+            return await change(self._database, id, changes, expected)
         async with self._database.atomic() as database:
             await TREE.take_turn(database)
             if parent_id is not None:
