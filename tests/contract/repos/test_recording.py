@@ -1,12 +1,10 @@
 """What is done to pages, phases and tasks in a block, as the entries of one change set."""
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from repos.plans import add_plan, recorded, rows
 
 from builders import add_agent, add_conversation, add_initiative, add_review_comment
 from cw_store import (
@@ -18,12 +16,7 @@ from cw_store import (
     UnitOfWork,
     UnitOfWorkError,
 )
-from cw_store.repos.sql.recording_repositories import (
-    RecordingPages,
-    RecordingPhases,
-    RecordingTasks,
-)
-from every_port import repositories
+from plans import add_plan, recorded, rows
 from waits import until_idle
 
 
@@ -217,15 +210,6 @@ async def test_a_root_that_is_made_is_recorded_and_one_that_is_there_is_not(stor
         root = await uow.pages.get_or_create_root_page(other.id)
         await uow.pages.get_or_create_root_page(other.id)
     assert await entries(store, recording.id) == [f"create page {root.id}"]
-
-
-async def test_every_verb_of_the_three_repositories_is_one_that_records() -> None:
-    recording = {"pages": RecordingPages, "phases": RecordingPhases, "tasks": RecordingTasks}
-    for name, port in repositories().items():
-        if name in recording:
-            for verb, _method in inspect.getmembers(port, inspect.isfunction):
-                reads = verb.startswith(("_", "find_", "get_", "count_"))
-                assert reads or verb in vars(recording[name]), f"{name}.{verb} is not recorded"
 
 
 async def test_what_has_no_effect_leaves_no_entry_and_a_block_without_any_no_set(

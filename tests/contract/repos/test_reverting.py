@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from repos.plans import Plan, add_plan, recorded, rows
 
 from builders import add_conversation, add_page, add_review_comment, add_task
 from cw_store import (
@@ -24,6 +23,7 @@ from cw_store import (
     Store,
     UnitOfWork,
 )
+from plans import Plan, add_plan, recorded, rows
 
 
 def conflict(text: str) -> ChangeConflict:

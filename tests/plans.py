@@ -8,8 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from builders import Repos, add_agent, add_initiative, add_page, add_phase, add_task
-from cw_store import Recording, Store, UnitOfWork
-from cw_store.schema import metadata
+from cw_store import Recording, Store, UnitOfWork, metadata
 
 PLAN = ("phases", "phase_dependencies", "tasks", "task_dependencies", "pages")
 
