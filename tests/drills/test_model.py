@@ -1395,15 +1395,18 @@ ROWS = {
     if name
 }
 
+OF_OTHER_MACHINES = {"change_sets.recording", "change_sets.revert"}
+"""Tried with histories of their own, as the claims are (`test_claims_model.py`)."""
+
 
 def test_the_machine_calls_every_method_of_every_repository() -> None:
     methods = {
         f"{repository}.{name}"
         for repository, port in repositories().items()
         for name, _ in inspect.getmembers(port, inspect.isfunction)
-        if not name.startswith("_")
+        if not name.startswith("_") and repository != "claims"
     }
-    assert methods == {*READS} | VERBS | ROWS
+    assert methods == {*READS} | VERBS | ROWS | OF_OTHER_MACHINES
 
 
 def run_machine(drill: Drill, database: Database) -> None:
