@@ -117,8 +117,9 @@ async def test_the_agent_has_the_id_that_was_given_for_it(store: Store) -> None:
     claim = await claim_next(store, agent_id="agent-7")
     assert claim.agent.id == "agent-7"
     other = await add_ready_task(store)
-    with pytest.raises(AlreadyExistsError):
+    with pytest.raises(AlreadyExistsError) as taken:
         await store.claims.next(holder="h", worktree_id="w", agent_id="agent-7")
+    assert (taken.value.table, taken.value.columns) == ("agents", ("id",))
     task = await store.tasks.find_by_id(other)
     assert task is not None and (task.status, task.epoch) == ("pending", 0)
 

@@ -127,7 +127,9 @@ def leaves_in_doubt(error: BaseException) -> bool:
 
 def store_error(statement: CompiledStatement[Any] | None, error: BaseException) -> StoreError:
     """Say what PostgreSQL refused, from the SQLSTATE and the name of the constraint."""
-    table = "?" if statement is None else statement.query.table.name
+    # A procedure runs statements for several tables, of which only the server knows which it was.
+    named: str | None = getattr(error, "table_name", None)
+    table = named or ("?" if statement is None else statement.query.table.name)
     columns = _constraint_columns.get(getattr(error, "constraint_name", None) or "", ())
     match _ending(error) or _state(error):
         case "23505":
