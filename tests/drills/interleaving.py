@@ -19,8 +19,8 @@ from cw_store.backends.postgres.statements import MARK, OPERATIONS, TAKE_TURNS
 from cw_store.errors import UnreadableError
 from cw_store.repos.sql import Repositories
 from cw_store.statements.compiled import CompiledStatement, Parameters
-from cw_store.statements.database import RECORDS, STEPS, Database, Executor, Operation
-from cw_store.statements.procedure import Lock, Mark, Run, Step, advance
+from cw_store.statements.database import MANY, RECORDS, STEPS, Database, Executor, Operation
+from cw_store.statements.procedure import InsertAll, Lock, Mark, Run, Step, advance
 from cw_store.statements.query import Query
 
 T = TypeVar("T")
@@ -107,6 +107,11 @@ class Actor(Executor):
                 return await self.run(RECORDS, statement, values)
             except UnreadableError as error:
                 return error
+        if isinstance(step, InsertAll):
+            insert: CompiledStatement[Any] = self._statements[step.query]
+            batch: Any = insert.bind_all(step.batch)
+            await self.run(MANY, insert, batch)
+            return insert.records(batch)
         if isinstance(step, Lock):
             return await self.lock(step.name)
         sql = f"SAVEPOINT {MARK}" if isinstance(step, Mark) else f"ROLLBACK TO {MARK}"
