@@ -13,7 +13,7 @@ import pytest
 from drill import Drill
 from interleaving import LAST, Outcome, Schedule, Scheduler, Work, schedules
 
-from cw_store import ChangeConflictError, Claim, Finished, LeaseLostError
+from cw_store import ChangeConflictError, Claim, Finished, LeaseLostError, StaleStateError
 from cw_store.backends.postgres.backend import PostgresBackend
 from cw_store.location import locate
 from cw_store.repos.sql import Repositories
@@ -93,6 +93,24 @@ def recover(_: Claims) -> Work:
 
 def complete(number: int) -> Callable[[Claims], Work]:
     return lambda claims: lambda repos, _: repos.claims.complete(claims[number])
+
+
+def fail(claims: Claims) -> Work:
+    return lambda repos, _: repos.claims.fail(claims[0], retry_in=timedelta(0))
+
+
+def update(table: str, id: str, **changes: Any) -> Callable[[Claims], Work]:
+    return lambda _: lambda repos, _: getattr(repos, table).update(id, **changes)
+
+
+def delete(table: str) -> Callable[[Claims], Work]:
+    """Delete what the claim stands in, or is made of."""
+
+    def work(claims: Claims) -> Work:
+        ids = {"initiatives": "i", "phases": "p", "tasks": "t0", "agents": claims[0].agent.id}
+        return lambda repos, _: getattr(repos, table).delete(ids[table])
+
+    return work
 
 
 def fenced_write(claims: Claims) -> Work:
@@ -250,6 +268,20 @@ def one_of_them_wins(outcome: Outcome) -> bool:
     return (displaced is None) is isinstance(finished, Finished)
 
 
+def displaces_once(outcome: Outcome) -> bool:
+    return sum(map(len, outcome.results())) == 1
+
+
+def no_both(outcome: Outcome) -> bool:
+    claim, blocked = outcome.results()
+    return (claim is None) is not isinstance(blocked, StaleStateError)
+
+
+def no_more(outcome: Outcome) -> bool:
+    """What is never to be found says all."""
+    return outcome.ends != []
+
+
 def ends_once(outcome: Outcome) -> bool:
     claim, finished = outcome.results()
     if isinstance(finished, LeaseLostError):
@@ -333,6 +365,26 @@ PAIRS = (
         complete(0),
         lambda outcome: isinstance(outcome.actors[1].result, Finished),
     ),
+    Pair("recover and recover", dead_holder, recover, recover, displaces_once),
+    Pair("claim and block", held, next_task(), update("tasks", "t1", status="blocked"), no_both),
+    Pair("claim and move", held, next_task(), update("tasks", "t1", phase_id=None), no_more),
+    Pair(
+        "claim and limit",
+        full_initiative,
+        next_task(),
+        update("initiatives", "i", max_agents=1),
+        lambda outcome: isinstance(outcome.actors[0].result, Claim),
+    ),
+    Pair("claim and fail", held, next_task(), fail, no_more),
+    *(
+        Pair(f"{name} and delete in {table}", begin, work, delete(table), no_more)
+        for name, begin, work in (
+            ("claim", held, next_task()),
+            ("complete", held, complete(0)),
+            ("recover", dead_holder, recover),
+        )
+        for table in ("initiatives", "phases", "tasks", "agents")
+    ),
 )
 
 
@@ -378,7 +430,7 @@ async def test_in_whatever_order_two_work_on_claims_every_promise_is_kept(
     scheduler = Scheduler(backend)
     await scheduler.open()
     try:
-        number = await run_pair(scheduler, pair, drill, short=12)
+        number = await run_pair(scheduler, pair, drill, short=8)
         await empty(scheduler)
     finally:
         await scheduler.close()
