@@ -89,6 +89,9 @@ class Method:
         result = getattr(getattr(repositories, self.repository), self.name)(*in_line, **named)
         if hasattr(result, "__aiter__"):
             return [item async for item in result]
+        if hasattr(result, "__aenter__"):
+            async with result as entered:
+                return entered
         return await result
 
     def places(self) -> Iterator[Place]:
