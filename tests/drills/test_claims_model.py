@@ -727,7 +727,7 @@ def run_machine(drill: Drill, database: Database, short: int) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=drill.amount(short, 25 * short),
+            max_examples=drill.amount(short, 6 * short),
             stateful_step_count=drill.amount(40, 60),
             deadline=None,
             derandomize=not drill.full,  # the same histories in every short run
