@@ -24,6 +24,8 @@ TASKS_OF_A_PHASE = 100
 CONVERSATIONS_OF_AN_AGENT = 50
 PENDING = 3
 CHUNKS_OF_AN_AGENT = 200
+MOST_WAITING = 20_000
+"""Tasks that wait for others; there are seldom more among any number that are finished."""
 LIMIT = 1.3
 MEGABYTES = 20.0
 LONG_LOG = "agent-with-a-long-log"
@@ -126,6 +128,12 @@ def _calls(store: Store, place: _Place) -> dict[str, Call]:
     def fresh(ids: Iterator[str]) -> dict[str, Any]:
         return {"from_agent_id": next(ids), "to_agent_id": next(ids), "question": "Which port?"}
 
+    async def claim_and_complete() -> None:
+        await store.tasks.create(phase_id=place.seed.growing_phase, name="Rename the cookie")
+        claim = await store.claims.next(holder="host-1/4711", worktree_id="trees/one")
+        assert claim is not None
+        await store.claims.complete(claim)
+
     async def create_conversation() -> None:
         pending.append((await store.conversations.create(**fresh(agents))).id)
 
@@ -155,6 +163,9 @@ def _calls(store: Store, place: _Place) -> dict[str, Call]:
         ),
         "log_chunks.get_session_count": lambda: store.log_chunks.get_session_count(next(logs)),
         "accounts.find_next_available": lambda: store.accounts.find_next_available(PROVIDER),
+        "tasks.create, claims.next and complete": claim_and_complete,
+        "claims.find_ready (20)": lambda: store.claims.find_ready(limit=20),
+        "claims.explain": lambda: store.claims.explain(next(tasks)),
     }
 
 
@@ -197,7 +208,12 @@ def _fill(path: Path, seed: Seed, first: int, end: int) -> None:
             connection.execute(
                 f"WITH RECURSIVE numbers(n) AS "
                 f"(SELECT :first UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :end) {sql}",
-                {"first": first, "end": end, "initiative": seed.initiative},
+                {
+                    "first": first,
+                    "end": end,
+                    "initiative": seed.initiative,
+                    "growing": seed.growing_phase,
+                },
             )
         connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -229,6 +245,10 @@ _FILLERS = (
         (id, phase_id, initiative_id, name, status, "order", created_at, updated_at)
     SELECT {_new_id}, 'filler-phase-' || (n - n % {TASKS_OF_A_PHASE}), :initiative, 'filler',
         'completed', n % {TASKS_OF_A_PHASE}, {_time}, {_time} FROM numbers""",
+    f"""INSERT INTO tasks
+        (id, phase_id, initiative_id, name, status, open_dependencies, created_at, updated_at)
+    SELECT {_new_id}, :growing, :initiative, 'waiting', 'pending', 1, {_time}, {_time}
+    FROM numbers WHERE n < {MOST_WAITING}""",
     f"""INSERT INTO conversations
         (id, from_agent_id, to_agent_id, initiative_id, question, status, created_at, updated_at)
     SELECT {_new_id}, 'filler-agent-' || (n - n % {CONVERSATIONS_OF_AN_AGENT}),
