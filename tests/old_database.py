@@ -91,6 +91,7 @@ class Database(NamedTuple):
             return {
                 table.name: [tuple(row) for row in connection.execute(self._in_old_order(table))]
                 for table in metadata.sorted_tables
+                if table.name in self.columns
             }
 
         return self.run(read)

@@ -17,7 +17,6 @@ import pytest
 
 from builders import collected
 from cw_store import SchemaError, Store, copy_store
-from cw_store.schema import metadata
 from old_database import (
     KEY,
     OWN,
@@ -53,7 +52,7 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
 
 def test_every_row_is_kept_and_numbered_by_the_order_that_it_had(old: Database) -> None:
     before = old.rows()
-    assert all(before[table.name] for table in metadata.sorted_tables), "each is to hold rows"
+    assert all(before.values()), "each is to hold rows"
     lying = old.query("SELECT id FROM tasks")
     assert lying != [(row[0],) for row in before["tasks"]], "or the order would come by itself"
     old.upgrade()

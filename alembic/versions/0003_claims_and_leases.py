@@ -250,6 +250,7 @@ def _refuse_taken(connection: Connection) -> None:
         name
         for name, kind in connection.exec_driver_sql(named)
         if name in INDEXES
+        or name == "store_state"
         or (kind == "constraint" and name in (CLAIM_KEY, CLAIM_CHECK))
         or (kind in ("trigger", "function") and OURS.fullmatch(name))
     )

@@ -99,6 +99,10 @@ def _refuse_what_is_in_the_way(found: Contents, place: str) -> None:
         )
 
 
+_ADDED_BY = {"store_state": "0003"}
+"""The revisions that added tables; all others have been there from the beginning."""
+
+
 def _refuse_half_a_store(found: Contents, place: str, revision: str) -> None:
     hidden = sorted(name for name in metadata.tables if found.relations.get(name) == HIDDEN_TABLE)
     if hidden:
@@ -106,8 +110,10 @@ def _refuse_half_a_store(found: Contents, place: str, revision: str) -> None:
             f"the search_path finds other tables before those of the store in {place}: "
             f"{_listed(hidden)}; name the store's schema alone (options=-csearch_path%3Dname)"
         )
-    # A revision that adds a table has to be told from those before it here.
-    missing = sorted(set(metadata.tables) - _tables_of_ours(found))
+    missing = sorted(
+        {name for name in metadata.tables if _ADDED_BY.get(name, "") <= revision}
+        - _tables_of_ours(found)
+    )
     if len(missing) == len(metadata.tables):
         raise SchemaError(
             f"{place} says that it is a store at schema {revision}, but has none of its tables: "
