@@ -570,7 +570,7 @@ async def test_a_block_that_closes_the_store_ends(lasting_database: str) -> None
         assert task().cancelling() == 0
 
 
-async def test_keeping_ten_thousand_times_leaves_nothing_behind(store: Store) -> None:
+async def test_keeping_thousands_of_times_leaves_nothing_behind(store: Store) -> None:
     claim = await claimed(store)
     objects: list[int] = []
     for _ in range(2):

@@ -720,14 +720,14 @@ WITHOUT_CLAIM = [step for step in STEPS if step.method.__name__ not in ENDS]
 READY = ("provider", "account_id", "phase_statuses", "categories")
 
 
-def run_machine(drill: Drill, database: Database, short: int) -> None:
+def run_machine(drill: Drill, database: Database, short: int, full: int) -> None:
     told: Counter[str] = Counter()
     attributes = {"database": database, "told": told, "__module__": __name__}
     machine: Any = type("MachineOnDatabase", (Machine,), attributes)
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=drill.amount(short, 6 * short),
+            max_examples=drill.amount(short, full),
             stateful_step_count=drill.amount(40, 60),
             deadline=None,
             derandomize=not drill.full,  # the same histories in every short run
@@ -759,7 +759,7 @@ def test_claims_in_a_file_and_the_counting_never_differ(
     drill: Drill, migrated_file: Path, tmp_path: Path
 ) -> None:
     create = partial(copy_of, migrated_file, str(tmp_path))
-    run_machine(drill, Database(create, create), 24)
+    run_machine(drill, Database(create, create), 12, 144)
 
 
 def test_claims_on_a_server_and_the_counting_never_differ(
@@ -767,4 +767,4 @@ def test_claims_on_a_server_and_the_counting_never_differ(
 ) -> None:
     # The copy is a file; going on with it is what the other drill does from the start.
     create = partial(copy_of, migrated_file, str(tmp_path))
-    run_machine(drill, Database(lambda: postgres, create), 5)
+    run_machine(drill, Database(lambda: postgres, create), 4, 30)
