@@ -222,7 +222,7 @@ def _disk(console: Console, folder: Path, quick: bool, output: Path | None) -> i
 def _claims(console: Console, folder: Path, quick: bool, output: Path | None) -> int:
     from bench.claims import FIFTY_AT_ONCE, ONE_AT_A_TIME, measure_claims
 
-    effort = (5, 0.1) if quick else (20, 0.3)
+    effort = (5, 0.1) if quick else (20, 0.1)
     found = asyncio.run(measure_claims(folder, *effort, _teller(console)))
     table = Table(title="claim and complete, on one SQLite file")
     for name in ("work", "aiosqlite by hand", "cw_store", "ratio", "target", ""):

@@ -30,7 +30,7 @@ FIFTY_AT_ONCE = 2.0
 """How many times as many a second they are to be when fifty tasks do it at once."""
 
 PHASES = 5
-WAITING = 20_000
+WAITING = 60_000
 """Tasks that are ready to be claimed, which a run does not use up."""
 
 LEASE = 120_000_000
