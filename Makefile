@@ -28,7 +28,7 @@ test: $(READY) ## run the tests, with coverage; the drills have the machine to t
 test-uvloop: $(READY) ## run the tests on uvloop's event loop, without the drills
 	$(BIN)/python -m pytest --numprocesses auto --ignore tests/drills --uvloop
 
-test-pythons: $(READY) ## run the tests on every other Python that this machine has, without the drills
+test-pythons: $(READY) ## run the tests on every other Python that this machine has, without drills and example
 	@for python in $$($(BIN)/python tests/pythons.py); do \
 		$(MAKE) --no-print-directory test-python OTHER=$$python || exit 1; \
 	done
@@ -40,7 +40,7 @@ test-newest: $(READY) ## the same on the newest of them alone, on uvloop's event
 test-python:
 	@version=$$($(OTHER) -c 'import sys; print("%d.%d" % sys.version_info[:2])') && echo "Python $$version" && \
 	$(MAKE) --no-print-directory setup PYTHON=$(OTHER) VENV=.venv-$$version && \
-	.venv-$$version/bin/python -m pytest --numprocesses auto --ignore tests/drills $(OPTIONS)
+	.venv-$$version/bin/python -m pytest --numprocesses auto --ignore tests/drills --ignore tests/examples $(OPTIONS)
 
 check: $(READY) ## lint, format, types, imports
 	$(BIN)/ruff check
