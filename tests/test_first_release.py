@@ -23,7 +23,6 @@ from old_database import (
     TRIGGERS,
     WITH_ID,
     Database,
-    differences,
     kept_file,
     kept_on_server,
     own,
@@ -63,24 +62,6 @@ def test_every_row_is_kept_and_numbered_by_the_order_that_it_had(old: Database) 
         assert [seq for _, seq in numbered] == [*range(1, len(numbered) + 1)]
 
 
-def test_autogenerate_finds_no_difference_to_the_schema(old: Database) -> None:
-    old.upgrade()
-    assert differences(old) == []
-
-
-def test_an_old_database_becomes_what_a_new_one_is(
-    old: Database, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    old.upgrade()
-    if old.dialect == "sqlite":
-        new = Database(str(tmp_path / "new.db"), "sqlite")
-    else:
-        server: PostgresServer = request.getfixturevalue("server")
-        new = Database(server.create_database(), "postgresql")
-    new.upgrade()
-    assert schema_of(old) == schema_of(new)
-
-
 async def test_lists_go_on_where_they_were(old: Database) -> None:
     before = old.rows()
     async with Store(old.url, encryption_keys=[KEY]) as store:
@@ -105,17 +86,6 @@ async def test_lists_go_on_where_they_were(old: Database) -> None:
         errand = await store.errands.create(id="free", description="d", branch="b")
         assert (await store.errands.find_all(limit=1)) == [errand]
         assert errand.project_id is None
-
-
-def test_there_and_back_and_there_again_is_the_same(old: Database) -> None:
-    before, first = old.rows(), schema_of(old)
-    old.upgrade()
-    second = schema_of(old)
-    old.downgrade()
-    assert (old.rows(), schema_of(old)) == (before, first)
-    assert old.query("SELECT version_num FROM cw_store_version") == [("0001",)]
-    old.upgrade()
-    assert (old.rows(), schema_of(old)) == (before, second)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from old_database import (
     OWN,
     TRIGGERS,
     Database,
-    differences,
     kept_file,
     kept_on_server,
     own,
@@ -86,34 +85,6 @@ def test_the_new_columns_are_empty_or_have_their_defaults(old: Database) -> None
         ("max_agents FROM accounts", (None,)),
     ):
         assert set(old.query(f"SELECT {columns}")) == {values}
-
-
-def test_autogenerate_finds_no_difference_to_the_schema(old: Database) -> None:
-    old.upgrade()
-    assert differences(old) == []
-
-
-def test_an_old_database_becomes_what_a_new_one_is(
-    old: Database, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    old.upgrade()
-    new = Database(str(tmp_path / "new.db"), "sqlite")
-    if old.dialect == "postgresql":
-        server: PostgresServer = request.getfixturevalue("server")
-        new = Database(server.create_database(), "postgresql")
-    new.upgrade()
-    assert schema_of(old) == schema_of(new)
-
-
-def test_there_and_back_and_there_again_is_the_same(old: Database) -> None:
-    before, first = old.rows(), schema_of(old)
-    old.upgrade()
-    second = schema_of(old)
-    old.downgrade("0002")
-    assert (old.rows(), schema_of(old)) == (before, first)
-    assert old.query("SELECT version_num FROM cw_store_version") == [("0002",)]
-    old.upgrade()
-    assert (old.rows(), schema_of(old)) == (before, second)
 
 
 async def test_it_is_used_as_any_other(old: Database) -> None:

@@ -17,7 +17,7 @@ VERSION_TABLE = "cw_store_version"
 """Where the revision is kept; Alembic's own name is left to the application's migrations."""
 
 # A table's name cannot be a parameter.
-READ_VERSIONS = f"SELECT version_num FROM {VERSION_TABLE} LIMIT 9"  # noqa: S608 -- a constant
+READ_VERSIONS = f"SELECT version_num FROM {VERSION_TABLE} LIMIT 9"  # noqa: S608 -- a name of ours
 """Reads the one row that a store has, and enough of what no store has to tell of it."""
 
 HIDDEN_TABLE = "hidden table"

@@ -106,6 +106,18 @@ def _columns(of: Counted) -> str:
     return "status, claimed_by_agent_id" if of is TASKS else "status"
 
 
+def _recount(of: Counted, id: str, when: str = "") -> str:
+    """Return the statement that counts one row anew, on both databases."""
+    return f"""
+    UPDATE {of.table} SET open_dependencies = counted.number FROM (
+        SELECT count(*) AS number FROM {of.edges}
+        JOIN {of.table} AS prerequisite ON prerequisite.id = {of.dependency}
+        WHERE {when}{of.dependent} = {id} AND prerequisite.status <> 'completed'
+    ) AS counted
+    WHERE {when}{of.table}.id = {id} AND {of.counts} AND open_dependencies <> counted.number;
+"""  # noqa: S608 -- of tables and columns named in this file
+
+
 def _ended(of: Counted) -> str:
     """Say when a row is counted again that was passed over until now."""
     return ENDED if of is TASKS else REOPENED
@@ -176,17 +188,6 @@ def _trigger_on_sqlite(name: str, event: str, table: str, when: str | None, body
     )
 
 
-def _recount_on_sqlite(of: Counted, id: str, when: str = "") -> str:
-    return f"""
-    UPDATE {of.table} SET open_dependencies = counted.number FROM (
-        SELECT count(*) AS number FROM {of.edges}
-        JOIN {of.table} AS prerequisite ON prerequisite.id = {of.dependency}
-        WHERE {when}{of.dependent} = {id} AND prerequisite.status <> 'completed'
-    ) AS counted
-    WHERE {when}{of.table}.id = {id} AND {of.counts} AND open_dependencies <> counted.number;
-"""  # noqa: S608 -- of the names above
-
-
 def _recount_dependents_on_sqlite(of: Counted) -> str:
     return f"""
     UPDATE {of.table} SET open_dependencies = counted.number FROM (
@@ -198,13 +199,13 @@ def _recount_dependents_on_sqlite(of: Counted) -> str:
         GROUP BY edge.{of.dependent}
     ) AS counted
     WHERE {of.table}.id = counted.id AND {of.counts} AND open_dependencies <> counted.number;
-"""  # noqa: S608 -- of the names above
+"""  # noqa: S608 -- of tables and columns named in this file
 
 
 def _counters_on_sqlite(of: Counted) -> list[Trigger]:
     """Give as few as can be, since each costs a call where its condition does not hold, too."""
-    old, new = (_recount_on_sqlite(of, f"{row}.{of.dependent}") for row in ("OLD", "NEW"))
-    opened = _recount_on_sqlite(of, "NEW.id", "NEW.status <> 'completed' AND ")
+    old, new = (_recount(of, f"{row}.{of.dependent}") for row in ("OLD", "NEW"))
+    opened = _recount(of, "NEW.id", "NEW.status <> 'completed' AND ")
     return [
         _trigger_on_sqlite(
             f"{of.table}_crossed",
@@ -236,9 +237,7 @@ _SQLITE = (
         "UPDATE OF claimed_by_agent_id",
         "tasks",
         f"{RELEASED} AND NEW.status <> 'completed'",
-        _recount_on_sqlite(TASKS, "NEW.id")
-        + f"{_END_LEASE_ON_SQLITE} AND {TAKEN};"
-        + _GIVE_BACK_ON_SQLITE,
+        _recount(TASKS, "NEW.id") + f"{_END_LEASE_ON_SQLITE} AND {TAKEN};" + _GIVE_BACK_ON_SQLITE,
     ),
     _trigger_on_sqlite("tasks_deleted", "DELETE", "tasks", HELD, f"{_END_LEASE_ON_SQLITE};\n"),
 )
@@ -264,17 +263,6 @@ def _function(*statements: str, declare: str = "") -> str:
     return f"\n{declare}BEGIN{''.join(statements)}    RETURN NULL;\nEND\n"
 
 
-def _recount_on_postgresql(of: Counted, id: str) -> str:
-    return f"""
-    UPDATE {of.table} SET open_dependencies = counted.number FROM (
-        SELECT count(*) AS number FROM {of.edges}
-        JOIN {of.table} AS prerequisite ON prerequisite.id = {of.dependency}
-        WHERE {of.dependent} = {id} AND prerequisite.status <> 'completed'
-    ) AS counted
-    WHERE {of.table}.id = {id} AND {of.counts} AND open_dependencies <> counted.number;
-"""  # noqa: S608 -- of the names above
-
-
 def _recount_all_on_postgresql(of: Counted) -> str:
     """Count the row itself if it is open again, and then what waits for it if that has changed.
 
@@ -286,8 +274,8 @@ def _recount_all_on_postgresql(of: Counted) -> str:
         PERFORM FROM {of.table}
         WHERE id IN (SELECT {of.dependency} FROM {of.edges} WHERE {of.dependent} = NEW.id)
         ORDER BY seq FOR SHARE;
-""",  # noqa: S608 -- of the names above
-        _recount_on_postgresql(of, "NEW.id"),
+""",  # noqa: S608 -- of tables and columns named in this file
+        _recount(of, "NEW.id"),
         f"""    END IF;
     IF {CROSSED} THEN
         waiting := ARRAY(
@@ -305,7 +293,7 @@ def _recount_all_on_postgresql(of: Counted) -> str:
         ) AS counted
         WHERE {of.table}.id = counted.id AND open_dependencies <> counted.number;
     END IF;
-""",  # noqa: S608 -- of the names above
+""",  # noqa: S608 -- of tables and columns named in this file
         declare="DECLARE\n    waiting text[];\n",
     )
 
@@ -322,14 +310,14 @@ def _recount_after_edge_on_postgresql(of: Counted) -> str:
         FOR NO KEY UPDATE;
         IF FOUND THEN  -- it may have gone with the edge
 """,
-        _recount_on_postgresql(of, f"OLD.{of.dependent}"),
+        _recount(of, f"OLD.{of.dependent}"),
         f"""        END IF;
     END IF;
     IF TG_OP <> 'DELETE' THEN
         PERFORM FROM {of.table} WHERE id = NEW.{of.dependency} FOR SHARE;
         PERFORM FROM {of.table} WHERE id = NEW.{of.dependent} FOR NO KEY UPDATE;
 """,
-        _recount_on_postgresql(of, f"NEW.{of.dependent}"),
+        _recount(of, f"NEW.{of.dependent}"),
         "    END IF;\n",
     )
 

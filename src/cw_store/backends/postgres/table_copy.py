@@ -34,7 +34,7 @@ WHERE relkind IN ('r', 'p') AND NOT relispartition
         SELECT relnamespace FROM pg_class WHERE oid = to_regclass('{VERSION_TABLE}')
     )
 ORDER BY relname, attnum
-"""  # noqa: S608 -- a constant
+"""  # noqa: S608 -- of the name of our own table of versions
 
 
 class PostgresBulk:

@@ -116,12 +116,17 @@ LEASE = Query(
 )
 
 
+def described(name: str | None, id: str | None, holder: str | None) -> str:
+    """Say which agent it is, and whose."""
+    whose = "" if holder is None else f" of {holder!r}"
+    return f"agent {name!r} ({id}){whose}"
+
+
 def _leased_error(id: str, lease: Lease) -> StaleStateError:
-    whose = "" if lease.holder is None else f" of {lease.holder!r}"
     return StaleStateError(
         agents.name,
         id,
-        f"agent {lease.name!r} ({id}){whose} has task {lease.task_id!r} since "
+        f"{described(lease.name, id, lease.holder)} has task {lease.task_id!r} since "
         f"{lease.created_at.isoformat()}; end its claim, or take the task away with "
         "claims.revoke(), before you delete it",
     )

@@ -147,14 +147,14 @@ last_turn = select(
     func.coalesce(func.max(turns.c.turn), literal_column("0")) + literal_column("1")
 ).scalar_subquery()
 
-END_TURN = Query(
-    str,
+end_turn = (
     update(initiatives)
-    .where(initiatives.c.id == bindparam("id"))
+    .where(initiatives.c.id == bindparam("initiative_id", type_=Id()))
     .values(dispatch_turn=last_turn)
-    .returning(initiatives.c.id),
-    initiatives,
+    .returning(initiatives.c.id)
 )
+
+END_TURN = Query(str, end_turn, initiatives)
 
 END_TURN_OF_THE_REST = Query(
     str,
@@ -183,15 +183,7 @@ hold = (
 HOLD_TASK = TASKS.returning(hold)
 
 # The same and END_TURN, in one message to what is far away.
-HOLD_TASK_IN_TURN = TASKS.returning(
-    hold.add_cte(
-        update(initiatives)
-        .where(initiatives.c.id == bindparam("initiative_id", type_=Id()))
-        .values(dispatch_turn=last_turn)
-        .returning(initiatives.c.id)
-        .cte("turned")
-    )
-)
+HOLD_TASK_IN_TURN = TASKS.returning(hold.add_cte(end_turn.cte("turned")))
 
 
 class Wanted(NamedTuple):
@@ -299,7 +291,7 @@ def _hold_in_turn(found: Candidate, agent_id: str, *, side_by_side: bool) -> Pro
     elif side_by_side:
         task = yield from row(HOLD_TASK_IN_TURN, initiative_id=found.initiative_id, **given)
     else:
-        yield from row(END_TURN, id=found.initiative_id)
+        yield from row(END_TURN, initiative_id=found.initiative_id)
         task = yield from row(HOLD_TASK, **given)
     assert task is not None, "nobody else may claim or change it"
     return task

@@ -31,7 +31,7 @@ from cw_store.repos.agents import Agent
 from cw_store.repos.claims import Claim, Finished
 from cw_store.repos.initiatives import Initiative
 from cw_store.repos.phases import Phase
-from cw_store.repos.sql.fence import Place, claim_values, is_held, lost
+from cw_store.repos.sql.fence import Standing, claim_values, is_held, lost
 from cw_store.repos.sql.initiatives import TABLE as INITIATIVES
 from cw_store.repos.sql.phases import TABLE as PHASES
 from cw_store.repos.sql.recovering import CRASH, retried
@@ -140,7 +140,7 @@ FAIL = _ways(
 BLOCK = _ways(_ending(retry_count=try_again["retry_count"], status=exactly("blocked")))
 
 STANDING = Query(
-    Place,
+    Standing,
     select(*[tasks.c.phase_id, tasks.c.initiative_id]).where(tasks.c.id == bindparam("id")),
     tasks,
 )
@@ -169,7 +169,7 @@ held_phase = (
 
 # Each is locked before the next is looked at: the claimed task, its initiative, its phase.
 FENCE_IN_PLACE = Query(
-    Place,
+    Standing,
     select(*[held_task.c.phase_id, held_task.c.initiative_id]).where(
         select(func.count()).select_from(held_phase).scalar_subquery() >= literal_column("0")
     ),
@@ -302,7 +302,7 @@ def _end(
 
 def _take_away(
     ending: Ending, claim: Claim, of_agent: Mapping[str, Any], side_by_side: bool, **values: Any
-) -> Procedure[tuple[Task | UnreadableError | None, Place | None]]:
+) -> Procedure[tuple[Task | UnreadableError | None, Standing | None]]:
     """End the claim; return the task, and where it stands, None if it is not held any more.
 
     What is far away is told of task and agent in one message.
@@ -321,12 +321,12 @@ def _take_away(
     if not side_by_side:
         yield from row(STOP, id=claim.agent.id, **of_agent)
     if isinstance(task, Task):
-        return task, Place(task.phase_id, task.initiative_id)
+        return task, Standing(task.phase_id, task.initiative_id)
     return task, (yield from row(STANDING, id=claim.task.id))
 
 
 def _move_on(
-    place: Place, phase_status: str | None, initiative_status: str | None
+    place: Standing, phase_status: str | None, initiative_status: str | None
 ) -> Procedure[tuple[Moved[Phase], Moved[Initiative]]]:
     """Move the phase and the initiative on, if nothing in them is open any more."""
     phase: Moved[Phase] = None

@@ -37,6 +37,7 @@ from cw_store.repos.claims import (
     WrongCategory,
     WrongStatus,
 )
+from cw_store.repos.sql.agents import described
 from cw_store.repos.sql.readiness import Filter, in_its_place, is_it, is_open, of_its_place
 from cw_store.schema import (
     agents,
@@ -184,8 +185,7 @@ def describe(reason: Reason) -> str:
         case WrongStatus(status):
             return f"it is {status}"
         case Claimed(agent_id, name, holder, since):
-            whose = "" if holder is None else f" of {holder!r}"
-            return f"agent {name!r} ({agent_id}){whose} has it since {since.isoformat()}"
+            return f"{described(name, agent_id, holder)} has it since {since.isoformat()}"
         case WrongCategory(category):
             return f"its category is {category}"
         case WaitsForTask(id, status):

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, select
 
 from cw_store.errors import LeaseLostError, StaleStateError
 from cw_store.repos.claims import Claim
+from cw_store.repos.sql.agents import described
 from cw_store.repos.tasks import TaskStatus
 from cw_store.schema import agents, tasks
 from cw_store.statements.database import Database
@@ -49,18 +50,20 @@ def refuse_no_claim(claim: object) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Standing:
     """Where a claimed task stands."""
 
     phase_id: str | None
     initiative_id: str | None
 
 
-IS_HELD = Query(Place, select(*[tasks.c.phase_id, tasks.c.initiative_id]).where(is_held()), tasks)
+IS_HELD = Query(
+    Standing, select(*[tasks.c.phase_id, tasks.c.initiative_id]).where(is_held()), tasks
+)
 
 # Until the transaction ends nobody takes the task away: whoever recovers passes a locked one by.
 FENCE = Query(
-    Place,
+    Standing,
     select(*[tasks.c.phase_id, tasks.c.initiative_id])
     .where(is_held())
     .with_for_update(key_share=True),
@@ -148,5 +151,5 @@ def claimed_error(task_id: str, holding: Holding) -> StaleStateError:
 def describe_holder(holding: Holding) -> str:
     """Say who has the task since when."""
     since = "" if holding.since is None else f" since {holding.since.isoformat()}"
-    whose = "" if holding.holder is None else f" of {holding.holder!r}"
-    return f"agent {holding.agent_name!r} ({holding.agent_id}){whose} has it{since}"
+    agent = described(holding.agent_name, holding.agent_id, holding.holder)
+    return f"{agent} has it{since}"

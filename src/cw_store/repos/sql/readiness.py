@@ -19,11 +19,13 @@ from sqlalchemy import (
     Select,
     bindparam,
     cast,
+    exists,
     false,
     func,
     literal_column,
     or_,
     select,
+    type_coerce,
     union_all,
 )
 
@@ -46,7 +48,7 @@ from cw_store.schema import (
 )
 from cw_store.statements.expressions import PRESENT, SHARED_NOW, Unindexed, exactly
 from cw_store.statements.query import Query
-from cw_store.types import Id, LargeNumber, OneOf, WholeNumber
+from cw_store.types import Flag, Id, LargeNumber, OneOf, WholeNumber
 
 TURN_OF_THE_REST = "dispatch_turn"
 """Where the turn of those tasks is kept that belong to no initiative, who take turns with those."""
@@ -236,7 +238,7 @@ class Candidate:
     phase_id: str | None
     initiative_id: str | None
     phase_status: PhaseStatus | None
-    is_any_due: int
+    is_any_due: bool
     """Whether a lease has run out, be it of another task."""
 
     def is_still(self, other: Candidate) -> bool:
@@ -250,13 +252,9 @@ lapsed = agents.alias("lapsed")
 candidate = [
     *[tasks.c.id, tasks.c.epoch, tasks.c.phase_id, tasks.c.initiative_id],
     phases.c.status,
-    func.coalesce(
-        select(PRESENT)
-        .select_from(lapsed)
-        .where(lapsed.c.lease_expires_at <= SHARED_NOW)
-        .limit(literal_column("1"))
-        .scalar_subquery(),
-        literal_column("0"),
+    type_coerce(
+        exists(select(PRESENT).select_from(lapsed).where(lapsed.c.lease_expires_at <= SHARED_NOW)),
+        Flag(),
     ),
 ]
 

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from cw_store.errors import UnreadableError
 from cw_store.repos.agents import Agent
 from cw_store.repos.sql.agents import TABLE as AGENTS
+from cw_store.repos.sql.task_places import MAX_RETRY_COUNT
 from cw_store.schema import agents, tasks
 from cw_store.statements.expressions import SHARED_NOW, exactly, later_than
 from cw_store.statements.procedure import Procedure, row, rows
@@ -118,9 +119,8 @@ def _taken_back(values: dict[str, ColumnElement[Any]]) -> Query[str]:
 
 def retried(retry_count: ColumnElement[int]) -> dict[str, ColumnElement[Any]]:
     """Return what a task becomes that is tried once more, or not any more."""
-    most = 2**31 - 1
     return {
-        "retry_count": case((retry_count < most, retry_count + 1), else_=retry_count),
+        "retry_count": case((retry_count < MAX_RETRY_COUNT, retry_count + 1), else_=retry_count),
         "status": case(
             (retry_count >= tasks.c.max_retries, exactly("blocked")), else_=exactly("pending")
         ),

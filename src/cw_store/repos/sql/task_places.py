@@ -30,6 +30,8 @@ from cw_store.statements.query import NEW_VALUE, Query, new_values
 
 TABLE = TableGateway(tasks, Task, NewTask, TaskChanges, TaskExpected)
 
+MAX_RETRY_COUNT = 2**31 - 1
+
 TREE = Ancestry(tasks, tasks.c.parent_task_id)
 
 UNCLAIMED = ("claimed_by_agent_id", True)

@@ -16,7 +16,15 @@ from sqlalchemy import (
 from cw_store.errors import InvalidValueError
 from cw_store.repos.sql.edges import Edges
 from cw_store.repos.sql.listings import Ids, Listing
-from cw_store.repos.sql.task_places import TABLE, TREE, change, move, place_all, store
+from cw_store.repos.sql.task_places import (
+    MAX_RETRY_COUNT,
+    TABLE,
+    TREE,
+    change,
+    move,
+    place_all,
+    store,
+)
 from cw_store.repos.tasks import (
     NewTask,
     Task,
@@ -44,8 +52,6 @@ OF_INITIATIVE = TABLE.listing_by("initiative_id", "order")
 OF_PARENT = TABLE.listing_by("parent_task_id", "order")
 
 BY_STATUS = TABLE.listing_by("status")
-
-MAX_RETRY_COUNT = 2**31 - 1
 
 INCREMENT_RETRY_COUNT = TABLE.returning(
     update(tasks)
