@@ -1,12 +1,21 @@
-"""Names for agents that a person can remember: an adjective and an animal."""
+"""Names for agents that a person can remember: an adjective and an animal.
+
+Which is free is looked up where the row is inserted, so a name costs the same however many agents
+there are: a look into the index for each that is offered, and one INSERT.
+"""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
 
-PLAIN_TRIES = 5
-"""So many names without a number are tried, which is plenty up to some thousand agents."""
+from sqlalchemy import ColumnElement, bindparam, case, exists, select
+
+from cw_store.schema import agents
+from cw_store.statements.expressions import PRESENT
+
+NUMBERED = 10**4
+"""So many numbers that one name in forty has to be made anew where there are a million agents."""
 
 UNSHARED = 10**8
 """So many numbers that ten thousand names under way meet once in some 8,000 runs."""
@@ -27,22 +36,38 @@ ANIMALS = (
     "seal sparrow stork tapir turtle walrus wombat"
 ).split()
 
+OFFERED = ("name", "second_name", "last_name")
+"""The parameters of `FREE_NAME`."""
 
-def names(*, side_by_side: bool) -> Iterator[str]:
-    """Give names at random without end; after a few each has a number, and ever longer ones.
+
+def _is_taken(name: ColumnElement[str]) -> ColumnElement[bool]:
+    namesakes = agents.alias("namesakes")
+    return exists(select(PRESENT).select_from(namesakes).where(namesakes.c.name == name))
+
+
+first, second, last = (bindparam(name, type_=agents.c.name.type) for name in OFFERED)
+
+FREE_NAME = case((~_is_taken(first), first), (~_is_taken(second), second), else_=last)
+"""The first name offered that is free, or the last, which may be taken after all."""
+
+
+def names(*, side_by_side: bool) -> Iterator[dict[str, str]]:
+    """Give names to be offered, at random without end: two plain ones, and one with a number.
 
     Of transactions that work side by side one waits for the other that has just taken the same
-    name, and two can wait for each other. So there each name has a number at once, and one so
-    long that nobody else comes upon it.
+    name, and two can wait for each other. So there each name has a number, and one so long that
+    nobody else comes upon it.
     """
-    limit = UNSHARED if side_by_side else 100
     if not side_by_side:
-        for _ in range(PLAIN_TRIES):
-            yield _plain()
+        yield dict(zip(OFFERED, (_plain(), _plain(), _numbered(NUMBERED)), strict=True))
     while True:
-        yield f"{_plain()}-{2 + secrets.randbelow(limit)}"
-        limit *= 10
+        yield dict.fromkeys(OFFERED, _numbered(UNSHARED))
+
+
+def _numbered(limit: int) -> str:
+    return f"{_plain()}-{2 + secrets.randbelow(limit)}"
 
 
 def _plain() -> str:
-    return f"{secrets.choice(ADJECTIVES)}-{secrets.choice(ANIMALS)}"
+    drawn, animal = divmod(secrets.randbits(32), len(ANIMALS))
+    return f"{ADJECTIVES[drawn % len(ADJECTIVES)]}-{ANIMALS[animal]}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -19,7 +19,7 @@ from cw_store.repos.agents import (
     AgentStatus,
     NewAgent,
 )
-from cw_store.repos.sql.agent_names import names
+from cw_store.repos.sql.agent_names import FREE_NAME, names
 from cw_store.repos.sql.listings import Ids, Listing, newest_first, oldest_first
 from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import agents
@@ -34,7 +34,7 @@ IDS = Ids(agents)
 INSERT_IF_NAME_IS_FREE = Query(
     Agent,
     insert_unless(agents)
-    .values(TABLE.new_row)
+    .values({**TABLE.new_row, "name": FREE_NAME})
     .on_conflict_do_nothing(index_elements=["name"])
     .returning(*TABLE.columns),
     agents,
@@ -196,12 +196,12 @@ class Agents(AgentRepository):
                 raise _leased_error(id, found)
 
     async def _create_with_a_new_name(self, values: Mapping[str, Any]) -> Agent:
-        candidates: Iterator[str] = names(side_by_side=meets_others(self._database))
-        while True:
-            row = TABLE.complete({**values, "name": next(candidates)})
+        for offered in names(side_by_side=meets_others(self._database)):
+            row = TABLE.complete(values, **offered)
             stored = await self._database.first(INSERT_IF_NAME_IS_FREE, **row)
             if stored is not None:
                 return stored
+        raise AssertionError("there are names without end")
 
 
 def meets_others(database: Database) -> bool:

@@ -29,7 +29,7 @@ from cw_store.errors import NotFoundError, StoreError, UnreadableError
 from cw_store.repos.accounts import Account
 from cw_store.repos.agents import Agent
 from cw_store.repos.claims import Claim
-from cw_store.repos.sql.agent_names import names
+from cw_store.repos.sql.agent_names import FREE_NAME, OFFERED, names
 from cw_store.repos.sql.agents import TABLE as AGENTS
 from cw_store.repos.sql.explaining import explanation, not_ready_error, reasons
 from cw_store.repos.sql.listings import newest_first
@@ -118,7 +118,7 @@ LEASE_UNTIL = LaterBy(SHARED_NOW, bindparam("lease", type_=BigInteger()))
 INSERT_AGENT = Query(
     Agent,
     insert_unless(agents)
-    .values({**AGENTS.new_row, "lease_expires_at": LEASE_UNTIL})
+    .values({**AGENTS.new_row, "name": FREE_NAME, "lease_expires_at": LEASE_UNTIL})
     .on_conflict_do_nothing(index_elements=["name"])
     .returning(*AGENTS.columns),
     agents,
@@ -314,8 +314,8 @@ def _new_agent(wanted: Wanted, found: Candidate, account: Account | None) -> Pro
         "account_id": None if account is None else account.id,
         "epoch": found.epoch + 1,
     }
-    for name in names(side_by_side=wanted.meets_others):
-        agent = yield from row(INSERT_AGENT, **_agent_row(wanted, name=name, **place))
+    for offered in names(side_by_side=wanted.meets_others):
+        agent = yield from row(INSERT_AGENT, **_agent_row(wanted, **offered, **place))
         if agent is not None:
             return agent
     raise AssertionError("there are names without end")
@@ -329,4 +329,4 @@ def _agent_row(wanted: Wanted, **known: Any) -> dict[str, Any]:
 def check_agent(database: Database, wanted: Wanted) -> None:
     """Raise InvalidValueError for what the agent would be refused for, before anything is done."""
     refuse_none(agents, holder=wanted.agent["holder"])
-    database.check(INSERT_AGENT, [_agent_row(wanted, name="to be chosen")])
+    database.check(INSERT_AGENT, [_agent_row(wanted, **dict.fromkeys(OFFERED, "to be chosen"))])
