@@ -58,7 +58,8 @@ def main() -> int:
         if arguments.what == "growth":
             return _growth(console, Path(folder), quick, arguments.output or RESULTS)
         if arguments.what == "claims":
-            return _claims(console, Path(folder), quick, output)
+            databases = arguments.database or PRODUCTS
+            return _claims(console, Path(folder), quick, output, tuple(databases))
         if arguments.what == "disk":
             return _disk(console, Path(folder), quick, output)
         try:
@@ -219,7 +220,23 @@ def _disk(console: Console, folder: Path, quick: bool, output: Path | None) -> i
     return 1 if missed else 0
 
 
-def _claims(console: Console, folder: Path, quick: bool, output: Path | None) -> int:
+def _claims(
+    console: Console, folder: Path, quick: bool, output: Path | None, databases: Sequence[str]
+) -> int:
+    missed = 0
+    results: dict[str, Any] = {"machine": machine()}
+    if "sqlite" in databases:
+        missed += _claims_on_sqlite(console, folder, quick, results)
+    if "postgres" in databases:
+        missed += _claims_on_postgres(console, quick, results)
+    if output is not None:
+        write_json("claims.json", results, output)
+    return 1 if missed else 0
+
+
+def _claims_on_sqlite(
+    console: Console, folder: Path, quick: bool, results: dict[str, Any]
+) -> int:
     from bench.claims import FIFTY_AT_ONCE, ONE_AT_A_TIME, measure_claims
 
     effort = (5, 0.1) if quick else (20, 0.1)
@@ -236,9 +253,39 @@ def _claims(console: Console, folder: Path, quick: bool, output: Path | None) ->
         values = (f"{pair['by_hand']:,.0f} {unit}", f"{pair['cw_store']:,.0f} {unit}")
         table.add_row(title, *values, f"{pair['ratio']:.2f}", target, _mark(is_met))
     console.print(table)
-    if output is not None:
-        write_json("claims.json", {"machine": machine(), **found._asdict()}, output)
-    return 0 if all(met) else 1
+    results["sqlite"] = found._asdict()
+    return met.count(False)
+
+
+def _claims_on_postgres(console: Console, quick: bool, results: dict[str, Any]) -> int:
+    if not is_installed(POSTGRES_BASE):
+        console.print("asyncpg is not installed: nothing is measured on PostgreSQL")
+        return 0
+    from bench.claims_on_postgres import measure_claims_on_postgres
+
+    with _postgres_server() as server:
+        results["machine"]["postgres"] = postgres_version(server.create_database())
+        effort = (5, 0.5) if quick else (15, 1.0)
+        found = measure_claims_on_postgres(server.create_database, *effort, _teller(console))
+    table = Table(title="claim and complete, on one PostgreSQL server")
+    for name in ("work", "beside", "that", "cw_store", "ratio", "target", ""):
+        table.add_column(name)
+    missed = 0
+    for one, figures in found:
+        met = one.is_met(figures["ratio"])
+        missed += not met
+        table.add_row(
+            one.title,
+            one.other,
+            f"{figures['other']:,.0f} {one.unit}",
+            f"{figures['cw_store']:,.0f} {one.unit}",
+            f"{figures['ratio']:.2f}",
+            f"{'≤' if one.unit == 'µs' else '≥'} {one.target:.2f}",
+            _mark(met),
+        )
+    console.print(table)
+    results["postgres"] = [{**one._asdict(), **figures} for one, figures in found]
+    return missed
 
 
 def _mark(met: bool) -> str:
