@@ -62,7 +62,7 @@ def path(tmp_path: Path, migrated_file: Path) -> Path:
 async def store(path: Path) -> AsyncIterator[Store]:
     async with Store(path, readers=2, busy_timeout=5) as store:
         yield store
-        assert store.connections_in_use == 0
+        await until(lambda: store.connections_in_use == 0)
 
 
 async def a_read_of_a_unit(store: Store) -> None:

@@ -517,6 +517,7 @@ async def test_a_cancellation_at_any_step_leaves_nothing_behind(
     working.cancel()
     await asyncio.wait([working])
     await until_alone()
+    await store.tasks.create(name="behind whatever was under way")
     lease = await lease_of(store, claim)
     before = asyncio.get_running_loop().time()
     while asyncio.get_running_loop().time() < before + QUICK.total_seconds():
