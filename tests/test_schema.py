@@ -72,7 +72,9 @@ by_new = pytest.mark.parametrize("name", sorted(NEW))
 
 
 def test_there_are_exactly_the_tables_of_the_contract() -> None:
-    assert sorted(metadata.tables) == sorted({*RECORDS, "initiative_projects", "store_state"})
+    assert sorted(metadata.tables) == sorted(
+        {*RECORDS, "initiative_projects", "store_state", "changes"}
+    )
 
 
 @pytest.mark.parametrize("name", sorted(metadata.tables))
@@ -105,8 +107,8 @@ def test_a_field_may_be_none_where_its_column_may_be_null(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(metadata.tables))
 def test_a_row_with_an_id_has_a_place_in_the_order_of_storing(name: str) -> None:
     table = metadata.tables[name]
-    assert ("seq" in table.columns) == ("id" in table.columns)
-    if "seq" in table.columns:
+    assert ("seq" in table.columns) == ("id" in table.columns or name == "changes")
+    if "id" in table.columns:
         assert list(table.columns) == [*record_columns(table), table.c.seq]
         assert [*table.primary_key.columns] == [table.c.id]
 

@@ -21,7 +21,7 @@ from cw_store.errors import StoreError
 from cw_store.location import Location, locate
 from cw_store.migrations import bring_up_to_date
 from cw_store.postgres_url import Server
-from cw_store.schema import metadata, record_columns
+from cw_store.schema import changes, metadata, record_columns
 from cw_store.statements.reading import Row
 from cw_store.types import Json
 
@@ -60,6 +60,10 @@ class CopyReport:
     def rows(self) -> int:
         """How many rows all tables have together."""
         return sum(table.rows for table in self.tables)
+
+
+_TABLES = [table for table in metadata.sorted_tables if table is not changes]
+"""What is copied. The feed of a database is its own, and tells of the copy there."""
 
 
 async def copy_store(
@@ -102,17 +106,17 @@ async def copy_store(
     await bring_up_to_date(target, migrate=True, busy_timeout=busy_timeout)
     opened = partial(_opened, batch_rows=batch_rows, busy_timeout=busy_timeout)
     async with opened(source, writes=False) as reader, opened(target, writes=True) as writer:
-        for table in metadata.sorted_tables:
+        for table in _TABLES:
             if await writer.count(table):
                 raise StoreError(
                     f"{target} is not empty: {table.name} holds rows; copy into a new database"
                 )
-        for table in metadata.sorted_tables:
+        for table in _TABLES:
             total = await reader.count(table)
             async with aclosing(_reported(reader, table, total, on_progress)) as batches:
                 await writer.write(table, batches)
         left_behind = await reader.strangers()
-        tables = [await _compared(reader, writer, table) for table in metadata.sorted_tables]
+        tables = [await _compared(reader, writer, table) for table in _TABLES]
         await writer.commit()
     return CopyReport(tuple(tables), time.monotonic() - started, tuple(left_behind))
 

@@ -99,7 +99,7 @@ def _refuse_what_is_in_the_way(found: Contents, place: str) -> None:
         )
 
 
-_ADDED_BY = {"store_state": "0003"}
+_ADDED_BY = {"store_state": "0003", "changes": "0004"}
 """The revisions that added tables; all others have been there from the beginning."""
 
 

@@ -111,22 +111,24 @@ def metadata_on(dialect: str) -> MetaData:
         }
         copy.indexes = {index for index in copy.indexes if index.name not in elsewhere}
         copy.constraints = {one for one in copy.constraints if one.name not in elsewhere}
-        if dialect == "sqlite" and "seq" in copy.columns:
+        if dialect == "sqlite" and "id" in copy.columns:
             copy.columns["id"].primary_key = False
-            copy.columns["seq"].server_default = None
             copy.append_constraint(PrimaryKeyConstraint("seq"))
         if dialect == "sqlite":
-            _forget_what_stands_behind_columns(copy)
+            _forget_what_the_file_does_not_say(copy)
         else:
             _write_ranks_as_the_server(copy)
     return described
 
 
-def _forget_what_stands_behind_columns(table: Table) -> None:
-    """Describe as SQLAlchemy reads it what was added to a table of SQLite's with its column.
+def _forget_what_the_file_does_not_say(table: Table) -> None:
+    """Describe as SQLAlchemy reads them the numbers of rows, and what was added with a column.
 
     Of a reference that is no constraint of the whole table it sees neither the name nor the action.
     """
+    for column in table.columns:
+        if column.identity is not None:
+            column.server_default = None
     for key in table.foreign_key_constraints:
         if key.use_alter:
             key.name = key.ondelete = key.deferrable = None
@@ -641,3 +643,30 @@ store_state = Table(
     _text("value"),
 )
 """What the store knows of itself; one row for each thing, and no record."""
+
+changes = Table(
+    "changes",
+    metadata,
+    Column(
+        "seq",
+        BigInteger().with_variant(Integer(), "sqlite"),
+        Identity(always=False),
+        primary_key=True,
+    ),
+    # The transaction's number where transactions write side by side, or else NULL.
+    Column("xid", LargeNumber, nullable=True),
+    _text("entity"),
+    _text("entity_id"),
+    _text("action"),
+    Column("initiative_id", PlainText, nullable=True),
+    Column("addressee_id", PlainText, nullable=True),
+    _timestamp("at"),
+    Column("mark", LargeNumber, nullable=False),
+    _only_on("postgresql", Index(None, "xid")),
+)
+"""The feed: what was changed, in which row, one row for each change, written by triggers.
+
+The first, 0, is no change: it marks where the feed begins. It has the highest number of what was
+pruned as `entity_id`, and on PostgreSQL the highest `xid`. `mark` is drawn by chance, so that one
+who knows a row can tell whether it is still the same.
+"""

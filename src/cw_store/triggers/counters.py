@@ -1,9 +1,4 @@
-"""The triggers of the store: what has to follow a change, whoever makes it.
-
-They are a second language in the house, and all of it is in this file: one list for each database,
-which `put_back` creates anew after every step of a migration (a table that is built anew on SQLite
-loses its triggers without a word), and which a test compares with the database. Triggers and not
-the repositories' code, because a session, a cascade and another program write as well.
+"""The triggers that keep the counters, and clear away what a claim leaves behind.
 
 **Guarantees**
 
@@ -48,22 +43,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, inspect
-
-PREFIX = "cw_store_"
-"""Begins the name of every trigger, and on PostgreSQL of its function."""
-
-
-class Trigger(NamedTuple):
-    """One trigger: its name, the table it is on, and what creates it.
-
-    `function` is the body of the PostgreSQL function of the same name, None on SQLite.
-    """
-
-    name: str
-    table: str
-    ddl: str
-    function: str | None = None
+from cw_store.triggers.trigger import PREFIX, Trigger
 
 
 class Counted(NamedTuple):
@@ -123,59 +103,6 @@ def _ended(of: Counted) -> str:
     return ENDED if of is TASKS else REOPENED
 
 
-def triggers_on(dialect: str) -> tuple[Trigger, ...]:
-    """Return the triggers of a database of this dialect."""
-    return _SQLITE if dialect == "sqlite" else _POSTGRESQL
-
-
-def put_back(connection: Connection) -> None:
-    """Make the database's triggers those of the list, in the transaction that has begun.
-
-    Does nothing where the schema is not so far yet.
-    """
-    columns = inspect(connection).get_columns("tasks")
-    if all(column["name"] != "open_dependencies" for column in columns):
-        return
-    if connection.dialect.name == "sqlite":
-        _put_back_on_sqlite(connection)
-    else:
-        _put_back_on_postgresql(connection)
-
-
-def _put_back_on_sqlite(connection: Connection) -> None:
-    run = connection.exec_driver_sql
-    found = run("SELECT name FROM sqlite_schema WHERE type = 'trigger'").scalars().all()
-    for name in found:
-        if name.startswith(PREFIX):
-            run(f'DROP TRIGGER "{name}"')
-    for trigger in _SQLITE:
-        run(trigger.ddl)
-
-
-def _put_back_on_postgresql(connection: Connection) -> None:
-    run = connection.exec_driver_sql
-    place = run(
-        "SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = 'tasks'::regclass"
-    ).scalar_one()
-    found = run(
-        "SELECT tgname, tgrelid::regclass::text FROM pg_trigger JOIN pg_class "
-        "ON pg_class.oid = tgrelid WHERE NOT tgisinternal AND tgname LIKE 'cw\\_store\\_%%' "
-        "AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'tasks'::regclass)"
-    ).all()
-    for name, table in found:
-        run(f'DROP TRIGGER "{name}" ON {table}')
-    for trigger in _POSTGRESQL:
-        # Another program writes with a search_path of its own, in which a temporary table may
-        # have the name of one of ours. A plan that was made while a table was small, and is kept,
-        # would read all of it when it has grown: 3 ms for each of 30,000 edges, instead of 0.1.
-        run(
-            f"CREATE OR REPLACE FUNCTION {place}.{trigger.name}() RETURNS trigger "
-            f"LANGUAGE plpgsql SET search_path = {place}, pg_temp SET enable_seqscan = off "
-            f"AS $${trigger.function}$$"
-        )
-        run(trigger.ddl.format(place=place))
-
-
 # SQLite.
 
 
@@ -229,7 +156,7 @@ _GIVE_BACK_ON_SQLITE = """
         AND epoch = OLD.epoch;
 """
 
-_SQLITE = (
+SQLITE = (
     *_counters_on_sqlite(PHASES),
     *_counters_on_sqlite(TASKS),
     _trigger_on_sqlite(
@@ -245,6 +172,11 @@ _SQLITE = (
 
 # PostgreSQL.
 
+# Another program writes with a search_path of its own, in which a temporary table may have the name
+# of one of ours. A plan that was made while a table was small, and is kept, would read all of it
+# when it has grown: 3 ms for each of 30,000 edges, instead of 0.1.
+_SETTINGS = "SET search_path = {place}, pg_temp SET enable_seqscan = off "
+
 
 def _trigger_on_postgresql(
     name: str, event: str, table: str, when: str | None, body: str
@@ -256,6 +188,7 @@ def _trigger_on_postgresql(
         f"CREATE TRIGGER {PREFIX}{name} AFTER {event} ON {{place}}.{table} FOR EACH ROW{condition} "
         f"EXECUTE FUNCTION {{place}}.{PREFIX}{name}()",
         body,
+        _SETTINGS,
     )
 
 
@@ -353,7 +286,7 @@ _GIVE_BACK_ON_POSTGRESQL = """
         AND epoch = OLD.epoch;
 """
 
-_POSTGRESQL = (
+POSTGRESQL = (
     *_counters_on_postgresql(PHASES),
     *_counters_on_postgresql(TASKS),
     _trigger_on_postgresql(
