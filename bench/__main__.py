@@ -234,9 +234,7 @@ def _claims(
     return 1 if missed else 0
 
 
-def _claims_on_sqlite(
-    console: Console, folder: Path, quick: bool, results: dict[str, Any]
-) -> int:
+def _claims_on_sqlite(console: Console, folder: Path, quick: bool, results: dict[str, Any]) -> int:
     from bench.claims import FIFTY_AT_ONCE, ONE_AT_A_TIME, measure_claims
 
     effort = (5, 0.1) if quick else (20, 0.1)

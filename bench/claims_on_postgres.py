@@ -71,7 +71,9 @@ def measure_claims_on_postgres(
     figures: dict[tuple[str, int], list[float]] = {}
     for processes in dict.fromkeys(one.processes for one in compared):
         with ExitStack() as stack:
-            teams = {name: stack.enter_context(_team(name, urls[name], processes)) for name in names}
+            teams = {
+                name: stack.enter_context(_team(name, urls[name], processes)) for name in names
+            }
             for number in range(rounds):
                 tell(f"{processes} at a time, round {number + 1} of {rounds}")
                 for name in names[:: -1 if number % 2 else 1]:
@@ -106,9 +108,7 @@ def _team(name: str, url: str, processes: int) -> Iterator[Team]:
         for _ in range(processes):
             command = [sys.executable, "-m", "bench.claimers", name, url]
             team.append(
-                subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-                )
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             )
         for process in team:
             _hear(process)

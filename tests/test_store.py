@@ -130,6 +130,7 @@ async def test_an_unknown_setting_is_a_type_error_of_open_too(folder: Path) -> N
     [
         {"synchronous": "OFF"},
         {"synchronous": "normal"},
+        {"wakeups": "listen"},
         {"readers": 0},
         {"pool_size": 0},
         {"max_text_bytes": 0},

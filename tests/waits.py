@@ -2,12 +2,20 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 
 async def until_idle() -> None:
     """Let every task go as far as it comes without the help of a thread or of another process."""
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+async def until(holds: Callable[[], bool], seconds: float = 20) -> None:
+    """Return when it is so; of what takes longer than that the test is told by a TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110 -- no event tells of it
+            await asyncio.sleep(0)
 
 
 def is_of_the_loop(thread: threading.Thread) -> bool:

@@ -9,6 +9,7 @@ import asyncio
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
+from typing import Literal
 
 from cw_store.backends.port import Backend
 from cw_store.backends.sqlite.backend import SqliteBackend
@@ -34,13 +35,17 @@ class Opening:
     busy_timeout: float
     pool_size: int
     pin_threads: bool
+    wakeups: Literal["notify", "poll"]
     rules: ValueRules
 
 
-async def open_backend(location: Location, opening: Opening, *, is_new: bool = False) -> Backend:
+async def open_backend(
+    location: Location, opening: Opening, *, is_new: bool = False, is_private: bool = False
+) -> Backend:
     """Return the open database; whatever stands in the way is a StoreError.
 
-    `is_new` says that this process made it just now, at the newest schema.
+    `is_new` says that this process made it just now, at the newest schema, `is_private` that nobody
+    else will ever open it.
     """
     reads = opening.read_only or location.read_only
     if not is_new:
@@ -48,7 +53,7 @@ async def open_backend(location: Location, opening: Opening, *, is_new: bool = F
             location, migrate=opening.migrate and not reads, busy_timeout=opening.busy_timeout
         )
     with failures_of_opening(location):
-        backend = _backend(location, opening, reads)
+        backend = _backend(location, opening, reads, is_private)
         try:
             await backend.open()
         except BaseException:
@@ -68,7 +73,8 @@ async def open_in_memory(opening: Opening) -> tuple[MemoryFolder, Backend]:
                 create_private_file(folder.database)
                 folder.database.write_bytes(template)
         location = Location(folder.database)
-        return folder, await open_backend(location, opening, is_new=opening.migrate)
+        is_new = opening.migrate
+        return folder, await open_backend(location, opening, is_new=is_new, is_private=True)
     except BaseException:
         folder.remove()
         raise
@@ -79,12 +85,12 @@ def _sweep_and_make() -> bytes:
     return empty_database()
 
 
-def _backend(location: Location, opening: Opening, reads: bool) -> Backend:
+def _backend(location: Location, opening: Opening, reads: bool, is_private: bool) -> Backend:
     if location.path is None:
         return _postgres_backend(location, opening, reads)
     reason = ASKED_FOR if reads else reason_not_to_write(location.path)
     if reason is None:
-        return _sqlite_backend(location.path, opening)
+        return _sqlite_backend(location.path, opening, is_private)
     return ReadOnlySqliteBackend(
         location.path,
         readers=opening.readers,
@@ -95,7 +101,7 @@ def _backend(location: Location, opening: Opening, reads: bool) -> Backend:
     )
 
 
-def _sqlite_backend(path: Path, opening: Opening) -> Backend:
+def _sqlite_backend(path: Path, opening: Opening, is_private: bool) -> Backend:
     return SqliteBackend(
         path,
         synchronous=opening.synchronous,
@@ -103,6 +109,7 @@ def _sqlite_backend(path: Path, opening: Opening) -> Backend:
         busy_timeout=opening.busy_timeout,
         rules=opening.rules,
         pin_threads=opening.pin_threads,
+        is_private=is_private,
     )
 
 
@@ -117,6 +124,7 @@ def _postgres_backend(location: Location, opening: Opening, reads: bool) -> Back
         busy_timeout=opening.busy_timeout,
         rules=opening.rules,
         read_only=reads,
+        wakeups=opening.wakeups,
     )
 
 

@@ -53,6 +53,7 @@ class StoreSettings(TypedDict, total=False):
     pool_size: int
     pin_threads: bool
     read_only: bool
+    wakeups: Literal["notify", "poll"]
 
 
 class Store(Repositories):
@@ -81,6 +82,10 @@ class Store(Repositories):
     - `read_only`: True reads and writes nothing: it needs no right to write, migrates nothing, and
       makes and changes no file but SQLite's own -wal and -shm beside a file that is in use. A file
       that this process may not write to is opened so by itself. Writes are a ReadOnlyError.
+    - `wakeups`: PostgreSQL only. How whoever waits learns of the commits of others: "notify" has
+      the server tell, on a connection beside the pool; "poll" asks it, for a pooler that passes no
+      notifications on, every 50 ms after a commit and every 500 ms when there was none for a while.
+      A standby, which can tell nobody, is asked in any case.
 
     A store belongs to the event loop and the process that opened it.
     """
@@ -99,9 +104,12 @@ class Store(Repositories):
         pool_size: int = 10,
         pin_threads: bool = True,
         read_only: bool = False,
+        wakeups: Literal["notify", "poll"] = "notify",
     ) -> None:
         if synchronous not in ("NORMAL", "FULL"):
             raise ValueError(f"synchronous is 'NORMAL' or 'FULL', not {synchronous!r}")
+        if wakeups not in ("notify", "poll"):
+            raise ValueError(f"wakeups is 'notify' or 'poll', not {wakeups!r}")
         check_counts(readers=readers, pool_size=pool_size, max_text_bytes=max_text_bytes)
         check_seconds(busy_timeout=busy_timeout)
         check_switches(migrate=migrate, pin_threads=pin_threads, read_only=read_only)
@@ -115,6 +123,7 @@ class Store(Repositories):
             busy_timeout=busy_timeout,
             pool_size=pool_size,
             pin_threads=pin_threads,
+            wakeups=wakeups,
             rules=self._rules,
         )
         self._remove_folder: finalize[[], Store] | None = None

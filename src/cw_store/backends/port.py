@@ -118,6 +118,24 @@ class Backend(Executor, Protocol):
         """Returns a transaction that has not begun, of a unit with this label and block."""
         ...
 
+    def start_watching(self, told: Callable[[], None]) -> None:
+        """Call `told` on the event loop whenever something may have been committed, by whomever.
+
+        For one at a time, who is told instead of who was before: of the store's own commits from
+        now on, before the one who committed goes on; of those of other stores, processes and
+        programs soon after. Once they are watched `told` is called, for what was committed until
+        then, and again whenever nobody can know whether something was. No commit goes without a
+        call; a call may stand for several, or for none. `told` must not wait.
+        """
+        ...
+
+    def stop_watching(self) -> None:
+        """Call nobody any more, and leave no task, thread, timer and descriptor in a moment.
+
+        May be called again, and by who is told.
+        """
+        ...
+
     async def open(self) -> None:
         """Connect; raises StoreBusyError or StoreError when that is not possible."""
         ...

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import Dialect
 
@@ -18,6 +18,7 @@ from cw_store.backends.postgres.errors import (
     may_be_of_the_schema,
     was_never_sent,
 )
+from cw_store.backends.postgres.notifications import Notifications
 from cw_store.backends.postgres.pool import Pool
 from cw_store.backends.postgres.statements import OPERATIONS
 from cw_store.backends.postgres.transaction import (
@@ -28,6 +29,7 @@ from cw_store.backends.postgres.transaction import (
     PostgresTransaction,
 )
 from cw_store.backends.session import Sessions
+from cw_store.backends.watching import never_raising
 from cw_store.errors import (
     OutcomeUnknownError,
     SchemaAheadError,
@@ -72,6 +74,7 @@ class PostgresBackend:
         busy_timeout: float,
         rules: ValueRules,
         read_only: bool = False,
+        wakeups: Literal["notify", "poll"] = "notify",
     ) -> None:
         self._server = server
         self.timeout = busy_timeout
@@ -84,6 +87,8 @@ class PostgresBackend:
         self.pool = Pool(self._connect, self._forget, size=pool_size, timeout=busy_timeout)
         self.commits = 0
         """How often something was stored, or may have been, since this was opened."""
+        self._on_commit: Callable[[], None] | None = None
+        self._notifications = Notifications(self._connect, listens=wakeups == "notify")
         self._begin = BEGIN_WRITING
         if read_only:
             self._only_read("that is how it was opened")
@@ -115,10 +120,15 @@ class PostgresBackend:
         A COMMIT that is under way is waited for, other statements are cancelled on the server,
         and a server that does not answer is left behind.
         """
-        await self.pool.close()
+        self.stop_watching()
+        try:
+            await self._notifications.close()
+        finally:
+            await self.pool.close()
 
     def terminate(self) -> None:
         """Let go of everything without an event loop, because the store's own is gone."""
+        self._notifications.terminate()
         self.pool.terminate()
 
     @property
@@ -156,6 +166,18 @@ class PostgresBackend:
     async def erase_deleted(self) -> None:
         """Do nothing: the server keeps old rows until it is vacuumed, and its log until later."""
 
+    # Who is told of commits.
+
+    def start_watching(self, told: Callable[[], None]) -> None:
+        """Call `told` whenever something may have been committed, by whomever."""
+        self._on_commit = never_raising(told)
+        self._notifications.start(self._on_commit)
+
+    def stop_watching(self) -> None:
+        """Call nobody any more."""
+        self._on_commit = None
+        self._notifications.stop()
+
     def note_commit(self) -> None:
         """Take note that something is stored: whoever is to be told of commits is told here.
 
@@ -168,6 +190,8 @@ class PostgresBackend:
         does not come here. Must not raise, as the answer goes out behind it.
         """
         self.commits += 1
+        if self._on_commit is not None:
+            self._on_commit()
 
     async def refusal_error(
         self, statement: CompiledStatement[Any] | None, error: Exception

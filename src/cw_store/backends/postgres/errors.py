@@ -104,6 +104,11 @@ def refuses_feature(error: BaseException) -> bool:
     return _state(error) == "0A000"
 
 
+def cannot_listen(error: BaseException) -> bool:
+    """Whether the server refuses LISTEN, as a standby does."""
+    return _state(error) in ("25006", "0A000")
+
+
 def may_be_of_the_schema(error: BaseException) -> bool:
     """Whether a schema that is not the one of this cw_store would account for the refusal."""
     state = _state(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -14,15 +14,18 @@ from sqlalchemy import Dialect
 
 from cw_store.backends.session import Sessions
 from cw_store.backends.sqlite.checkpoints import Maintenance
+from cw_store.backends.sqlite.commit_watch import CommitWatch, watching
 from cw_store.backends.sqlite.connection import Connection, open_connection
 from cw_store.backends.sqlite.erasure import erase_deleted
 from cw_store.backends.sqlite.group_commit import Call
+from cw_store.backends.sqlite.raw_connection import connect_with_retry
 from cw_store.backends.sqlite.readers import ReaderPool
 from cw_store.backends.sqlite.statements import OPERATIONS
 from cw_store.backends.sqlite.transactions import ReadTransaction, WriteTransaction
 from cw_store.backends.sqlite.write_queue import WriteQueue
 from cw_store.backends.sqlite.writer import Writer
 from cw_store.backends.thread.worker import LoopCallbacks
+from cw_store.backends.watching import never_raising
 from cw_store.statements.capabilities import Capabilities
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
 from cw_store.statements.database import MANY, STEPS, Executor, Operation
@@ -39,7 +42,10 @@ COMPOUND = (MANY, STEPS)
 
 
 class SqliteBackend:
-    """One SQLite file, open in one process on one event loop."""
+    """One SQLite file, open in one process on one event loop.
+
+    `is_private` says that nobody else has the file, or ever will while it is open.
+    """
 
     def __init__(
         self,
@@ -50,6 +56,7 @@ class SqliteBackend:
         busy_timeout: float,
         rules: ValueRules,
         pin_threads: bool = True,
+        is_private: bool = False,
     ) -> None:
         # SQLite follows a link too, and keeps its log beside the file itself.
         self.path = path = path.resolve()
@@ -81,6 +88,19 @@ class SqliteBackend:
         self.reading = partial(ReadTransaction, self)
         self.writing = partial(WriteTransaction, self)
         self._eraser: Connection | None = None
+        self._is_private = is_private
+        connect_to_watch = partial(
+            connect_with_retry,
+            path,
+            read_only=True,
+            synchronous=synchronous,
+            timeout=busy_timeout,
+        )
+        self._watch = CommitWatch(
+            watching(path, connect_to_watch, callbacks, pin_threads=pin_threads),
+            queue.watch,
+            path.name,
+        )
 
     async def open(self) -> None:
         """Open the writing connection."""
@@ -94,6 +114,7 @@ class SqliteBackend:
         What runs may come to its end in a moment, and is then interrupted; a COMMIT is waited for.
         """
         self._closing.set()
+        self.stop_watching()
         self.maintenance.stop()
         self.writer.stop()
         if self._eraser is not None:
@@ -101,13 +122,29 @@ class SqliteBackend:
         async with AsyncExitStack() as closing:  # the last first
             closing.push_async_callback(self.writer.close)
             closing.push_async_callback(self.maintenance.close)
+            closing.push_async_callback(self._watch.close)
             await self.readers.close()
 
     def terminate(self) -> None:
         """Let go of everything without an event loop, because the store's own is gone."""
+        self._watch.terminate()
         self.readers.terminate()
         self.maintenance.terminate()
         self.writer.terminate()
+
+    def start_watching(self, told: Callable[[], None]) -> None:
+        """Call `told` whenever something may have been committed, by whomever."""
+        tell = never_raising(told)
+        self.writer.on_commit = tell
+        if self._is_private:
+            self.writer.loop.call_soon(tell)
+        else:
+            self._watch.start(tell)
+
+    def stop_watching(self) -> None:
+        """Call nobody any more."""
+        self.writer.on_commit = None
+        self._watch.stop()
 
     async def erase_deleted(self) -> None:
         """Leave nothing in the file and its log of what was deleted or changed."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from sqlalchemy import Dialect
 
 from cw_store.backends.session import Sessions
 from cw_store.backends.sqlite.backend import CAPABILITIES
+from cw_store.backends.sqlite.commit_watch import CommitWatch, watching
 from cw_store.backends.sqlite.connection import Connection, open_with
 from cw_store.backends.sqlite.errors import shown
 from cw_store.backends.sqlite.readers import ReaderPool
@@ -25,6 +26,7 @@ from cw_store.backends.sqlite.statements import OPERATIONS
 from cw_store.backends.sqlite.transactions import ReadTransaction
 from cw_store.backends.sqlite.unlocked import connect_to_read_with_retry, unused
 from cw_store.backends.thread.worker import LoopCallbacks
+from cw_store.backends.watching import never_raising
 from cw_store.errors import ReadOnlyError, StoreBusyError
 from cw_store.self_deadlock import Block
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
@@ -63,11 +65,16 @@ class ReadOnlySqliteBackend:
         self._closing = threading.Event()
         self._readers = ReaderPool(self._open, self._callbacks, readers, busy_timeout)
         self._unused = unused(path)
+        self._connect = partial(connect_to_read_with_retry, path, busy_timeout)
+        self._watch = CommitWatch(
+            watching(path, self._connect, self._callbacks, pin_threads=pin_threads),
+            self._readers.watch,
+            path.name,
+        )
 
     async def _open(self) -> Connection:
-        connect = partial(connect_to_read_with_retry, self.path, self.timeout)
         return await open_with(
-            connect,
+            self._connect,
             self.path,
             loop_callbacks=self._callbacks,
             name="reader",
@@ -85,11 +92,21 @@ class ReadOnlySqliteBackend:
     async def close(self) -> None:
         """Close every connection."""
         self._closing.set()
+        await self._watch.close()
         await self._readers.close()
 
     def terminate(self) -> None:
         """Let go of everything without an event loop, because the store's own is gone."""
+        self._watch.terminate()
         self._readers.terminate()
+
+    def start_watching(self, told: Callable[[], None]) -> None:
+        """Call `told` whenever something may have been committed, which only others can do."""
+        self._watch.start(never_raising(told))
+
+    def stop_watching(self) -> None:
+        """Call nobody any more."""
+        self._watch.stop()
 
     @property
     def readers(self) -> ReaderPool:

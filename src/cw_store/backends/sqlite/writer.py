@@ -76,6 +76,8 @@ class Writer:
         self._open_connection = open_connection
         self.commits = 0
         """How often something was stored, or may have been, since this was opened."""
+        self.on_commit: Callable[[], None] | None = None
+        """Called after each, by whoever watches for them; must not raise."""
         self.on_next_commit: Callable[[], None] | None = None
         """Called after the next one, and then no more: by it what is at rest is woken."""
         self.nobody_waits: Callable[[], bool] = _nobody_waits_yet
@@ -141,6 +143,8 @@ class Writer:
         as those stand behind it who wait for the answer.
         """
         self.commits += 1
+        if self.on_commit is not None:
+            self.on_commit()
         if self.on_next_commit is not None:
             wake, self.on_next_commit = self.on_next_commit, None
             try:
