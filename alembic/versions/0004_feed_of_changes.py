@@ -26,7 +26,7 @@ BIGINT = sa.BigInteger()
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 TIMESTAMP = sa.BigInteger().with_variant(postgresql.TIMESTAMP(timezone=True), "postgresql")
 
-NAMES = ("changes", "pk_changes", "ix_changes_xid", "changes_seq_seq")
+NAMES = ("changes", "pk_changes", "ix_changes_xid_seq", "changes_seq_seq")
 OURS = "cw_store_changes_"
 """Begins the names of the feed's triggers, and on PostgreSQL of their functions."""
 
@@ -50,7 +50,7 @@ def upgrade() -> None:
     )
     chance = "random()"
     if connection.dialect.name == "postgresql":
-        op.create_index("ix_changes_xid", "changes", ["xid"])
+        op.create_index("ix_changes_xid_seq", "changes", ["xid", "seq"])
         chance = "(random() * 9007199254740992)::bigint"
     op.execute(
         "INSERT INTO changes (seq, xid, entity, entity_id, action, mark) "  # noqa: S608 -- as above

@@ -16,6 +16,7 @@
     ├── StoreBusyError           holder                             (also TimeoutError)
     ├── StoreClosedError
     ├── UnreadableError          table, id, column     a stored value that cannot be read
+    ├── StaleCursorError                               a feed's cursor of another life
     └── SchemaError
         ├── SchemaBehindError    current, head
         └── SchemaAheadError     current
@@ -47,6 +48,7 @@ __all__ = [
     "SchemaAheadError",
     "SchemaBehindError",
     "SchemaError",
+    "StaleCursorError",
     "StaleStateError",
     "StoreBusyError",
     "StoreClosedError",
@@ -258,6 +260,14 @@ class UnreadableError(StoreError):
         self.id = id
         self.column = column
         super().__init__(f"{column} of row {id!r} of {table} cannot be read: {reason}")
+
+
+class StaleCursorError(StoreError):
+    """The cursor is of another life of the database, or from before the oldest change that is kept.
+
+    What has changed since cannot be told: read the state itself, and go on from
+    `changes.position()`.
+    """
 
 
 class SchemaError(StoreError):

@@ -22,6 +22,7 @@ from cw_store.errors import (
     SchemaAheadError,
     SchemaBehindError,
     SchemaError,
+    StaleCursorError,
     StaleStateError,
     StoreBusyError,
     StoreClosedError,
@@ -63,6 +64,13 @@ from cw_store.repos.change_sets import (
     Recording,
     RestoredEntity,
     Reverted,
+)
+from cw_store.repos.changes import (
+    Change,
+    ChangeAction,
+    ChangedEntity,
+    ChangePage,
+    ChangeRepository,
 )
 from cw_store.repos.chat_sessions import (
     ChatMessage,
@@ -219,6 +227,7 @@ __all__ = [
     "SchemaAheadError",
     "SchemaBehindError",
     "SchemaError",
+    "StaleCursorError",
     "StaleStateError",
     "StoreBusyError",
     "StoreClosedError",
@@ -351,4 +360,9 @@ __all__ = [
     "InitiativeFull",
     "NoAccount",
     "ClaimRepository",
+    "Change",
+    "ChangePage",
+    "ChangedEntity",
+    "ChangeAction",
+    "ChangeRepository",
 ]

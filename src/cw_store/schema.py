@@ -662,7 +662,7 @@ changes = Table(
     Column("addressee_id", PlainText, nullable=True),
     _timestamp("at"),
     Column("mark", LargeNumber, nullable=False),
-    _only_on("postgresql", Index(None, "xid")),
+    _only_on("postgresql", Index(None, "xid", "seq")),
 )
 """The feed: what was changed, in which row, one row for each change, written by triggers.
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from cw_store.repos.accounts import AccountRepository
 from cw_store.repos.agents import AgentRepository
 from cw_store.repos.change_sets import ChangeSetRepository
+from cw_store.repos.changes import ChangeRepository
 from cw_store.repos.chat_sessions import ChatSessionRepository
 from cw_store.repos.claims import ClaimRepository
 from cw_store.repos.conversations import ConversationRepository
@@ -22,6 +23,7 @@ from cw_store.repos.review_comments import ReviewCommentRepository
 from cw_store.repos.sql.accounts import Accounts
 from cw_store.repos.sql.agents import Agents
 from cw_store.repos.sql.change_sets import ChangeSets
+from cw_store.repos.sql.changes import Changes
 from cw_store.repos.sql.chat_sessions import ChatSessions
 from cw_store.repos.sql.claims import Claims
 from cw_store.repos.sql.conversations import Conversations
@@ -132,3 +134,8 @@ class Repositories:
     def claims(self) -> ClaimRepository:
         """The claims: who works on which task, and which may be claimed next."""
         return Claims(self._database)
+
+    @cached_property
+    def changes(self) -> ChangeRepository:
+        """The feed of changes."""
+        return Changes(self._database)
