@@ -13,7 +13,7 @@ from cw_store.revisions import revisions
 from old_database import Database, differences, kept_file, kept_on_server, schema_of
 from postgres_server import PostgresServer
 
-KEPT = {"0001": "first_release", "0002": "second_schema"}
+KEPT = {"0001": "first_release", "0002": "second_schema", "0003": "third_schema"}
 
 
 @pytest.fixture(scope="module")
