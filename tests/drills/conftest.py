@@ -6,12 +6,17 @@ with `drill.amount(short, full)`, and ends with `drill.held("its figures")`.
 
 import multiprocessing
 import os
+from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from drill import Drill
 from processes import Workers
+from rich.console import Console
+from rich.table import Table
 
 from postgres_server import PostgresServer
 from slow_disk import environment_of_slow_disk, why_not
@@ -23,7 +28,7 @@ FULL = os.environ.get("CW_STORE_DRILLS") == "full"
 def drill(request: pytest.FixtureRequest) -> Iterator[Drill]:
     """The drill's size, and where its figures go."""
     drill = Drill(FULL)
-    request.node.user_properties.append(("drill", drill.figures))
+    request.node.user_properties += [("drill", drill.figures), ("counts", drill.counts)]
     yield drill
 
 
@@ -74,18 +79,38 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print one line for each drill."""
+    """Print one line for each drill, and a table for those that have counted something."""
     lines: list[tuple[str, str, str]] = []
+    counted = defaultdict[str, dict[str, dict[str, int]]](dict)
     for outcome, word in (("passed", "held"), ("failed", "FAILED"), ("error", "FAILED")):
         for report in terminalreporter.stats.get(outcome, []):
-            properties: dict[str, list[str]] = dict(getattr(report, "user_properties", ()))
+            properties: dict[str, Any] = dict(getattr(report, "user_properties", ()))
             if "drill" in properties:
-                lines.append((word, _title(report.nodeid), "; ".join(properties["drill"])))
+                title = _title(report.nodeid)
+                lines.append((word, title, "; ".join(properties["drill"])))
+                if properties["counts"]:
+                    name, _, parameters = title.partition(" · ")
+                    counted[name][parameters] = properties["counts"]
     if lines:
         terminalreporter.section("drills, full length" if FULL else "drills, short form")
         width = max(len(title) for _, title, _ in lines)
         for word, title, figures in lines:
             terminalreporter.write_line(f"{word:6}  {title:{width}}  {figures}".rstrip())
+    for name, columns in counted.items():
+        terminalreporter.write_line(_table(name, columns))
+
+
+def _table(title: str, columns: dict[str, dict[str, int]]) -> str:
+    table = Table("", title=title, title_justify="left")
+    for heading in columns:
+        table.add_column(heading, justify="right")
+    for row in dict.fromkeys(chain(*columns.values())):
+        values = (counts.get(row) for counts in columns.values())
+        table.add_row(row, *("" if value is None else f"{value:,}" for value in values))
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()
 
 
 def _title(nodeid: str) -> str:

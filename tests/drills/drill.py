@@ -13,7 +13,7 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -37,6 +37,7 @@ class Drill:
 
     full: bool
     figures: list[str] = field(default_factory=list[str])
+    counts: dict[str, int] = field(default_factory=dict[str, int])
 
     def amount(self, short: T, full: T) -> T:
         """Return the one of the two that this run is for."""
@@ -45,6 +46,10 @@ class Drill:
     def held(self, figures: str) -> None:
         """Say that the drill held, with its figures; the table at the end shows it."""
         self.figures.append(figures)
+
+    def tell(self, counts: Mapping[str, int]) -> None:
+        """Tell what was counted, in a table of its own at the end, even if the drill fails then."""
+        self.counts.update(counts)
 
 
 async def add_pair(repos: Store | UnitOfWork, key: str, content: str = "{}") -> None:

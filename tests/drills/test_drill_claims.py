@@ -6,94 +6,127 @@ import os
 import signal
 import time
 from collections import Counter, defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
 
+import pytest
 import sqlalchemy as sa
-from claim_workers import POISON, claim_in_turn, work_until_told
-from drill import Drill, randomness
+from claim_workers import (
+    COMPLETED,
+    POISON,
+    begin_anew,
+    claim_and_wait,
+    claim_in_turn,
+    passed_limits,
+    supervise,
+)
+from drill import CHUNKS, Drill, randomness
 from processes import Worker, Workers
 
-from cw_store import Store, schema
+from cw_store import Agent, Store, Task
 
-AGENTS, TASKS = schema.agents, schema.tasks
-
-
-def send(worker: Worker, number: signal.Signals) -> None:
-    pid: int = worker.process.pid
-    os.kill(pid, number)
+LEASE = 0.4
+"""Seconds; shorter, and who is only slow on a busy machine loses too much of its work."""
 
 
 class Crowd:
     """So many processes at work, of which some are killed and some are frozen for a while."""
 
-    def __init__(self, url: str, workers: Workers, size: int, lease: float) -> None:
+    def __init__(
+        self, url: str, workers: Workers, size: int, agents: int, blows_per_second: float
+    ) -> None:
         self.url = url
         self.workers = workers
-        self.lease = lease
+        self.agents = agents
+        self.blows_per_second = blows_per_second
         self.chance = randomness(11)
-        self.kills = self.freezes = self.refused = 0
-        self.frozen: dict[Worker, float] = {}
-        self.written: list[str] = []
-        self.number = 0
-        self.holders: dict[Worker, str] = {}
-        self.all = [self.begin() for _ in range(size)]
+        self.kills = self.suicides = self.freezes = self.lives = 0
+        self.counts = Counter[str]()
+        self.refused = Counter[str]()
+        self.wrong: list[str] = []
+        self.killed: set[str] = set()
+        self.frozen: dict[str, float] = {}
+        self.all = {holder: self.begin(holder) for holder in (f"h/{n}" for n in range(size))}
+        self.next_blow = time.monotonic() + 1
 
-    def begin(self) -> Worker:
-        self.number += 1
-        holder = f"h/{self.number}"
-        worker = self.workers.start(
-            work_until_told, self.url, holder, self.number, self.lease, self.lease / 6
+    def begin(self, holder: str) -> Worker:
+        self.lives += 1
+        return self.workers.start(
+            supervise, self.url, holder, self.lives, self.agents, LEASE, LEASE / 6
         )
-        self.holders[worker] = holder
-        return worker
 
     def listen(self) -> None:
-        for worker in self.all:
-            try:
+        for worker in self.all.values():
+            with suppress(EOFError, OSError):  # it is dead
                 while worker.pipe.poll():
                     kind, what = worker.pipe.recv()
-                    if kind == "refused":
-                        self.refused += what
-                    elif kind == "written":
-                        self.written.append(what)
-            except (EOFError, OSError):
-                pass  # it has killed itself
+                    if kind == "wrong":
+                        self.wrong.append(what)
+                    else:
+                        (self.refused if kind == "refused" else self.counts).update(what)
+
+    def look_after(self) -> None:
+        """Let those go on that were frozen for long, and begin anew for those that are dead."""
+        now = time.monotonic()
+        for holder in [one for one, until in self.frozen.items() if until < now]:
+            self.wake(holder)
+        for holder, worker in self.all.items():
+            if not worker.process.is_alive():
+                # Whoever was neither told to end nor killed has met an error.
+                assert worker.process.exitcode == -signal.SIGKILL
+                self.suicides += holder not in self.killed
+                self.killed.discard(holder)
+                self.frozen.pop(holder, None)
+                worker.close()
+                self.all[holder] = self.begin(holder)
+
+    def wake(self, holder: str) -> None:
+        del self.frozen[holder]
+        self.send(holder, signal.SIGCONT)
+
+    def send(self, holder: str, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):  # it has killed itself
+            os.kill(self.all[holder].process.pid, number)
 
     def disturb(self, at_work: set[str]) -> None:
-        """Kill or freeze one that has a task, let some go on, and begin anew for who is dead."""
-        now = time.monotonic()
-        for worker in [one for one, until in self.frozen.items() if until < now]:
-            send(worker, signal.SIGCONT)
-            del self.frozen[worker]
-        for place, worker in enumerate(self.all):
-            if not worker.process.is_alive():
-                worker.close()
-                self.all[place] = self.begin()
-        awake = [worker for worker in self.all if worker not in self.frozen]
-        those = [worker for worker in awake if self.holders[worker] in at_work]
-        if not those or len(awake) <= len(self.all) // 2:
-            return
-        worker = self.chance.choice(those)
-        if self.chance.randrange(6) == 0:
-            worker.kill()
+        """Kill one that has a task, or freeze some."""
+        awake = sorted(at_work - self.frozen.keys() - self.killed)
+        if self.chance.randrange(6) == 0 and awake:
+            holder = self.chance.choice(awake)
+            self.send(holder, signal.SIGKILL)
+            self.killed.add(holder)
             self.kills += 1
-        elif self.chance.randrange(2):
-            send(worker, signal.SIGSTOP)
-            self.frozen[worker] = now + self.chance.uniform(1.2, 2) * self.lease
+            return
+        most = len(self.all) // 2 - len(self.frozen)
+        for holder in self.chance.sample(awake, max(0, min(most, len(awake), 2))):
+            self.send(holder, signal.SIGSTOP)
+            self.frozen[holder] = time.monotonic() + self.chance.uniform(1.2, 2) * LEASE
             self.freezes += 1
 
+    def is_time(self) -> bool:
+        """Whether the next blow is due."""
+        now = time.monotonic()
+        if now < self.next_blow:
+            return False
+        self.next_blow = now + self.chance.expovariate(self.blows_per_second)
+        return True
+
     def stop(self) -> None:
-        for worker in self.frozen:
-            send(worker, signal.SIGCONT)
-        for worker in self.all:
-            if worker.process.is_alive():
+        for holder in list(self.frozen):
+            self.wake(holder)
+        for worker in self.all.values():
+            with suppress(OSError):
                 worker.tell("stop")
-        for worker in self.all:
+        for worker in self.all.values():
             worker.process.join(30)
         self.listen()
 
 
-async def add_plan(store: Store, diamonds: int) -> None:
-    """Add five initiatives, each a row of diamonds: one, two that wait for it, one for both."""
+async def add_plan(store: Store, diamonds: int, in_a_row: int) -> None:
+    """Add five initiatives, each of diamonds: one, two that wait for it, one for both.
+
+    A diamond waits for the one before it, until there are so many in a row.
+    """
     async with store.unit_of_work() as uow:
         for number in range(5):
             id = f"i{number}"
@@ -110,8 +143,7 @@ async def add_plan(store: Store, diamonds: int) -> None:
                 edges = [(b, a), (c, a), (d, b), (d, c), *([(a, last)] if last else [])]
                 for one, other in edges:
                     await uow.tasks.create_dependency(one, other)
-                # Else a plan would be one long row, and nobody had anything to do beside it.
-                last = d if diamond % 4 < 3 else None
+                last = d if (diamond + 1) % in_a_row else None
             await uow.tasks.create(
                 id=f"{number}.poison", phase_id=f"p{number}", name=POISON, max_retries=1
             )
@@ -119,86 +151,154 @@ async def add_plan(store: Store, diamonds: int) -> None:
             await uow.accounts.create(id=f"a{number}", email="a@example.org", max_agents=limit)
 
 
-async def passed_limits(store: Store) -> list[tuple[str, int]]:
-    """Return which initiative or account has more live leases than it may, at this moment."""
-    found: list[tuple[str, int]] = []
+async def open_tasks(store: Store) -> int:
+    counts = await store.tasks.count_by_status()
+    return sum(
+        statuses.get("pending", 0) + statuses.get("in_progress", 0) for statuses in counts.values()
+    )
+
+
+async def chunks_by_task(store: Store) -> Mapping[str, list[dict[str, object]]]:
+    """Return what was written under the claims of each task, in the order of writing."""
+    found = defaultdict[str, list[dict[str, object]]](list)
+    query = sa.select(CHUNKS.c.agent_id, CHUNKS.c.content).order_by(CHUNKS.c.seq)
     async with store.unit_of_work(read_only=True) as uow:
-        for table, column in (
-            (schema.initiatives, AGENTS.c.initiative_id),
-            (schema.accounts, AGENTS.c.account_id),
-        ):
-            query = (
-                sa.select(table.c.id, sa.func.count())
-                .join(AGENTS, column == table.c.id)
-                .where(AGENTS.c.lease_expires_at.is_not(None))
-                .group_by(table.c.id, table.c.max_agents)
-                .having(sa.func.count() > table.c.max_agents)
-            )
-            found += [(id, count) for id, count in await uow.session.execute(query)]
+        for task_id, content in await uow.session.execute(query):
+            found[task_id].append(json.loads(content))
     return found
 
 
-async def is_done(store: Store) -> bool:
-    counts = await store.tasks.count_by_status()
-    return all(not {"pending", "in_progress"} & statuses.keys() for statuses in counts.values())
+def check_agents(task: Task, agents: list[Agent]) -> None:
+    """Check that each claim had an epoch of its own, and the last one alone completed the task."""
+    assert task.claimed_by_agent_id is None
+    assert all(agent.lease_expires_at is None and agent.epoch is not None for agent in agents)
+    epochs = [agent.epoch or 0 for agent in agents]
+    assert epochs == sorted({*epochs}), f"{task.id}: {epochs}"
+    assert epochs[-1] <= task.epoch
+    if task.name == POISON:
+        assert (task.status, task.retry_count) == ("blocked", 2)
+        assert len(agents) == 2
+    else:
+        assert task.status == "completed", f"{task.id} is {task.status}"
+        completing = [agent.id for agent in agents if agent.exit_code == COMPLETED]
+        assert completing == [agents[-1].id]
+        assert agents[-1].epoch == task.epoch
 
 
-async def check_what_was_written(store: Store, tasks: int) -> int:
-    """Check the log of every task, and how it has ended; return how many claims there were."""
-    ends = Counter[str]()
-    claims = 0
-    for task in await store.tasks.find_all():
-        ends[task.status] += 1
-        assert task.status == ("blocked" if task.name == POISON else "completed")
-        assert task.claimed_by_agent_id is None
-        chunks = [json.loads(c.content) for c in await store.log_chunks.find_by_agent_id(task.id)]
-        epochs = [chunk["epoch"] for chunk in chunks]
-        assert epochs == sorted(epochs), f"{task.id}: {epochs}"
-        begun = [chunk["epoch"] for chunk in chunks if chunk["what"] == "claimed"]
-        assert len(begun) == len({*begun})
-        assert all(chunk.get("seen", chunk["epoch"]) == chunk["epoch"] for chunk in chunks)
-        assert "too late" not in {chunk["what"] for chunk in chunks}
-        completed = [chunk for chunk in chunks if chunk["what"] == "completed"]
-        assert len(completed) == (task.status == "completed")
-        assert not completed or chunks[-1] is completed[0]
-        claims += len(begun)
-    assert sum(ends.values()) == tasks
-    by_task = defaultdict[str | None, list[int]](list)
+def check_chunks(task: Task, chunks: list[dict[str, object]]) -> None:
+    """Check that what was written was written by who had the task, one after the other."""
+    epochs = [int(str(chunk["epoch"])) for chunk in chunks]
+    assert epochs == sorted(epochs), f"{task.id}: {epochs}"
+    assert all(chunk.get("seen", chunk["epoch"]) == chunk["epoch"] for chunk in chunks)
+    what = [chunk["what"] for chunk in chunks]
+    assert "too late" not in what
+    begun = [chunk["epoch"] for chunk in chunks if chunk["what"] == "claimed"]
+    assert len(begun) == len({*begun})
+    assert "completed" not in what[:-1]
+    if task.status == "completed":
+        assert epochs[-1] == task.epoch
+
+
+async def check_what_is_stored(store: Store, tasks: int) -> int:
+    """Check the agents and the log of every task; return how many claims there were."""
+    agents = defaultdict[str | None, list[Agent]](list)
     for agent in await store.agents.find_all():
-        assert agent.lease_expires_at is None and agent.epoch is not None
-        by_task[agent.task_id].append(agent.epoch)
-    for task_id, epochs in by_task.items():
-        assert epochs == sorted({*epochs}), f"{task_id}: {epochs}"
-    return claims
+        agents[agent.task_id].append(agent)
+    chunks = await chunks_by_task(store)
+    found = await store.tasks.find_all()
+    assert len(found) == tasks
+    for task in found:
+        check_agents(task, agents[task.id])
+        check_chunks(task, chunks.get(task.id, []))
+    return sum(len(those) for those in agents.values())
+
+
+async def work_until_nothing_is_open(store: Store, crowd: Crowd, seconds: float) -> int:
+    """Have the crowd do all tasks, disturbed; return how often the limits were looked at."""
+    looks = 0
+    began = time.monotonic()
+    while left := await open_tasks(store):
+        assert time.monotonic() - began < seconds, f"{left} tasks are open: {crowd.__dict__}"
+        for _ in range(20):
+            crowd.look_after()
+            crowd.listen()
+            if crowd.is_time():
+                live = await store.claims.find_live()
+                crowd.disturb({claim.agent.holder or "" for claim in live})
+            async with store.unit_of_work(read_only=True) as uow:
+                assert await passed_limits(uow) == []
+            looks += 1
+            await asyncio.sleep(0.02)
+    crowd.stop()
+    return looks
 
 
 async def test_what_the_killed_and_the_frozen_leave_is_done_once_by_others(
     drill: Drill, workers: Workers, url: str
 ) -> None:
     diamonds = drill.amount(4, 500)
-    lease = 0.4
-    looks = 0
+    tasks = 5 * (4 * diamonds + 1)
     async with Store(url) as store:
-        await add_plan(store, diamonds)
-        crowd = Crowd(url, workers, drill.amount(3, 8), lease)
+        await add_plan(store, diamonds, in_a_row=drill.amount(2, 4))
         began = time.monotonic()
-        while not await is_done(store):
-            assert time.monotonic() - began < drill.amount(120, 3000)
-            live = await store.claims.find_live()
-            crowd.disturb({claim.agent.holder or "" for claim in live})
-            crowd.listen()
-            for _ in range(5):
-                assert await passed_limits(store) == []
-                looks += 1
-                await asyncio.sleep(0.02)
-        crowd.stop()
-        assert crowd.written == []
-        claims = await check_what_was_written(store, 5 * (4 * diamonds + 1))
-    assert crowd.kills and crowd.freezes and crowd.refused >= drill.amount(1, 1_000)
+        crowd = Crowd(url, workers, drill.amount(3, 8), drill.amount(2, 3), drill.amount(3, 1))
+        looks = await work_until_nothing_is_open(store, crowd, drill.amount(120, 1200))
+        seconds = time.monotonic() - began
+        assert crowd.wrong == []
+        claims = await check_what_is_stored(store, tasks)
+    looks += crowd.counts["looks at the limits"]
+    late = crowd.refused.total()
     drill.held(
-        f"{20 * diamonds + 5:,} tasks, {claims:,} claims, {crowd.kills} kills, "
-        f"{crowd.freezes} freezes, {crowd.refused:,} late writes refused, {looks:,} looks"
+        f"{tasks:,} tasks, {claims:,} claims, {crowd.kills} kills, {crowd.freezes} freezes, "
+        f"{late:,} late writes refused, {looks:,} looks, {seconds:.0f} s"
     )
+    drill.tell(
+        {
+            "tasks": tasks,
+            "claims": claims,
+            "processes at a time": len(crowd.all),
+            "agents of each": crowd.agents,
+            "lives": crowd.lives,
+            "killed": crowd.kills,
+            "killed by a task": crowd.suicides,
+            "frozen": crowd.freezes,
+            "adopted": crowd.counts["adopted"],
+            "recovered by their holder": crowd.counts["recovered by their holder"],
+            "looks at the limits": looks,
+            "late writes refused": late,
+            **{f"  {way}": number for way, number in sorted(crowd.refused.items())},
+            "late writes stored": len(crowd.wrong),
+            "seconds": round(seconds),
+        }
+    )
+    assert crowd.kills and crowd.freezes and late >= drill.amount(1, 1_000)
+
+
+@pytest.mark.parametrize("adopts", [True, False])
+async def test_a_supervisor_that_starts_again_has_its_own_at_once(
+    drill: Drill, workers: Workers, url: str, adopts: bool
+) -> None:
+    lives, each = drill.amount(2, 20), 3
+    async with Store(url) as store:
+        await store.tasks.create_many(
+            [{"name": "t", "max_retries": 0} for _ in range(each * (lives + 1))]
+        )
+        other = workers.start(claim_and_wait, url, "other", each)
+        held_by_other = [other.receive() for _ in range(each)]
+        for _ in range(lives):
+            first = workers.start(claim_and_wait, url, "mine", each)
+            held = [first.receive() for _ in range(each)]
+            first.kill()
+            second = workers.start(begin_anew, url, "mine", adopts)
+            assert sorted(second.receive()) == sorted(held)
+            second.ended()
+        live = await store.claims.find_live()
+        assert [(claim.agent.id, claim.epoch) for claim in live] == held_by_other
+        tasks = [task for task in await store.tasks.find_all() if not task.claimed_by_agent_id]
+        assert len(tasks) == each * lives
+        assert {task.status for task in tasks} == {"completed" if adopts else "pending"}
+        assert {task.retry_count for task in tasks} == {0}
+    drill.held(f"{lives} lives, {each * lives} {'adopted' if adopts else 'recovered'}")
 
 
 async def test_each_initiative_has_its_turn_however_many_processes_claim(
