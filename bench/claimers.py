@@ -73,7 +73,7 @@ CLOSE_PHASE = "UPDATE phases SET status = 'completed', updated_at = $1 WHERE id 
 
 @asynccontextmanager
 async def by_hand(url: str) -> AsyncGenerator[Claim]:
-    """Claim and complete in a transaction each; those who claim take turns."""
+    """Claim in one transaction, and complete in another; those who claim take turns."""
     async with asyncpg.create_pool(url, min_size=1, max_size=10) as pool:
 
         async def claim() -> tuple[Task, str]:
@@ -102,7 +102,7 @@ async def by_hand(url: str) -> AsyncGenerator[Claim]:
 
 @asynccontextmanager
 async def cw_store(url: str) -> AsyncGenerator[Claim]:
-    """One call claims, and one completes."""
+    """Claim with one call, and complete with another."""
     async with Store(url) as store:
 
         async def claim_and_complete() -> None:
@@ -115,7 +115,7 @@ async def cw_store(url: str) -> AsyncGenerator[Claim]:
 
 @asynccontextmanager
 async def procrastinate(url: str) -> AsyncGenerator[Claim]:
-    """Ask for a job and finish it as its worker does, through its own connector."""
+    """Ask for a job, and say that it is done, as its worker does, through its own connector."""
     from procrastinate import App, PsycopgConnector
     from procrastinate.jobs import Status
 

@@ -72,7 +72,7 @@ def measure_claims_on_postgres(
     for processes in dict.fromkeys(one.processes for one in compared):
         with ExitStack() as stack:
             teams = {
-                name: stack.enter_context(_team(name, urls[name], processes)) for name in names
+                name: stack.enter_context(_team(name, url, processes)) for name, url in urls.items()
             }
             for number in range(rounds):
                 tell(f"{processes} at a time, round {number + 1} of {rounds}")
