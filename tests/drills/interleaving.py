@@ -15,12 +15,12 @@ from drill import driver
 
 from cw_store import StoreError
 from cw_store.backends.postgres.backend import PostgresBackend
-from cw_store.backends.postgres.statements import MARK, OPERATIONS, TAKE_TURNS
+from cw_store.backends.postgres.statements import OPERATIONS, TAKE_TURNS, sql_of
 from cw_store.errors import UnreadableError
 from cw_store.repos.sql import Repositories
 from cw_store.statements.compiled import CompiledStatement, Parameters
 from cw_store.statements.database import MANY, RECORDS, STEPS, Database, Executor, Operation
-from cw_store.statements.procedure import InsertAll, Lock, Mark, Run, Step, advance
+from cw_store.statements.procedure import InsertAll, Run, Step, advance
 from cw_store.statements.query import Query
 
 T = TypeVar("T")
@@ -112,10 +112,7 @@ class Actor(Executor):
             batch: Any = insert.bind_all(step.batch)
             await self.run(MANY, insert, batch)
             return insert.records(batch)
-        if isinstance(step, Lock):
-            return await self.lock(step.name)
-        sql = f"SAVEPOINT {MARK}" if isinstance(step, Mark) else f"ROLLBACK TO {MARK}"
-        return await self._in_turn(lambda: self.connection.execute(sql))
+        return await self._in_turn(lambda: self.connection.execute(sql_of(step)))
 
     def check(self, query: Query[Any]) -> None:
         """Refuse nothing."""

@@ -14,7 +14,7 @@ from cw_store.backends.long_lists import Looked, first_refused, looked_up, value
 from cw_store.errors import UnreadableError
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
 from cw_store.statements.database import COUNT, MANY, RECORDS, STEPS, Operation
-from cw_store.statements.procedure import Begin, InsertAll, Lock, Mark, Run, Step, advance
+from cw_store.statements.procedure import Begin, InsertAll, Lock, Mark, Run, Undo, advance
 
 _dialect = asyncpg_dialect()
 
@@ -69,33 +69,55 @@ async def run_many(
 async def run_steps(
     connection: Any, statement: CompiledStatement[Any], parameters: Parameters
 ) -> Any:
-    """Run a procedure to its end, in the transaction that has begun."""
+    """Run a procedure to its end, in the transaction that has begun.
+
+    Steps that have no answer go in one message, which is sent before the next step is taken.
+    """
     statements, begin = cast("tuple[Statements, Begin[Any]]", parameters)
     procedure, answer = begin(), None
+    unsent: list[str] = []
     try:
         while True:
-            answer = await _take_step(connection, statements, advance(procedure, answer))
+            step = advance(procedure, answer)
+            answer = None
+            if isinstance(step, Lock | Mark | Undo):
+                unsent.append(sql_of(step))
+                continue
+            await _send(connection, unsent)
+            answer = await _take_step(connection, statements, step)
     except StopIteration as end:
+        await _send(connection, unsent)
         return end.value
 
 
-async def _take_step(connection: Any, statements: Statements, step: Step) -> Any:
-    if isinstance(step, Run):
-        statement = statements[step.query]
-        try:
-            return await fetch_records(connection, statement, statement.bind(step.values))
-        except UnreadableError as error:
-            return error
+async def _send(connection: Any, unsent: list[str]) -> None:
+    if unsent:
+        await connection.execute("; ".join(unsent))
+        unsent.clear()
+
+
+def sql_of(step: Lock | Mark | Undo) -> str:
+    """Return the SQL of a step that has no answer; it has no parameters."""
+    if isinstance(step, Lock):
+        return TAKE_TURNS.replace("$1", _literal(step.name))
+    return f"SAVEPOINT {MARK}" if isinstance(step, Mark) else f"ROLLBACK TO {MARK}"
+
+
+def _literal(text: str) -> str:
+    """Write a text into SQL, whatever is in it and whatever the server takes a backslash for."""
+    return f"convert_from(decode('{text.encode().hex()}', 'hex'), 'UTF8')"
+
+
+async def _take_step(connection: Any, statements: Statements, step: Run | InsertAll) -> Any:
+    statement = statements[step.query]
     if isinstance(step, InsertAll):
-        statement = statements[step.query]
         bound = statement.bind_all(step.batch)
         await run_many(connection, statement, bound)
         return statement.records(bound)
-    if isinstance(step, Lock):
-        return await connection.execute(TAKE_TURNS, step.name)
-    if isinstance(step, Mark):
-        return await connection.execute(f"SAVEPOINT {MARK}")
-    return await connection.execute(f"ROLLBACK TO {MARK}")
+    try:
+        return await fetch_records(connection, statement, statement.bind(step.values))
+    except UnreadableError as error:
+        return error
 
 
 OPERATIONS: dict[Operation[Any], Callable[..., Awaitable[Any]]] = {

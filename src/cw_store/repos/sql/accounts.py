@@ -213,14 +213,11 @@ class Accounts(AccountRepository):
     async def _use_readable(self, provider: str) -> Account | None:
         """Return the next account that can be read; raises UnreadableError if only that is left."""
         is_side_by_side = self._database.capabilities.has_concurrent_writers
+        use_one = use_unchanged if is_side_by_side else use_next
 
         def begin() -> Procedure[Account | UnreadableError | None]:
             yield Lock(lock_of(provider))
-            return (
-                yield from next_account(
-                    ANY_IN_TURN, {"provider": provider}, has_concurrent_writers=is_side_by_side
-                )
-            )
+            return (yield from next_account(use_one, ANY_IN_TURN, {"provider": provider}))
 
         found = await self._database.perform(use_next(ANY_IN_TURN), begin)
         if isinstance(found, UnreadableError):

@@ -1,19 +1,20 @@
 """How a task is claimed, as procedures.
 
 One order of locks, for whoever locks several rows where others write side by side: the provider's
-turn, a claimed task, initiative, phase, an unclaimed task, account, agent. What was decided on is
-locked first and then looked at again, in a statement of its own, as one that waited for a lock has
-an old view of everything else.
+turn, a claimed task, initiative, phase, an unclaimed task, account, agent. Here the account comes
+before the task, which is not waited for: one that is locked is passed by. What is looked at again
+after a lock is in `side_by_side.py`.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    BigInteger,
     bindparam,
     cast,
     func,
@@ -29,7 +30,7 @@ from cw_store.errors import NotFoundError, StoreError, UnreadableError
 from cw_store.repos.accounts import Account
 from cw_store.repos.agents import Agent
 from cw_store.repos.claims import Claim
-from cw_store.repos.sql.agent_names import FREE_NAME, OFFERED, names
+from cw_store.repos.sql.agent_names import OFFERED, names
 from cw_store.repos.sql.agents import TABLE as AGENTS
 from cw_store.repos.sql.explaining import explanation, not_ready_error, reasons
 from cw_store.repos.sql.listings import newest_first
@@ -42,15 +43,20 @@ from cw_store.repos.sql.readiness import (
     still_ready,
 )
 from cw_store.repos.sql.recovering import recover
-from cw_store.repos.sql.rotation import lock_of, next_account
+from cw_store.repos.sql.rotation import lock_of, next_account, use_next
+from cw_store.repos.sql.side_by_side import (
+    NEW_AGENT,
+    Place,
+    begin_agent,
+    lock_place,
+    use_in_place,
+)
 from cw_store.repos.sql.table import refuse_none
 from cw_store.repos.sql.task_places import TABLE as TASKS
 from cw_store.repos.tasks import Task
 from cw_store.schema import agents, initiatives, phases, store_state, tasks
 from cw_store.statements.database import Database
 from cw_store.statements.expressions import (
-    SHARED_NOW,
-    LaterBy,
     exactly,
     insert_unless,
     later_than,
@@ -64,46 +70,6 @@ logger = logging.getLogger(__name__)
 MOST_RECOVERED = 10
 """So many leases that ran out are recovered before a task is claimed."""
 
-# Locks. They are statements of their own, since what they wait for is looked at in the next.
-
-LOCK_INITIATIVE = Query(
-    str,
-    select(initiatives.c.id)
-    .where(initiatives.c.id == bindparam("id"))
-    .with_for_update(key_share=True),
-    initiatives,
-    locks=True,
-)
-
-held = (
-    select(initiatives.c.id)
-    .where(initiatives.c.id == bindparam("initiative_id", type_=Id()))
-    .with_for_update(key_share=True)
-    .cte("held")
-)
-
-LOCK_PLACE = Query(
-    str,
-    select(phases.c.id)
-    .where(
-        phases.c.id == bindparam("phase_id", type_=Id()),
-        # The initiative is locked when this is looked at, which is before the phase is locked.
-        select(func.count()).select_from(held).scalar_subquery() == literal_column("1"),
-    )
-    .with_for_update(key_share=True),
-    phases,
-    locks=True,
-)
-
-
-def lock_place(phase_id: str | None, initiative_id: str | None) -> Procedure[None]:
-    """Let nobody else decide about initiative and phase until the end; in this order."""
-    if phase_id is not None:
-        yield from row(LOCK_PLACE, phase_id=phase_id, initiative_id=initiative_id)
-    elif initiative_id is not None:
-        yield from row(LOCK_INITIATIVE, id=initiative_id)
-
-
 PREVIOUS = Query(
     Agent,
     select(*AGENTS.columns)
@@ -113,12 +79,10 @@ PREVIOUS = Query(
     agents,
 )
 
-LEASE_UNTIL = LaterBy(SHARED_NOW, bindparam("lease", type_=BigInteger()))
-
 INSERT_AGENT = Query(
     Agent,
     insert_unless(agents)
-    .values({**AGENTS.new_row, "name": FREE_NAME, "lease_expires_at": LEASE_UNTIL})
+    .values(NEW_AGENT)
     .on_conflict_do_nothing(index_elements=["name"])
     .returning(*AGENTS.columns),
     agents,
@@ -208,18 +172,15 @@ class Wanted(NamedTuple):
 
 def claim_next(wanted: Wanted, *, side_by_side: bool) -> Procedure[Claim | StoreError | None]:
     """Claim the task that is next; None when there is none, an error when one says why not."""
-    yield from _take_turn(wanted)
+    yield from _begin(wanted)
     passed: dict[str, str] = {}
     while True:
         found = yield from _look(next_ready(wanted.asked, len(passed)), **wanted.values, **passed)
         if found is None:
             return None
-        yield Mark()
-        held = (yield from _hold(wanted, found)) if side_by_side else found
-        if held is not None:
-            claim = yield from _claim(wanted, held, side_by_side=side_by_side)
-            if claim is not None:
-                return claim
+        claim = yield from _claim(wanted, found, side_by_side=side_by_side)
+        if claim is not None:
+            return claim
         # Somebody was quicker. What was locked for it is given back, or two who go on to further
         # tasks could wait for each other.
         yield Undo()
@@ -228,23 +189,27 @@ def claim_next(wanted: Wanted, *, side_by_side: bool) -> Procedure[Claim | Store
 
 def claim_one(wanted: Wanted, task_id: str, *, side_by_side: bool) -> Procedure[Claim | StoreError]:
     """Claim a given task, or return the error that says why not."""
-    yield from _take_turn(wanted)
+    yield from _begin(wanted)
     found = yield from _look(CANDIDATE, id=task_id)
     if found is None:
         return NotFoundError(tasks.name, task_id)
-    held = yield from _hold(wanted, found)
-    if held is not None:
-        claim = yield from _claim(wanted, held, side_by_side=side_by_side)
+    if not side_by_side:
+        found = yield from row(still_ready(wanted.asked), id=task_id, **wanted.of_account)
+    if found is not None:
+        claim = yield from _claim(wanted, found, side_by_side=side_by_side)
         if claim is not None:
             return claim
+        yield Undo()
     rows_found = yield from rows(explanation(wanted.asked), id=task_id, **wanted.of_account)
     return not_ready_error(task_id, reasons(rows_found))
 
 
-def _take_turn(wanted: Wanted) -> Procedure[None]:
+def _begin(wanted: Wanted) -> Procedure[None]:
+    """Take the turn of the provider's accounts, and note where to go back to."""
     provider = wanted.values.get("provider")
     if provider is not None:
         yield Lock(lock_of(provider))
+    yield Mark()
 
 
 def _look(query: Query[Candidate], **values: Any) -> Procedure[Candidate | None]:
@@ -252,34 +217,43 @@ def _look(query: Query[Candidate], **values: Any) -> Procedure[Candidate | None]
     found = yield from row(query, **values)
     if found is None or found.is_any_due:
         if (yield from recover(None, MOST_RECOVERED)):
+            yield Mark()  # they stay recovered
             found = yield from row(query, **values)
     return found
-
-
-def _hold(wanted: Wanted, found: Candidate) -> Procedure[Candidate | None]:
-    """Lock the place of a task, then the task; None if it is not ready there any more."""
-    yield from lock_place(found.phase_id, found.initiative_id)
-    held = yield from row(still_ready(wanted.asked), id=found.id, **wanted.of_account)
-    return held if held is not None and held.is_still(found) else None
 
 
 def _claim(
     wanted: Wanted, found: Candidate, *, side_by_side: bool
 ) -> Procedure[Claim | StoreError | None]:
+    """Claim a task that was found; None if it is not ready there any more, or no account is."""
+    place = Place(found.initiative_id is not None, found.phase_id is not None)
     account: Account | None = None
     if wanted.asked.takes_account:
+        use_one = partial(use_in_place, place) if side_by_side else use_next
+        of_place = _ids_of(found) if side_by_side else {}
         taken = yield from next_account(
-            wanted.asked.accounts, wanted.of_account, has_concurrent_writers=side_by_side
+            use_one, wanted.asked.accounts, {**wanted.of_account, **of_place}
         )
         if not isinstance(taken, Account):
             return taken
         account = taken
+    elif side_by_side and (lock := lock_place(place)) is not None:
+        yield from row(lock, **_ids_of(found))
     previous = (yield from _predecessor(found.id)) if found.epoch else None
-    agent = yield from _new_agent(wanted, found, account)
+    begin = _begin_in_place if side_by_side else _begin_alone
+    agent = yield from begin(wanted, found, account)
+    if agent is None:
+        return None
     if found.phase_id is not None and found.phase_status != "in_progress":
         yield from row(BEGIN_PHASE, id=found.phase_id)
     task = yield from _hold_in_turn(found, agent.id, side_by_side=side_by_side)
     return Claim(task, agent, account, task.epoch, previous)
+
+
+def _ids_of(found: Candidate) -> dict[str, str]:
+    """Return the parameters of what locks its place."""
+    ids = {"phase_id": found.phase_id, "initiative_id": found.initiative_id}
+    return {name: id for name, id in ids.items() if id is not None}
 
 
 def _hold_in_turn(found: Candidate, agent_id: str, *, side_by_side: bool) -> Procedure[Task]:
@@ -307,18 +281,39 @@ def _predecessor(task_id: str) -> Procedure[Agent | None]:
     return previous if previous is not None and previous.status == "crashed" else None
 
 
-def _new_agent(wanted: Wanted, found: Candidate, account: Account | None) -> Procedure[Agent]:
-    place = {
+def _begin_alone(wanted: Wanted, found: Candidate, account: Account | None) -> Procedure[Agent]:
+    """Store the agent of a task that nobody else can claim or change."""
+    for offered in names(side_by_side=wanted.meets_others):
+        values = _agent_row(wanted, **offered, **_given(found, account))
+        agent = yield from row(INSERT_AGENT, **values)
+        if agent is not None:
+            return agent
+    raise AssertionError("there are names without end")
+
+
+def _begin_in_place(
+    wanted: Wanted, found: Candidate, account: Account | None
+) -> Procedure[Agent | None]:
+    """Store the agent if the task is still ready; None if it is not.
+
+    Where it is not stored the name may have been taken in this moment, but not so twice.
+    """
+    place = {"phase_id": found.phase_id}
+    for offered in islice(names(side_by_side=wanted.meets_others), 2):
+        values = _agent_row(wanted, **offered, **_given(found, account), **place)
+        agent = yield from row(begin_agent(wanted.asked), **values)
+        if agent is not None:
+            return agent
+    return None
+
+
+def _given(found: Candidate, account: Account | None) -> dict[str, Any]:
+    return {
         "task_id": found.id,
         "initiative_id": found.initiative_id,
         "account_id": None if account is None else account.id,
         "epoch": found.epoch + 1,
     }
-    for offered in names(side_by_side=wanted.meets_others):
-        agent = yield from row(INSERT_AGENT, **_agent_row(wanted, **offered, **place))
-        if agent is not None:
-            return agent
-    raise AssertionError("there are names without end")
 
 
 def _agent_row(wanted: Wanted, **known: Any) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from cw_store.repos.accounts import Account
 from cw_store.repos.agents import Agent
 from cw_store.repos.claims import Claim
 from cw_store.repos.sql.agents import TABLE as AGENTS
-from cw_store.repos.sql.claiming import LEASE_UNTIL
 from cw_store.repos.sql.listings import oldest_first
 from cw_store.repos.sql.recovering import holds_a_task, is_live
 from cw_store.repos.sql.rotation import TABLE as ACCOUNTS
+from cw_store.repos.sql.side_by_side import LEASE_UNTIL
 from cw_store.repos.sql.task_places import TABLE as TASKS
 from cw_store.repos.tasks import Task
 from cw_store.schema import accounts, agents, tasks

@@ -241,11 +241,6 @@ class Candidate:
     is_any_due: bool
     """Whether a lease has run out, be it of another task."""
 
-    def is_still(self, other: Candidate) -> bool:
-        """Whether the other is the same task in the same place, which nobody has had since."""
-        mine = self.id, self.epoch, self.phase_id, self.initiative_id
-        return mine == (other.id, other.epoch, other.phase_id, other.initiative_id)
-
 
 lapsed = agents.alias("lapsed")
 
@@ -337,16 +332,22 @@ in_its_place = tasks.outerjoin(phases, phases.c.id == tasks.c.phase_id).outerjoi
 is_it = tasks.c.id == bindparam("id", type_=Id())
 
 
-@cache
-def still_ready(asked: Filter) -> Query[Candidate]:
-    """Return the query for one task if it is ready; nobody else may claim or change it then.
+def one_ready(
+    columns: Sequence[ColumnElement[Any]], asked: Filter, *which: ColumnElement[bool]
+) -> Select[Any]:
+    """Select a task if it is ready; nobody else may claim or change it then.
 
     One that somebody else is changing is passed by.
     """
-    statement = (
-        select(*candidate)
+    return (
+        select(*columns)
         .select_from(in_its_place)
-        .where(is_it, is_open(tasks), *of_its_place(asked).values())
+        .where(*which, is_open(tasks), *of_its_place(asked).values())
         .with_for_update(key_share=True, skip_locked=True, of=tasks)
     )
-    return Query(Candidate, statement, tasks, locks=True)
+
+
+@cache
+def still_ready(asked: Filter) -> Query[Candidate]:
+    """Return the query for one task if it is ready."""
+    return Query(Candidate, one_ready(candidate, asked, is_it), tasks, locks=True)

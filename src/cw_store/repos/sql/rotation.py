@@ -7,6 +7,7 @@ more; whoever only wants a login takes none.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from cw_store.errors import UnreadableError
 from cw_store.repos.accounts import Account, AccountChanges, AccountExpected, NewAccount
@@ -129,22 +131,23 @@ def use_next(asked: Asked) -> Query[Account]:
     return Query(Account, use.where(accounts.c.id == first), accounts)
 
 
-@cache
-def use_unchanged(asked: Asked) -> Query[Account]:
+def unchanged(asked: Asked) -> ReturningUpdate[Any]:
     """Return the claim of the first in line where others write as well: compare-and-set.
 
     One who waited for the same account finds it changed, and takes nothing.
     """
     candidate = _first_in_line(asked).subquery("candidate")
-    return Query(
-        Account,
-        use.where(
-            accounts.c.id == candidate.c.id,
-            accounts.c.last_used_at.is_not_distinct_from(candidate.c.last_used_at),
-            _available(accounts),
-        ),
-        accounts,
+    return use.where(
+        accounts.c.id == candidate.c.id,
+        accounts.c.last_used_at.is_not_distinct_from(candidate.c.last_used_at),
+        _available(accounts),
     )
+
+
+@cache
+def use_unchanged(asked: Asked) -> Query[Account]:
+    """Return the same as a query."""
+    return Query(Account, unchanged(asked), accounts)
 
 
 @cache
@@ -172,14 +175,15 @@ def pass_by(error: UnreadableError) -> None:
 
 
 def next_account(
-    asked: Asked, values: dict[str, Any], *, has_concurrent_writers: bool
+    use_one: Callable[[Asked], Query[Account]], asked: Asked, values: dict[str, Any]
 ) -> Procedure[Account | UnreadableError | None]:
     """Use the next account that can be read, and pass the others by.
+
+    `use_one` is the claim of the first in line, of those that come into question.
 
     Returns the first error if there are accounts left that cannot be read, and no others; None
     when there is none at all.
     """
-    use_one = use_unchanged if has_concurrent_writers else use_next
     unreadable: UnreadableError | None = None
     while True:
         try:
