@@ -19,7 +19,6 @@ from sqlalchemy import (
     Select,
     bindparam,
     cast,
-    exists,
     false,
     func,
     literal_column,
@@ -46,7 +45,7 @@ from cw_store.schema import (
     store_state,
     tasks,
 )
-from cw_store.statements.expressions import PRESENT, SHARED_NOW, Unindexed, exactly
+from cw_store.statements.expressions import SHARED_NOW, Unindexed, exactly
 from cw_store.statements.query import Query
 from cw_store.types import Flag, Id, LargeNumber, OneOf, WholeNumber
 
@@ -244,13 +243,20 @@ class Candidate:
 
 lapsed = agents.alias("lapsed")
 
+# The first of them, as whether there is one is found in any index of the live leases, and those of
+# the others, and of whoever had one lately, would be read for it.
+first_lapsed = (
+    select(lapsed.c.id)
+    .where(lapsed.c.lease_expires_at <= SHARED_NOW)
+    .order_by(lapsed.c.lease_expires_at)
+    .limit(literal_column("1"))
+    .scalar_subquery()
+)
+
 candidate = [
     *[tasks.c.id, tasks.c.epoch, tasks.c.phase_id, tasks.c.initiative_id],
     phases.c.status,
-    type_coerce(
-        exists(select(PRESENT).select_from(lapsed).where(lapsed.c.lease_expires_at <= SHARED_NOW)),
-        Flag(),
-    ),
+    type_coerce(first_lapsed.is_not(None), Flag()),
 ]
 
 CANDIDATE = Query(
