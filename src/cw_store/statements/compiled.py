@@ -23,7 +23,7 @@ from sqlalchemy.sql import Insert
 from cw_store.errors import InvalidValueError, ReadOnlyError
 from cw_store.statements.codegen import Processor, write_binder
 from cw_store.statements.query import Query, column_of
-from cw_store.statements.reading import Row, reader_of
+from cw_store.statements.reading import Records, Row, reader_of, reader_of_pairs
 from cw_store.types import (
     Clock,
     Encrypted,
@@ -191,8 +191,14 @@ class CompiledStatement(Generic[R]):
         self.driver = driver
         self.checks = checks
         self.set_times = _time_setter(clock_of(dialect) or StrictClock(), driver, dialect)
-        self.records = reader_of(query.record, query.returned, dialect, query.table.name)
+        self.records = self._reader(dialect)
         self.bind = self._binder()
+
+    def _reader(self, dialect: Dialect) -> Records[R]:
+        query, table = self.query, self.query.table.name
+        if query.pair is not None:
+            return cast("Records[R]", reader_of_pairs(query.pair, query.returned, dialect, table))
+        return reader_of(query.record, query.returned, dialect, table)
 
     def _binder(self) -> Callable[[Values], Parameters]:
         driver = self.driver

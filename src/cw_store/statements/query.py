@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import ColumnElement, Table
 from sqlalchemy.sql import Delete, Insert, Select, Update
@@ -11,6 +11,7 @@ from sqlalchemy.sql import Delete, Insert, Select, Update
 from cw_store.schema import record_columns
 
 R = TypeVar("R")
+S = TypeVar("S")
 
 NEW_VALUE = "changed_"
 """Begins the name of a parameter that an UPDATE sets, as SQLAlchemy keeps the plain names."""
@@ -29,7 +30,7 @@ class Query(Generic[R]):
     SELECT locks rows, or holds what writes, which only writers may.
     """
 
-    __slots__ = ("_tables", "record", "statement", "table", "writes")
+    __slots__ = ("_tables", "pair", "record", "statement", "table", "writes")
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Query(Generic[R]):
         locks: bool = False,
     ) -> None:
         self.record = record
+        self.pair: tuple[type[Any], type[Any]] | None = None
         self.statement = statement
         self.table = table
         self._tables = (table, *others)
@@ -61,6 +63,23 @@ class Query(Generic[R]):
         return not any(
             name in table.columns and table.columns[name].nullable for table in self._tables
         )
+
+
+class PairQuery(Query[tuple[R, S]]):
+    """One statement whose rows become pairs: of a record, or a value, and another behind it."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        kinds: tuple[type[R], type[S]],
+        statement: Statement,
+        table: Table,
+        *others: Table,
+        locks: bool = False,
+    ) -> None:
+        super().__init__(cast("type[tuple[R, S]]", tuple), statement, table, *others, locks=locks)
+        self.pair = kinds
 
 
 def column_of(parameter: str) -> str:

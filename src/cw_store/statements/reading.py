@@ -23,6 +23,7 @@ from cw_store.statements.codegen import Processor, write_blank
 from cw_store.types import Encrypted, Unreadable, kind_on
 
 R = TypeVar("R")
+S = TypeVar("S")
 
 Row = Sequence[Any]
 """A row as a driver gives it, or as it is about to be stored: a value for each of its columns."""
@@ -66,6 +67,25 @@ def reader_of(
     if not reader.secrets:
         return _reader_in_place(record, blank)
     return _reader_in_place_with_secrets(record, blank, reader.secrets)
+
+
+def reader_of_pairs(
+    kinds: tuple[type[R], type[S]],
+    columns: Sequence[ColumnElement[Any]],
+    dialect: Dialect,
+    table: str,
+) -> Records[tuple[R, S]]:
+    """Return what builds of each row a record, or a value, and another of the columns behind."""
+    kind = kinds[0]
+    width = len(fields(kind)) if is_dataclass(kind) else 1
+    first = reader_of(kind, columns[:width], dialect, table)
+    second = reader_of(kinds[1], columns[width:], dialect, table)
+
+    def records(rows: Sequence[Row]) -> list[tuple[R, S]]:
+        firsts = first([row[:width] for row in rows])
+        return list(zip(firsts, second([row[width:] for row in rows]), strict=True))
+
+    return records
 
 
 def _reader_in_place(record: type[R], blank: Any) -> Records[R]:

@@ -100,7 +100,7 @@ class Claims(ClaimRepository):
         of_agent = new_values({"result": result, "exit_code": exit_code})
         self._database.check(ending.STOP, [{"id": claim.agent.id, **of_agent}])
         self._database.check(
-            ending.COMPLETE.of_task, [{**claim_values(claim), **new_values({"summary": summary})}]
+            ending.COMPLETE, [{**claim_values(claim), **new_values({"summary": summary})}]
         )
         return await self._perform(
             partial(

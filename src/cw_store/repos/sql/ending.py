@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
     ColumnElement,
     Select,
@@ -22,33 +23,29 @@ from sqlalchemy import (
     literal_column,
     null,
     select,
+    type_coerce,
     update,
 )
 from sqlalchemy.sql import Update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from cw_store.errors import NotFoundError, StoreError, UnreadableError
 from cw_store.repos.agents import Agent
 from cw_store.repos.claims import Claim, Finished
-from cw_store.repos.initiatives import Initiative
-from cw_store.repos.phases import Phase
+from cw_store.repos.sql.closing import move_on, one_open
 from cw_store.repos.sql.fence import Standing, claim_values, is_held, lost
-from cw_store.repos.sql.initiatives import TABLE as INITIATIVES
-from cw_store.repos.sql.phases import TABLE as PHASES
 from cw_store.repos.sql.recovering import CRASH, retried
 from cw_store.repos.sql.task_places import TABLE as TASKS
 from cw_store.repos.tasks import Task
 from cw_store.schema import agents, initiatives, phases, tasks
-from cw_store.statements.expressions import PRESENT, SHARED_NOW, LaterBy, exactly, later_than
+from cw_store.statements.expressions import SHARED_NOW, LaterBy, exactly, later_than
 from cw_store.statements.procedure import Procedure, row
-from cw_store.statements.query import NEW_VALUE, Query, new_values
-from cw_store.types import Id, WholeNumber
+from cw_store.statements.query import NEW_VALUE, PairQuery, Query, new_values
+from cw_store.types import Flag, Id, WholeNumber
 
 R = TypeVar("R")
 
 Ended: TypeAlias = Procedure[Finished | StoreError]
-
-Moved: TypeAlias = R | UnreadableError | None
-"""A row after it was moved on, why it cannot be read then, or None if it was not moved."""
 
 
 def _changed(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -72,6 +69,15 @@ stop = update(agents).values(
 STOP = Query(str, stop.where(agents.c.id == bindparam("id")).returning(agents.c.id), agents)
 
 
+class Taken(NamedTuple):
+    """A task that was taken from its agent, or why it cannot be read, and where it stands."""
+
+    task: Task | UnreadableError
+    place: Standing
+    is_one_left: bool | None = None
+    """Whether a task of its phase is open, where that was looked at."""
+
+
 class Ending(NamedTuple):
     """One way for a claim to end: for the task alone, and in one statement with its agent."""
 
@@ -79,9 +85,11 @@ class Ending(NamedTuple):
     of_both: Query[Task]
 
 
-def _ways(ending: Update) -> Ending:
-    held = ending.where(is_held()).returning(*TASKS.columns)
-    ended = held.cte("ended")
+def _of_task(ending: Update) -> ReturningUpdate[Any]:
+    return ending.where(is_held()).returning(*TASKS.columns)
+
+
+def _of_both(ended: CTE) -> Select[Any]:
     stopped = (
         stop.where(
             agents.c.id == bindparam("claim_agent_id", type_=Id()), exists(select(ended.c.id))
@@ -89,16 +97,41 @@ def _ways(ending: Update) -> Ending:
         .returning(agents.c.id)
         .cte("stopped")
     )
-    both: Select[Any] = select(ended).add_cte(stopped)
-    return Ending(Query(Task, held, tasks), Query(Task, both, tasks, agents, locks=True))
+    return select(ended).add_cte(stopped)
 
 
-COMPLETE = _ways(
+def _ways(ending: Update) -> Ending:
+    of_task = _of_task(ending)
+    both = _of_both(of_task.cte("ended"))
+    return Ending(Query(Task, of_task, tasks), Query(Task, both, tasks, agents, locks=True))
+
+
+completed = _of_task(
     _ending(
         status=exactly("completed"),
         summary=func.coalesce(_changed(tasks.c.summary), tasks.c.summary),
     )
 )
+
+COMPLETE = Query(Task, completed, tasks)
+
+ended = completed.cte("ended")
+
+rest = tasks.alias("rest")
+
+# This statement sees its own task as it was before.
+one_left = one_open(rest, rest.c.phase_id == ended.c.phase_id, rest.c.id != ended.c.id)
+
+COMPLETE_IN_PLACE = PairQuery(
+    (Task, bool),
+    _of_both(ended).add_columns(
+        type_coerce(one_left.correlate(ended).scalar_subquery().is_not(None), Flag())
+    ),
+    tasks,
+    agents,
+    locks=True,
+)
+"""The task, and whether one of its phase is left open; the phase has been locked."""
 
 RELEASE = _ways(_ending(status=exactly("pending"), not_before=_changed(tasks.c.not_before)))
 
@@ -178,69 +211,6 @@ FENCE_IN_PLACE = Query(
 )
 
 
-def _one_open(*conditions: ColumnElement[bool]) -> Select[Any]:
-    """Select one of the tasks that are open.
-
-    Without an order PostgreSQL would rather walk over all that are completed, as it takes a good
-    part of them for open.
-    """
-    return (
-        select(PRESENT)
-        .select_from(tasks)
-        .where(tasks.c.status != exactly("completed"), *conditions)
-        .order_by(tasks.c.status, tasks.c.open_dependencies)
-        .limit(literal_column("1"))
-    )
-
-
-OPEN_IN_PHASE = Query(int, _one_open(tasks.c.phase_id == bindparam("id", type_=Id())), tasks)
-
-of_initiative = phases.c.initiative_id == bindparam("id", type_=Id())
-
-OPEN_IN_INITIATIVE = (
-    Query(
-        int,
-        select(PRESENT)
-        .select_from(phases)
-        .where(of_initiative, phases.c.status != exactly("completed"))
-        .order_by(phases.c.status)
-        .limit(literal_column("1")),
-        phases,
-    ),
-    Query(
-        int,
-        _one_open(tasks.c.initiative_id == bindparam("id", type_=Id()), tasks.c.phase_id.is_(None)),
-        tasks,
-    ),
-    Query(
-        int,
-        select(PRESENT)
-        .select_from(phases)
-        .where(
-            of_initiative,
-            _one_open(tasks.c.phase_id == phases.c.id).scalar_subquery().is_not(None),
-        )
-        .limit(literal_column("1")),
-        phases,
-    ),
-)
-"""Whether a phase is open, a task without one, a task in one that is not."""
-
-MOVE_PHASE = PHASES.returning(
-    PHASES.setting(["status"]).where(
-        phases.c.id == bindparam("id"), phases.c.status != _changed(phases.c.status)
-    )
-)
-
-MOVE_INITIATIVE = INITIATIVES.returning(
-    INITIATIVES.setting(["status"]).where(
-        initiatives.c.id == bindparam("id"),
-        initiatives.c.status == exactly("active"),
-        initiatives.c.status != _changed(initiatives.c.status),
-    )
-)
-
-
 def complete(
     claim: Claim,
     *,
@@ -251,14 +221,15 @@ def complete(
     side_by_side: bool,
 ) -> Ended:
     """Complete the task, and move on what this was the last task of."""
+    values = {**claim_values(claim), **new_values({"summary": summary})}
     if side_by_side:
-        if (yield from row(FENCE_IN_PLACE, **claim_values(claim))) is None:
-            return (yield from lost(claim))
-    values = new_values({"summary": summary})
-    task, place = yield from _take_away(COMPLETE, claim, of_agent, side_by_side, **values)
-    if place is None or task is None:
+        taken = yield from _complete_in_place(claim, {**values, **of_agent})
+    else:
+        taken = yield from _take_away(claim, row(COMPLETE, **values), of_agent)
+    if taken is None:
         return (yield from lost(claim))
-    phase, initiative = yield from _move_on(place, phase_status, initiative_status)
+    task, place, is_one_left = taken
+    phase, initiative = yield from move_on(place, is_one_left, phase_status, initiative_status)
     if isinstance(task, UnreadableError):
         return task
     if isinstance(phase, UnreadableError):
@@ -294,60 +265,52 @@ def release(claim: Claim, *, not_before: datetime | None, side_by_side: bool) ->
 def _end(
     ending: Ending, claim: Claim, of_agent: Mapping[str, Any], side_by_side: bool, **values: Any
 ) -> Ended:
-    task, place = yield from _take_away(ending, claim, of_agent, side_by_side, **values)
-    if place is None or task is None:
+    given = {**claim_values(claim), **values}
+    if side_by_side:
+        taken = yield from _take_away(claim, row(ending.of_both, **given, **of_agent))
+    else:
+        taken = yield from _take_away(claim, row(ending.of_task, **given), of_agent)
+    if taken is None:
         return (yield from lost(claim))
-    return Finished(task, None, None) if isinstance(task, Task) else task
+    return Finished(taken.task, None, None) if isinstance(taken.task, Task) else taken.task
+
+
+def _complete_in_place(claim: Claim, values: Mapping[str, Any]) -> Procedure[Taken | None]:
+    """Complete the task behind the locks of its place; what is far away is told in one message."""
+    if (yield from row(FENCE_IN_PLACE, **claim_values(claim))) is None:
+        return None
+    left: list[bool] = []
+
+    def task_of_pair() -> Procedure[Task | None]:
+        pair = yield from row(COMPLETE_IN_PLACE, **values)
+        if pair is None:
+            return None
+        task, is_one_left = pair
+        left.append(is_one_left)
+        return task
+
+    taken = yield from _take_away(claim, task_of_pair())
+    return taken._replace(is_one_left=left[0]) if taken is not None and left else taken
 
 
 def _take_away(
-    ending: Ending, claim: Claim, of_agent: Mapping[str, Any], side_by_side: bool, **values: Any
-) -> Procedure[tuple[Task | UnreadableError | None, Standing | None]]:
-    """End the claim; return the task, and where it stands, None if it is not held any more.
-
-    What is far away is told of task and agent in one message.
-    """
+    claim: Claim, ending: Procedure[Task | None], of_agent: Mapping[str, Any] | None = None
+) -> Procedure[Taken | None]:
+    """End the claim, and stop its agent if values of it are given; None if it is not held."""
     task: Task | UnreadableError | None
-    given = {**claim_values(claim), **values}
     try:
-        if side_by_side:
-            task = yield from row(ending.of_both, **given, **of_agent)
-        else:
-            task = yield from row(ending.of_task, **given)
+        task = yield from ending
     except UnreadableError as error:
         task = error
     if task is None:
-        return None, None
-    if not side_by_side:
+        return None
+    if of_agent is not None:
         yield from row(STOP, id=claim.agent.id, **of_agent)
     if isinstance(task, Task):
-        return task, Standing(task.phase_id, task.initiative_id)
-    return task, (yield from row(STANDING, id=claim.task.id))
-
-
-def _move_on(
-    place: Standing, phase_status: str | None, initiative_status: str | None
-) -> Procedure[tuple[Moved[Phase], Moved[Initiative]]]:
-    """Move the phase and the initiative on, if nothing in them is open any more."""
-    phase: Moved[Phase] = None
-    if place.phase_id is not None:
-        if (yield from row(OPEN_IN_PHASE, id=place.phase_id)) is not None:
-            return None, None
-        if phase_status is not None:
-            phase = yield from _move(MOVE_PHASE, place.phase_id, phase_status)
-    if place.initiative_id is None or initiative_status is None:
-        return phase, None
-    for one_open in OPEN_IN_INITIATIVE:
-        if (yield from row(one_open, id=place.initiative_id)) is not None:
-            return phase, None
-    return phase, (yield from _move(MOVE_INITIATIVE, place.initiative_id, initiative_status))
-
-
-def _move(query: Query[R], id: str, status: str) -> Procedure[Moved[R]]:
-    try:
-        return (yield from row(query, id=id, **new_values({"status": status})))
-    except UnreadableError as error:
-        return error
+        return Taken(task, Standing(task.phase_id, task.initiative_id))
+    place = yield from row(STANDING, id=claim.task.id)
+    assert place is not None, "the task was changed in this transaction"
+    return Taken(task, place)
 
 
 # For people.
