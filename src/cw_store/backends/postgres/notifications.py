@@ -39,11 +39,9 @@ from typing import Any, NamedTuple
 
 from cw_store.backends.postgres.errors import DRIVER_ERRORS, cannot_listen
 from cw_store.backends.watching import Pace
+from cw_store.triggers.feed import CHANNEL
 
 logger = logging.getLogger(__name__)
-
-CHANNEL = "cw_store"
-"""What the triggers of the schema notify, once for each transaction that changed something."""
 
 LOOK_SECONDS = 5.0
 """Between two looks while the server tells by itself, and two calls while nobody is connected."""
