@@ -216,7 +216,8 @@ class Notifications:
         self._tell()
 
     def _ended(self, connection: Any) -> None:
-        if connection is self._connection:
+        # A look that is under way fails now, and says why.
+        if connection is self._connection and self._looking is None:
             self._lose("the connection has ended")
 
     def _lose(self, reason: object) -> None:
