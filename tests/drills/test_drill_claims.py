@@ -241,7 +241,7 @@ async def test_what_the_killed_and_the_frozen_leave_is_done_once_by_others(
     async with Store(url) as store:
         await add_plan(store, diamonds, in_a_row=drill.amount(2, 4))
         began = time.monotonic()
-        crowd = Crowd(url, workers, drill.amount(3, 8), drill.amount(2, 3), drill.amount(3, 1))
+        crowd = Crowd(url, workers, drill.amount(3, 8), drill.amount(2, 3), drill.amount(3, 0.6))
         looks = await work_until_nothing_is_open(store, crowd, drill.amount(120, 1200))
         seconds = time.monotonic() - began
         assert crowd.wrong == []
