@@ -91,7 +91,7 @@ class Notifications:
     ) -> None:
         self._connect = connect
         self._listens = listens
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop
         self._told: Callable[[], None] | None = None
         self._connecting: asyncio.Task[Connected] | None = None
         self._looking: asyncio.Task[object] | None = None
@@ -120,19 +120,15 @@ class Notifications:
     def start(self, told: Callable[[], None]) -> None:
         """Call `told`, which must not raise, from now on."""
         self.stop()
+        self._loop = asyncio.get_running_loop()
         self._told = told
         self._look_in(LOOK_SECONDS)
         self._begin_to_connect()
 
     def stop(self) -> None:
         """Call it no more."""
-        self._told = None
-        self._failures = 0
-        for timer in (self._timer, self._retry):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._retry = None
-        connecting, self._connecting = self._connecting, None
+        connecting = self._connecting
+        self._tell_no_more()
         if connecting is not None:
             connecting.cancel()
         connection = self._forget()
@@ -151,10 +147,19 @@ class Notifications:
 
     def terminate(self) -> None:
         """Cut the connection without an event loop."""
-        self._told = None
+        self._tell_no_more()
         connection = self._forget()
         if connection is not None:
             connection.cut_without_loop()
+
+    def _tell_no_more(self) -> None:
+        self._told = None
+        self._failures = 0
+        for timer in (self._timer, self._retry):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._retry = None
+        self._connecting = None  # what comes of it is not wanted
 
     # The connection.
 
@@ -279,8 +284,8 @@ class Notifications:
         if looking is not self._looking:
             return
         self._looking = None
-        if error is not None:
-            self._lose(error)
+        if error is not None or self._connection.is_closed():
+            self._lose(error or "the connection has ended")
             self._tell()
             return
         state = looking.result()

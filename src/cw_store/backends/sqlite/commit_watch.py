@@ -24,7 +24,10 @@ Order
     round it would be missed.
     The next look is set before `told` is called, as that may stop all of it.
 
-
+Measured, on two cores that others keep busy: a store at rest takes 0.003 % of a core, and 0.7 while
+it is watched, for 25 looks a second of 0.28 ms, nearly all of it two threads that are woken from
+sleep. From the commit of another process to `told` it takes 21 ms in the median, and 45 in the 99th
+percentile.
 """
 
 from __future__ import annotations
@@ -106,13 +109,8 @@ class CommitWatch:
 
     def stop(self) -> None:
         """Call it no more."""
-        self._told = None
         self._has_failed = False
-        self._given_up.set()
-        self._opening = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._tell_no_more()
         self._let_go()
 
     async def close(self) -> None:
@@ -125,11 +123,18 @@ class CommitWatch:
 
     def terminate(self) -> None:
         """Let go without an event loop."""
-        self._told = None
-        self._given_up.set()
+        self._tell_no_more()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
+
+    def _tell_no_more(self) -> None:
+        self._told = None
+        self._given_up.set()
+        self._opening = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     # The connection.
 
