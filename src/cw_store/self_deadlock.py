@@ -1,7 +1,7 @@
 """Who would wait for itself: a task that is inside a writing unit of work and writes beside it.
 
 A task that it starts and waits for would too, and inherits the blocks that it is inside of: whoever
-waits in vain for a turn is told if the block around it has it.
+waits in vain for a turn is told if a block around it has it.
 """
 
 from __future__ import annotations
@@ -48,33 +48,11 @@ class WritingTasks:
 
 
 class Block:
-    """The block of a writing unit of work, inside of that of another perhaps."""
+    """The block of a writing unit of work."""
 
-    __slots__ = ("_has_ended", "_outer")
-
-    def __init__(self) -> None:
-        self._outer = _innermost.get()
-        self._has_ended = False
-        _innermost.set(self)
-
-    def leave(self) -> None:
-        """End the block; it may have begun in another task's context, as a test's fixture does."""
-        self._has_ended = True
-        innermost = _innermost.get()
-        while innermost is not None and innermost._has_ended:
-            innermost = innermost._outer
-        _innermost.set(innermost)
-
-    def is_around(self, block: Block | None) -> bool:
-        """Whether a block, or none, is this one or inside of it."""
-        while block is not None and block is not self:
-            block = block._outer
-        return block is self
+    has_ended = False
+    """Whether it was left, in whatever context; a test's fixture enters and leaves in two."""
 
 
-_innermost: ContextVar[Block | None] = ContextVar("cw_store_innermost_block", default=None)
-"""The block that the running code is inside of; tasks that it starts inherit it."""
-
-
-innermost_block = _innermost.get
-"""Return the block that the running code is inside of, or None."""
+blocks: ContextVar[tuple[Block, ...]] = ContextVar("cw_store_blocks", default=())
+"""The blocks that the running code is inside of; tasks that it starts inherit them."""

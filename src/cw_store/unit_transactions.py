@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from cw_store.backends.port import Backend, Transaction
 from cw_store.errors import StoreError
 from cw_store.owner import Owner
-from cw_store.self_deadlock import Block, WritingTasks
+from cw_store.self_deadlock import Block, WritingTasks, blocks
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,8 @@ class UnitTransactions:
             self._block = None
             self._new_transaction = store.backend.reading
         else:
-            self._block = Block()
+            self._block = block = Block()
+            blocks.set((*[outer for outer in blocks.get() if not outer.has_ended], block))
             self._new_transaction = partial(store.backend.writing, label, self._block)
         self.current = self._new_transaction()
 
@@ -140,7 +141,8 @@ class UnitTransactions:
         self._has_ended = True
         self._entered_by = None
         if self._block is not None:
-            self._block.leave()
+            self._block.has_ended = True
+            blocks.set(tuple([block for block in blocks.get() if not block.has_ended]))
         if self.doubt is not None:
             return None
         committed = self.current.committed

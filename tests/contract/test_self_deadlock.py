@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cw_store import Store, StoreBusyError, UnitOfWorkError
+from cw_store.self_deadlock import blocks
 from waits import until_idle
 
 
@@ -116,6 +117,16 @@ async def test_after_a_unit_ended_its_task_writes(store: Store) -> None:
                 await uow.initiatives.create(name="lost")
                 raise ZeroDivisionError
         await store.initiatives.create(name="kept")
+
+
+async def test_a_task_does_not_keep_the_blocks_that_were_left_in_others(store: Store) -> None:
+    for _ in range(3):
+        uow = store.unit_of_work()
+        await uow.__aenter__()
+        await asyncio.create_task(uow.__aexit__(None, None, None))
+    async with store.unit_of_work():
+        assert len(blocks.get()) == 1
+    assert blocks.get() == ()
 
 
 async def test_a_store_does_not_keep_the_tasks_whose_units_have_ended(store: Store) -> None:

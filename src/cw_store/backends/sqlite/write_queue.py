@@ -31,7 +31,7 @@ from typing import TypeVar
 from cw_store.backends.sqlite.deadlines import Deadlines, QueuedWaiter
 from cw_store.backends.sqlite.file_watch import FileWatch
 from cw_store.errors import StoreBusyError, StoreClosedError, TurnHolder
-from cw_store.self_deadlock import Block, innermost_block
+from cw_store.self_deadlock import Block, blocks
 
 
 class Turn(QueuedWaiter):
@@ -43,8 +43,8 @@ class Turn(QueuedWaiter):
     """When it was asked for, then when it was had, in the loop's time."""
     write_queue: WriteQueue
     """Where this waits, once it does."""
-    within: Block | None
-    """The block inside of which it waits, once it does."""
+    within: tuple[Block, ...]
+    """The blocks inside of which it waits, once it does."""
     block: Block | None = None
     """The block whose turn it is, if it is that of one."""
     label: str | None = None
@@ -144,7 +144,7 @@ class WriteQueue:
             turn.acquired()
         else:
             turn.write_queue = self
-            turn.within = innermost_block()
+            turn.within = blocks.get()
             self._deadlines.queue_up(turn)
 
     def free_turn(self, label: str | None, block: Block | None = None) -> Turn | None:
@@ -223,7 +223,7 @@ class WriteQueue:
     def _too_late(self, turn: Turn) -> StoreBusyError:
         late = f"the writer's turn did not come within {self.timeout:g} s"
         block = None if self._holder is None else self._holder.block
-        if block is not None and block.is_around(turn.within):
+        if block in turn.within:
             late += (
                 ", because the block that this was begun in holds it: the block must not wait for "
                 "this, or this has to use the block's own unit of work"
