@@ -74,7 +74,7 @@ import asyncio, os, sys
 from pathlib import Path
 from cw_store import StoreClosedError
 from cw_store.backends.thread.worker import LoopCallbacks
-from cw_store.backends.sqlite.connection import open_connection
+from cw_store.backends.sqlite.opening import open_connection
 from cw_store.backends.sqlite.raw_connection import connect_with_retry
 
 SETTINGS = {"read_only": False, "synchronous": "NORMAL", "timeout": 1}

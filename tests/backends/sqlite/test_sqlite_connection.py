@@ -16,7 +16,8 @@ import aiosqlite
 import pytest
 
 from cw_store import StoreClosedError, UnitOfWorkError
-from cw_store.backends.sqlite.connection import Connection, open_connection
+from cw_store.backends.sqlite.connection import Connection
+from cw_store.backends.sqlite.opening import open_connection
 from cw_store.backends.sqlite.raw_connection import create_private_file
 from cw_store.backends.thread.worker import LoopCallbacks
 from programs import run_program
@@ -310,7 +311,7 @@ import asyncio, os, resource, sys, threading
 from pathlib import Path
 from cw_store import StoreError
 from cw_store.backends.thread.worker import LoopCallbacks
-from cw_store.backends.sqlite.connection import open_connection
+from cw_store.backends.sqlite.opening import open_connection
 
 Path(sys.argv[1]).touch()
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from cw_store import Store, StoreBusyError, StoreClosedError, StoreError
-from cw_store.backends.sqlite.connection import Connection, open_connection
+from cw_store.backends.sqlite.connection import Connection
+from cw_store.backends.sqlite.opening import open_connection
 from cw_store.backends.sqlite.raw_connection import create_private_file
 from cw_store.backends.sqlite.readers import (
     LOOK_EVERY,

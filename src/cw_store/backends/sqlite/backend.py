@@ -15,9 +15,10 @@ from sqlalchemy import Dialect
 from cw_store.backends.session import Sessions
 from cw_store.backends.sqlite.checkpoints import Maintenance
 from cw_store.backends.sqlite.commit_watch import CommitWatch, watching
-from cw_store.backends.sqlite.connection import Connection, open_connection
+from cw_store.backends.sqlite.connection import Connection
 from cw_store.backends.sqlite.erasure import erase_deleted
 from cw_store.backends.sqlite.group_commit import Call
+from cw_store.backends.sqlite.opening import open_connection
 from cw_store.backends.sqlite.raw_connection import connect_with_retry
 from cw_store.backends.sqlite.readers import ReaderPool
 from cw_store.backends.sqlite.statements import OPERATIONS

@@ -42,9 +42,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from cw_store.backends.sqlite.connection import Connection, open_with
+from cw_store.backends.sqlite.connection import Connection, Job
 from cw_store.backends.sqlite.file_watch import FileWatch
-from cw_store.backends.sqlite.job import Job
+from cw_store.backends.sqlite.opening import open_with
 from cw_store.backends.sqlite.unlocked import UnlockedConnection
 from cw_store.backends.thread.worker import LoopCallbacks
 from cw_store.backends.watching import Pace

@@ -1,5 +1,9 @@
 """One SQLite connection and its thread, which is given a whole piece of work at a time: a `Job`.
 
+aiosqlite makes a hop to its thread for every call on a cursor. A `Job` makes one for all that
+belongs together (BEGIN, the statement, its rows), and it tells its end to the event loop even when
+the one who waited for it was cancelled.
+
 **Guarantees.** Jobs are done in the order in which they were queued, and each tells its end on the
 loop, the one that comes too late as well. A job that nobody waits for any more is interrupted, and
 no other is. After `leave` nothing is begun, what is open is rolled back, and the thread ends.
@@ -13,6 +17,7 @@ thread, or what is queued would be left behind.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 import threading
@@ -23,12 +28,9 @@ from queue import SimpleQueue
 from typing import Any, TypeVar, cast
 
 from cw_store.backends.sqlite.errors import closed_error, is_busy, is_interrupted, out_of_memory
-from cw_store.backends.sqlite.job import Job
 from cw_store.backends.sqlite.kept_connection import KeptConnection
 from cw_store.backends.sqlite.raw_connection import (
-    GivenUp,
     RawConnection,
-    connect_with_retry,
     note_closed_file,
     note_open_file,
     while_busy,
@@ -46,6 +48,67 @@ INTERRUPT_AGAIN = 0.005
 
 GRACE = 0.05
 """Seconds in which what runs may come to its end by itself when a store is closed."""
+
+
+class Job(Waiter[T]):
+    """A piece of work on its way to a connection's thread and back.
+
+    Whoever waits for it and is cancelled gives it up: if it has not begun it is not done, and if
+    it runs it is interrupted. One whose end is waited for with `finished` is done, come what may.
+    """
+
+    __slots__ = ("_arguments", "_connection", "_then", "_work")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connection: Connection,
+        then: Callable[[], None] | None,
+        work: Callable[..., T],
+        arguments: tuple[Any, ...],
+    ) -> None:
+        super().__init__(loop)
+        self._connection = connection
+        self._then = then
+        self._work = work
+        self._arguments = arguments
+
+    def __call__(self) -> None:
+        """Do the work; runs in the connection's thread."""
+        connection = self._connection
+        connection.running = self
+        if not self.given_up:
+            try:
+                self.value = self._work(*self._arguments)
+            except BaseException as error:
+                connection.note_failure(self, error, self._work, self._arguments)
+        else:
+            self.error = closed_error()
+        connection.running = None
+        if connection.is_aimed_at:
+            connection.let_aim()
+        connection.callbacks.add(self._return)
+
+    def _return(self) -> None:
+        if self._then is not None:
+            try:
+                self._then()
+            except Exception:
+                logger.exception("what follows on %r failed", self)
+        self.settle_now()
+
+    def give_up(self) -> None:
+        """Let the work not be done, or no further; on the loop."""
+        if not self.is_kept:
+            self.given_up = True
+            self._connection.interrupt_job(self)
+
+    def __repr__(self) -> str:
+        """Say what is to be done, where, and behind how much."""
+        return f"<{self._work_name()} {self._connection.place_of(self)}>"
+
+    def _work_name(self) -> str:
+        return getattr(self._work, "__qualname__", repr(self._work))
 
 
 class Connection(KeptConnection):
@@ -278,76 +341,3 @@ class Connection(KeptConnection):
         finally:
             self.raw.close()
             note_closed_file(self._file, self)
-
-
-class _AnyOf:
-    """Set when one of these is."""
-
-    def __init__(self, *events: GivenUp) -> None:
-        self._events = events
-
-    def is_set(self) -> bool:
-        return any(event.is_set() for event in self._events)
-
-
-async def open_connection(
-    path: Path,
-    *,
-    loop_callbacks: LoopCallbacks,
-    read_only: bool,
-    synchronous: str,
-    timeout: float,
-    pin_threads: bool = True,
-    closing: threading.Event | None = None,
-) -> Connection:
-    """Open a connection with a thread of its own, unless `closing` is set meanwhile.
-
-    Raises StoreError when there is no descriptor, no thread or no memory for it.
-    """
-    connect = partial(
-        connect_with_retry, path, read_only=read_only, synchronous=synchronous, timeout=timeout
-    )
-    return await open_with(
-        connect,
-        path,
-        loop_callbacks=loop_callbacks,
-        name="reader" if read_only else "writer",
-        busy_timeout=timeout if read_only else 0.0,
-        pin_threads=pin_threads,
-        closing=closing,
-    )
-
-
-async def open_with(
-    connect: Callable[..., sqlite3.Connection],
-    path: Path,
-    *,
-    loop_callbacks: LoopCallbacks,
-    name: str,
-    busy_timeout: float,
-    pin_threads: bool = True,
-    closing: threading.Event | None = None,
-) -> Connection:
-    """Open what `connect(given_up=…)` connects to, with a thread of its own."""
-    given_up = threading.Event()
-    connector = partial(
-        connect, given_up=given_up if closing is None else _AnyOf(given_up, closing)
-    )
-    try:
-        connection = Connection(
-            path,
-            connector,
-            loop_callbacks,
-            name=name,
-            busy_timeout=busy_timeout,
-            pin_threads=pin_threads,
-        )
-    except OSError as error:
-        raise StoreError(
-            f"no descriptors for a connection to the database: {error.strerror}"
-        ) from error
-    try:
-        return await connection.opened()
-    except BaseException:
-        given_up.set()
-        raise

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cw_store.backends.cancellation import BegunTask
-from cw_store.backends.sqlite.connection import Connection
+from cw_store.backends.sqlite.connection import Connection, Job
 from cw_store.backends.sqlite.errors import (
     DatabaseLockedError,
     closed_error,
@@ -34,7 +34,6 @@ from cw_store.backends.sqlite.errors import (
     outcome_unknown,
     plain_failure,
 )
-from cw_store.backends.sqlite.job import Job
 from cw_store.backends.sqlite.statements import begin_immediate, commit, is_surely_undone, roll_back
 from cw_store.backends.sqlite.write_queue import Turn
 from cw_store.backends.sqlite.writer import Writer

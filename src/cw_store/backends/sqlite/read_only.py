@@ -19,8 +19,9 @@ from sqlalchemy import Dialect
 from cw_store.backends.session import Sessions
 from cw_store.backends.sqlite.backend import CAPABILITIES
 from cw_store.backends.sqlite.commit_watch import CommitWatch, watching
-from cw_store.backends.sqlite.connection import Connection, open_with
+from cw_store.backends.sqlite.connection import Connection
 from cw_store.backends.sqlite.errors import shown
+from cw_store.backends.sqlite.opening import open_with
 from cw_store.backends.sqlite.readers import ReaderPool
 from cw_store.backends.sqlite.statements import OPERATIONS
 from cw_store.backends.sqlite.transactions import ReadTransaction

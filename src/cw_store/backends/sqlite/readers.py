@@ -10,11 +10,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 from cw_store.backends.cancellation import BegunTask
-from cw_store.backends.sqlite.connection import Connection
+from cw_store.backends.sqlite.connection import Connection, Job
 from cw_store.backends.sqlite.deadlines import Deadlines, QueuedWaiter
 from cw_store.backends.sqlite.errors import closed_error
 from cw_store.backends.sqlite.file_watch import FileWatch
-from cw_store.backends.sqlite.job import Job
 from cw_store.backends.thread.worker import LoopCallbacks
 from cw_store.errors import StoreBusyError, StoreClosedError, StoreError
 

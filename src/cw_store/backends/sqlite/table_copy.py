@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 from sqlalchemy import Insert, Select, Table, bindparam, func, select
 from sqlalchemy.dialects.sqlite import pysqlite
 
-from cw_store.backends.sqlite.connection import Connection, open_connection, open_with
+from cw_store.backends.sqlite.connection import Connection
 from cw_store.backends.sqlite.files import reason_not_to_write
+from cw_store.backends.sqlite.opening import open_connection, open_with
 from cw_store.backends.sqlite.raw_connection import GivenUp, retry_while_busy
 from cw_store.backends.sqlite.statements import begin_immediate
 from cw_store.backends.sqlite.unlocked import check_unchanged, connect_to_read_with_retry

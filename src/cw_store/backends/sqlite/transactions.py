@@ -31,9 +31,8 @@ from weakref import WeakSet
 from cw_store.backends.cancellation import shielded
 from cw_store.backends.session import Sessions, UnitSession
 from cw_store.backends.session_owner import SessionOwner, WeakOwner
-from cw_store.backends.sqlite.connection import Connection
+from cw_store.backends.sqlite.connection import Connection, Job
 from cw_store.backends.sqlite.errors import DatabaseLockedError, is_interrupted, locked_error
-from cw_store.backends.sqlite.job import Job
 from cw_store.backends.sqlite.readers import ReaderPool
 from cw_store.backends.sqlite.session import AdaptedConnection, SessionConnection
 from cw_store.backends.sqlite.statements import (
