@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cw_store.statements.codegen import write_binder, write_blank
+from cw_store.statements.codegen import write_binder, write_reader
 from cw_store.types import Refused
 
 
@@ -66,11 +66,11 @@ def test_a_refusal_that_cannot_be_told_apart_is_raised_as_it_is() -> None:
         bind({"a": 1})
 
 
-def test_a_blank_converts_what_has_to_be_and_leaves_none_alone() -> None:
-    blank = write_blank("x", ["id", "name", "rest"], [None, shout])
-    made = blank("i", "n", 5)
+def test_a_reader_converts_what_has_to_be_and_leaves_none_alone() -> None:
+    read = write_reader("x", ["id", "name", "rest"], [None, shout])
+    made, empty = read([("i", "n", 5), (None, None, None)])
     assert (made.id, made.name, made.rest) == ("i", "N", 5)
-    assert blank(None, None, None).name is None
+    assert empty.name is None
     assert not hasattr(made, "__dict__")
 
 
@@ -86,10 +86,10 @@ def test_a_value_may_be_checked_together_with_the_id_of_its_row() -> None:
 
 
 def test_a_value_may_be_converted_together_with_the_id_of_its_row() -> None:
-    blank = write_blank("x", ["id", "name", "secret"], [None, shout, sign], with_id={"secret"})
-    made = blank("i", "n", "s")
+    read = write_reader("x", ["id", "name", "secret"], [None, shout, sign], with_id={"secret"})
+    made, without = read([("i", "n", "s"), ("i", "n", None)])
     assert (made.id, made.name, made.secret) == ("i", "N", "s of i")
-    assert blank("i", "n", None).secret is None
+    assert without.secret is None
 
 
 def test_what_was_written_out_is_seen_in_a_traceback_and_found_by_inspect() -> None:
@@ -97,17 +97,17 @@ def test_what_was_written_out_is_seen_in_a_traceback_and_found_by_inspect() -> N
         raise ZeroDivisionError(value)
 
     bind = write_binder("update tasks", ["a"], {"a": break_down}, {}, (), complain)
-    blank = write_blank("Task", ["id", "name"], [None, break_down])
+    read = write_reader("Task", ["id", "name"], [None, break_down])
     for use, said, line in (
         (lambda: bind({"a": 1}), "binder of update tasks", "value_0 = check_0(values['a'])"),
-        (lambda: blank("i", "n"), "reader of Task", "convert_name(name)"),
+        (lambda: read([("i", "n")]), "reader of Task", "convert_name(name)"),
     ):
         with pytest.raises(ZeroDivisionError) as raised:
             use()
         told = "".join(traceback.format_exception(raised.value))
         assert f'File "<cw_store: {said}' in told and line in told
     assert inspect.getsource(bind).startswith("def bind(values):\n")
-    assert "convert_name(name)" in inspect.getsource(blank.__init__)
+    assert "convert_name(name)" in inspect.getsource(read)
 
 
 def test_the_sources_of_two_statements_of_one_table_are_told_apart() -> None:

@@ -1,4 +1,4 @@
-"""Functions and classes that are written out as text, as dataclasses does it.
+"""Functions that are written out as text, as dataclasses does it.
 
 A loop over the parameters of a statement, or the columns of a row, takes two to three times as
 long. The text is made of the names of columns and parameters alone. A traceback shows it, and
@@ -8,7 +8,7 @@ long. The text is made of the names of columns and parameters alone. A traceback
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import count, zip_longest
 from types import CodeType, MappingProxyType
@@ -72,48 +72,52 @@ def _unless_plain(value: str, name: str, lengths: range) -> list[str]:
     ]
 
 
-def write_blank(
+def write_reader(
     what: str,
     names: Sequence[str],
     processors: Sequence[Processor | None],
     kinds: Sequence[type | None] = (),
     with_id: Container[str] = (),
     unreadable: Callable[[Any, Sequence[Any]], None] | None = None,
-) -> Any:
-    """Return a class with these slots, whose constructor converts what it is given.
+    record: type | None = None,
+) -> Callable[[Iterable[Sequence[Any]]], list[Any]]:
+    """Return what makes an object with these slots of each row, and converts what it holds.
 
-    A value is None or of its `kind`, where it has one. What is `with_id` is converted together with
-    the row's id, which is the slot of that name. `unreadable` is called with the object and
-    the row when a value is not, or cannot be converted, and shall raise or fill the object. `what`
+    It becomes a `record` where one is given, whose slots are the same. A value is None or of its
+    `kind`, where it has one. What is `with_id` is converted together with the row's id, which is
+    the slot of that name. `unreadable` is called with the object and the row when a value is not,
+    or cannot be converted, and shall raise, or fill the object and make it what it is to be. `what`
     says in tracebacks what the rows become.
     """
     # A column may be called `type`.
-    known: dict[str, Any] = {"Unreadable": Unreadable, "unreadable": unreadable, "type_of": type}
-    lines = [f"def __init__(self, {', '.join(names)}):", "    try:"]
+    known: dict[str, Any] = {"Unreadable": Unreadable, "_unreadable": unreadable, "_type": type}
+    known |= {"_new": object.__new__, "_Record": record}
+    known["_Blank"] = type("Blank", (), {"__slots__": tuple(names)})
+    row = f"({', '.join(names)},)"
+    lines = ["def read(_rows):", "    _made = []", f"    for {row} in _rows:"]
+    lines += ["        _each = _new(_Blank)", "        try:"]
     strange: list[str] = []
     for place, (name, kind) in enumerate(zip(names, kinds, strict=False)):
         if kind is not None:
-            known[f"kind_{place}"] = kind
-            strange.append(f"(type_of({name}) is not kind_{place} and {name} is not None)")
+            known[f"_kind_{place}"] = kind
+            strange.append(f"(_type({name}) is not _kind_{place} and {name} is not None)")
     if strange:
-        lines += [f"        if {' or '.join(strange)}:", "            raise Unreadable"]
+        lines += [f"            if {' or '.join(strange)}:", "                raise Unreadable"]
     # A statement that gives no rows back may have fewer columns than the record.
     for name, process in zip_longest(names, processors[: len(names)]):
         if process is None:
-            lines.append(f"        self.{name} = {name}")
+            lines.append(f"            _each.{name} = {name}")
         else:
-            known[f"convert_{name}"] = process
+            known[f"_convert_{name}"] = process
             id = ", id" if name in with_id else ""
-            value = f"None if {name} is None else convert_{name}({name}{id})"
-            lines.append(f"        self.{name} = {value}")
-    lines += ["    except Exception:"]
-    lines.append(
-        "        raise"
-        if unreadable is None
-        else f"        unreadable(self, ({', '.join(names)},))"
-    )
-    methods = _written(f"reader of {what}", lines, known)
-    return type("Blank", (), {"__slots__": tuple(names), **methods})
+            value = f"None if {name} is None else _convert_{name}({name}{id})"
+            lines.append(f"            _each.{name} = {value}")
+    lines.append("        except Exception:")
+    lines.append(f"            {'raise' if unreadable is None else f'_unreadable(_each, {row})'}")
+    if record is not None:
+        lines += ["        else:", "            _each.__class__ = _Record"]
+    lines += ["        _made.append(_each)", "    return _made"]
+    return _written(f"reader of {what}", lines, known)["read"]
 
 
 def _written(what: str, lines: Sequence[str], known: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import fields, is_dataclass
 from functools import cache, partial
-from itertools import starmap
 from operator import attrgetter
 from typing import Any, TypeVar, cast
 
@@ -19,7 +18,7 @@ from sqlalchemy import ColumnElement, Dialect
 
 from cw_store.errors import UnreadableError
 from cw_store.interpreter import IS_KNOWN
-from cw_store.statements.codegen import Processor, write_blank
+from cw_store.statements.codegen import Processor, write_reader
 from cw_store.types import Encrypted, Unreadable, kind_on
 
 R = TypeVar("R")
@@ -54,19 +53,7 @@ def reader_of(
     if not is_dataclass(record):
         return _of_only_column(_Reader((columns[0].key or "?",), columns, dialect, table))
     reader = _Reader([field.name for field in fields(record)], columns, dialect, table)
-    blank = write_blank(
-        record.__name__,
-        reader.names,
-        reader.processors,
-        reader.kinds,
-        reader.secrets,
-        reader.fill,
-    )
-    if not _is_in_place:
-        return _copying_reader(record, blank, reader.secrets)
-    if not reader.secrets:
-        return _reader_in_place(record, blank)
-    return _reader_in_place_with_secrets(record, blank, reader.secrets)
+    return _reader_in_place(record, reader) if _is_in_place else _copying_reader(record, reader)
 
 
 def reader_of_pairs(
@@ -88,43 +75,41 @@ def reader_of_pairs(
     return records
 
 
-def _reader_in_place(record: type[R], blank: Any) -> Records[R]:
-    def records(rows: Sequence[Row]) -> list[R]:
-        filled: list[Any] = list(starmap(blank, rows))
-        for each in filled:
-            each.__class__ = record
-        return filled
+def _reader_in_place(record: type[R], reader: _Reader) -> Records[R]:
+    kind_of = _kind_by_secrets(record, reader.secrets)
 
-    return records
+    def fill(blank: Any, row: Row) -> None:
+        reader.fill(blank, row)
+        blank.__class__ = kind_of(blank)
 
-
-def _reader_in_place_with_secrets(
-    record: type[R], blank: Any, secrets: tuple[str, ...]
-) -> Records[R]:
-    secrets_of = _getter(secrets)
-    unreadable = _unreadable_in_part(record, secrets)
-
-    def records(rows: Sequence[Row]) -> list[R]:
-        filled: list[Any] = list(starmap(blank, rows))
-        for each in filled:
-            is_readable = UnreadableError not in map(type, secrets_of(each))
-            each.__class__ = record if is_readable else unreadable
-        return filled
-
-    return records
+    return write_reader(
+        record.__name__,
+        reader.names,
+        reader.processors,
+        reader.kinds,
+        reader.secrets,
+        fill,
+        record,
+    )
 
 
-def _copying_reader(record: type[R], blank: Any, secrets: tuple[str, ...]) -> Records[R]:
-    secrets_of = _getter(secrets)
-    unreadable = _unreadable_in_part(record, secrets)
+def _copying_reader(record: type[R], reader: _Reader) -> Records[R]:
+    kind_of = _kind_by_secrets(record, reader.secrets)
+    read = write_reader(
+        record.__name__,
+        reader.names,
+        reader.processors,
+        reader.kinds,
+        reader.secrets,
+        reader.fill,
+    )
     # By the slots themselves: a frozen record, and a secret that raises, take no assignment.
-    slots = [(name, getattr(record, name).__set__) for name in blank.__slots__]
+    slots = [(name, getattr(record, name).__set__) for name in reader.names]
 
     def records(rows: Sequence[Row]) -> list[R]:
         copies: list[R] = []
-        for filled in starmap(blank, rows):
-            is_readable = UnreadableError not in map(type, secrets_of(filled))
-            copied = object.__new__(record if is_readable else unreadable)
+        for filled in read(rows):
+            copied = object.__new__(kind_of(filled))
             for name, set_slot in slots:
                 set_slot(copied, getattr(filled, name))
             copies.append(copied)
@@ -133,9 +118,22 @@ def _copying_reader(record: type[R], blank: Any, secrets: tuple[str, ...]) -> Re
     return records
 
 
+def _kind_by_secrets(record: type[R], secrets: tuple[str, ...]) -> Callable[[Any], type[R]]:
+    """Return what tells whether a filled object is the record, or its like that is unreadable."""
+    if not secrets:
+        return lambda _filled: record
+    secrets_of = _getter(secrets)
+    unreadable = _unreadable_in_part(record, secrets)
+
+    def kind_of(filled: Any) -> type[R]:
+        return unreadable if UnreadableError in map(type, secrets_of(filled)) else record
+
+    return kind_of
+
+
 def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
-    """Return what gets these attributes, as a tuple even of one or none."""
-    return attrgetter(names[0], *names) if names else lambda _: ()
+    """Return what gets these attributes, as a tuple even of one."""
+    return attrgetter(names[0], *names)
 
 
 class _Reader:
