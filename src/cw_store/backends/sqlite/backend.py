@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
 from sqlalchemy import Dialect
 
@@ -17,29 +16,23 @@ from cw_store.backends.sqlite.checkpoints import Maintenance
 from cw_store.backends.sqlite.commit_watch import CommitWatch, watching
 from cw_store.backends.sqlite.connection import Connection
 from cw_store.backends.sqlite.erasure import erase_deleted
-from cw_store.backends.sqlite.group_commit import Call
+from cw_store.backends.sqlite.group_commit import Calls
 from cw_store.backends.sqlite.opening import open_connection
 from cw_store.backends.sqlite.raw_connection import connect_with_retry
 from cw_store.backends.sqlite.readers import ReaderPool
-from cw_store.backends.sqlite.statements import OPERATIONS
 from cw_store.backends.sqlite.transactions import ReadTransaction, WriteTransaction
 from cw_store.backends.sqlite.write_queue import WriteQueue
 from cw_store.backends.sqlite.writer import Writer
 from cw_store.backends.thread.worker import LoopCallbacks
 from cw_store.backends.watching import never_raising
 from cw_store.statements.capabilities import Capabilities
-from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
-from cw_store.statements.database import MANY, STEPS, Executor, Operation
+from cw_store.statements.compiled import Statements
+from cw_store.statements.database import Executor
 from cw_store.types import ValueRules, use_rules
-
-T = TypeVar("T")
 
 CAPABILITIES = Capabilities(
     has_concurrent_writers=False, has_advisory_locks=False, has_insert_or_ignore=True
 )
-
-COMPOUND = (MANY, STEPS)
-"""The operations of more than one statement."""
 
 
 class SqliteBackend:
@@ -85,6 +78,7 @@ class SqliteBackend:
         )
         open_writing = partial(self._open, read_only=False)
         self.writer = Writer(path, queue, callbacks, open_writing)
+        self.run = Calls(self.writer, self.readers).run
         self.maintenance = Maintenance(self.writer, open_writing)
         self.reading = partial(ReadTransaction, self)
         self.writing = partial(WriteTransaction, self)
@@ -161,18 +155,8 @@ class SqliteBackend:
         is_written = not self.writer.queue.is_free and not self.maintenance.has_the_turn
         return self.readers.in_use + is_written
 
-    # One call, one transaction: the executor of the store's own repositories.
-
-    def run(
-        self, operation: Operation[T], statement: CompiledStatement[Any], parameters: Parameters
-    ) -> Awaitable[T]:
-        """Run one statement, one for each entry, or a procedure, in a transaction of its own."""
-        work = OPERATIONS[operation]
-        if not statement.writes:
-            return self.readers.read(work, statement, parameters)
-        call = Call(self.writer, work, (statement, parameters), is_compound=operation in COMPOUND)
-        self.writer.queue.ask(call)
-        return call
+    # One call, one transaction: the executor of the store's own repositories, whose `run` is that
+    # of `Calls`.
 
     async def lock(self, name: str) -> None:
         """Do nothing: a call by itself holds no turn."""

@@ -1,4 +1,4 @@
-"""Writes that are a transaction by themselves; those that wait together share one commit.
+"""Calls that are a transaction by themselves; writes that wait together share one commit.
 
 Guarantees
     A call is answered after the commit that stores it, never before, and its error is its own: what
@@ -22,8 +22,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from cw_store.backends.cancellation import BegunTask
 from cw_store.backends.sqlite.connection import Connection, Job
@@ -34,10 +34,24 @@ from cw_store.backends.sqlite.errors import (
     outcome_unknown,
     plain_failure,
 )
-from cw_store.backends.sqlite.statements import begin_immediate, commit, is_surely_undone, roll_back
+from cw_store.backends.sqlite.readers import ReaderPool
+from cw_store.backends.sqlite.statements import (
+    OPERATIONS,
+    begin_immediate,
+    commit,
+    is_surely_undone,
+    roll_back,
+)
 from cw_store.backends.sqlite.write_queue import Turn
 from cw_store.backends.sqlite.writer import Writer
 from cw_store.errors import OutcomeUnknownError, StoreBusyError, StoreError, UnreadableError
+from cw_store.statements.compiled import CompiledStatement, Parameters
+from cw_store.statements.database import MANY, STEPS, Operation
+
+T = TypeVar("T")
+
+COMPOUND = (MANY, STEPS)
+"""The operations of more than one statement."""
 
 GROUP_LIMIT = 256
 """Most single-statement writes that share one commit."""
@@ -185,6 +199,28 @@ class Call(Turn):
             self.value = self._work(*self._arguments, connection.cursor_of_jobs)
         finally:
             connection.end_interruptible()
+
+
+class Calls:
+    """Runs statements, each in a transaction of its own."""
+
+    __slots__ = ("_readers", "_writer")
+
+    def __init__(self, writer: Writer, readers: ReaderPool) -> None:
+        self._writer = writer
+        self._readers = readers
+
+    def run(
+        self, operation: Operation[T], statement: CompiledStatement[Any], parameters: Parameters
+    ) -> Awaitable[T]:
+        """Run one statement, one for each entry, or a procedure."""
+        work = OPERATIONS[operation]
+        if not statement.writes:
+            return self._readers.read(work, statement, parameters)
+        writer = self._writer
+        call = Call(writer, work, (statement, parameters), is_compound=operation in COMPOUND)
+        writer.queue.ask(call)
+        return call
 
 
 class Group:
