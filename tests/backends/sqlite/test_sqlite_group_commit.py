@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -179,7 +179,8 @@ async def test_the_loop_has_a_round_after_each_job_of_a_group(store: Store) -> N
         note_rounds()
     await asyncio.gather(*tasks)
     ended.set()
-    order = [each.partition(" ")[0] for each in seen]
+    # A statement is told of again for each of its triggers, in the same words.
+    order = [each.partition(" ")[0] for each, _ in groupby(seen)]
     assert order.count("INSERT") == 30
     assert ("INSERT", "INSERT") not in pairwise(order)
 
