@@ -29,12 +29,13 @@ from cw_store.opening import (
     open_in_memory,
 )
 from cw_store.owner import Owner, running_asyncio_loop
+from cw_store.reads import ReadingUnit
 from cw_store.repos.claims import LEASE, Claim
-from cw_store.repos.sql import Repositories
 from cw_store.repos.sql.accounts import reencrypt
 from cw_store.statements.database import Database
 from cw_store.types import MAX_TEXT_BYTES, Reading, StrictClock
 from cw_store.uow import UnitOfWork
+from cw_store.waits import Waits
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -56,7 +57,7 @@ class StoreSettings(TypedDict, total=False):
     wakeups: Literal["notify", "poll"]
 
 
-class Store(Repositories):
+class Store(Waits):
     """One database: `async with Store("cw.db") as store:`.
 
     `url` is a file path, or a URL (`sqlite:///cw.db`, `postgresql://host/database`);
@@ -114,7 +115,8 @@ class Store(Repositories):
         check_seconds(busy_timeout=busy_timeout)
         check_switches(migrate=migrate, pin_threads=pin_threads, read_only=read_only)
         self._location = locate(url)
-        self._rules = replace(rules_for(encryption_keys, max_text_bytes), clock=StrictClock(clock))
+        strict = StrictClock(clock)
+        self._rules = replace(rules_for(encryption_keys, max_text_bytes), clock=strict)
         self._opening = Opening(
             migrate=migrate,
             read_only=read_only,
@@ -129,9 +131,8 @@ class Store(Repositories):
         self._remove_folder: finalize[[], Store] | None = None
         self._terminate_backend: finalize[[Owner, Backend], Store] | None = None
         calls = self._calls = StoreCalls()
-        super().__init__(
-            Database(calls, calls.no_statements, check=calls.check, is_transaction=False)
-        )
+        database = Database(calls, calls.no_statements, check=calls.check, is_transaction=False)
+        super().__init__(database, strict)
         self._keeper = Keeper(self._database)
 
     @classmethod
@@ -154,6 +155,8 @@ class Store(Repositories):
             backend = await self._open_backend(owner)
             self._calls.open(backend, owner.loop)
             self._database.use(backend.statements, backend.capabilities)
+            side_by_side = backend.capabilities.has_concurrent_writers
+            self._watch.open(backend, tells_of_logs=not side_by_side)
         except BaseException:
             self._forget_folder()
             raise
@@ -177,6 +180,7 @@ class Store(Repositories):
             return
         backend = backend_of(self)
         self._keeper.close()
+        self._watch.close()
         self._calls.close()
         self._database.use(self._calls.no_statements)
         try:
@@ -189,6 +193,9 @@ class Store(Repositories):
     ) -> UnitOfWork:
         """Return a unit of work on this store, to be entered with `async with`."""
         return UnitOfWork(self, read_only=read_only, label=label, claim=claim)
+
+    def _reading_unit(self) -> ReadingUnit:
+        return ReadingUnit(self, read_only=True)
 
     async def run(
         self,

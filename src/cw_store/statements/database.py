@@ -95,7 +95,7 @@ class Database:
     yet when the next is made.
     """
 
-    __slots__ = ("_check", "_executor", "_statements", "capabilities", "is_transaction")
+    __slots__ = ("_check", "_executor", "capabilities", "is_transaction", "statements")
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Database:
     ) -> None:
         self._executor = executor
         self._check = check
-        self._statements = statements
+        self.statements = statements
         self.capabilities = capabilities
         self.is_transaction = is_transaction
 
@@ -116,28 +116,28 @@ class Database:
         self, statements: dict[Query[Any], Any], capabilities: Capabilities = NO_CAPABILITIES
     ) -> None:
         """Look queries up in these from now on, which may refuse them all."""
-        self._statements = statements
+        self.statements = statements
         self.capabilities = capabilities
 
     async def all(self, query: Query[R], **values: Any) -> list[R]:
         """Return every row as a record, in the statement's order."""
-        statement: CompiledStatement[R] = self._statements[query]
+        statement: CompiledStatement[R] = self.statements[query]
         return await self._executor.run(RECORDS, statement, statement.bind(values))
 
     async def first(self, query: Query[R], **values: Any) -> R | None:
         """Return the first row as a record, or None when there is none."""
-        statement: CompiledStatement[R] = self._statements[query]
+        statement: CompiledStatement[R] = self.statements[query]
         found = await self._executor.run(RECORDS, statement, statement.bind(values))
         return found[0] if found else None
 
     async def count(self, query: Query[Any], **values: Any) -> int:
         """Return how many rows the statement changed."""
-        statement: CompiledStatement[Any] = self._statements[query]
+        statement: CompiledStatement[Any] = self.statements[query]
         return await self._executor.run(COUNT, statement, statement.bind(values))
 
     async def many(self, query: Query[Any], batch: Iterable[Mapping[str, Any]]) -> None:
         """Run the statement once for each entry, all or nothing, in one job."""
-        statement: CompiledStatement[Any] = self._statements[query]
+        statement: CompiledStatement[Any] = self.statements[query]
         bound = statement.bind_all(batch)
         if bound:
             await self._executor.run(MANY, statement, bound)
@@ -150,7 +150,7 @@ class Database:
         The statement's parameters are all columns of the row. Asking the database for what it
         was just given costs more than making the record from that.
         """
-        statement: CompiledInsert[R] = self._statements[query]
+        statement: CompiledInsert[R] = self.statements[query]
         whole = statement.row(row)
         parameters = statement.arrange(whole)
         if await self._executor.run(COUNT, statement, parameters) == 0:
@@ -162,7 +162,7 @@ class Database:
 
         The statement is an INSERT of every column, so its parameters are the stored row.
         """
-        statement: CompiledInsert[R] = self._statements[query]
+        statement: CompiledInsert[R] = self.statements[query]
         bound = statement.bind_all(batch)
         if bound:
             await self._executor.run(MANY, statement, bound)
@@ -175,12 +175,12 @@ class Database:
 
         `query` is the one of its steps that says what it writes.
         """
-        statement: CompiledStatement[Any] = self._statements[query]
-        return await self._executor.run(STEPS, statement, [self._statements, begin])
+        statement: CompiledStatement[Any] = self.statements[query]
+        return await self._executor.run(STEPS, statement, [self.statements, begin])
 
     def check(self, query: Query[Any], batch: Iterable[Mapping[str, Any]]) -> None:
         """Raise InvalidValueError for what `insert_all` would refuse, and write nothing."""
-        statement: CompiledStatement[Any] = self._statements[query]
+        statement: CompiledStatement[Any] = self.statements[query]
         self._check(query)
         statement.bind_all(batch)
 
@@ -191,7 +191,7 @@ class Database:
     def atomic(self) -> _AtomicDatabase:
         """Give a database whose statements belong together; used with `async with`."""
         scope = self._executor.atomic()
-        return _AtomicDatabase(scope, self._statements, self.capabilities, self._check)
+        return _AtomicDatabase(scope, self.statements, self.capabilities, self._check)
 
 
 class _AtomicDatabase:

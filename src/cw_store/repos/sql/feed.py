@@ -22,7 +22,7 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import bindparam, column, select, text
 from sqlalchemy.types import TypeEngine
 
-from cw_store.errors import InvalidValueError, StaleCursorError
+from cw_store.errors import InvalidValueError, ReadOnlyError, StaleCursorError
 from cw_store.schema import changes
 from cw_store.statements.database import Database
 from cw_store.statements.query import Query
@@ -140,6 +140,8 @@ async def position_of(database: Database) -> Cursor:
     if database.capabilities.has_concurrent_writers:
         found = await database.first(_POSITION)
         assert found is not None
+        if found.life is None:
+            raise NoFeedError
         seen = _with_open(found.snapshot, found.own)
         return Cursor(found.newest or 0, found.newest_mark or 0, found.life, seen)
     newest = await database.first(_NEWEST)
@@ -175,6 +177,13 @@ _WANTED: dict[bool, tuple[str, str]] = {
     False: ("entity IN (SELECT value FROM json_each(:entities))", "initiative_id = :initiative_id"),
 }
 _PARAMETERS = ("entities", Ids()), ("initiative_id", Id())
+
+
+class NoFeedError(ReadOnlyError):
+    """A standby has the feed's rows, and no snapshots that could be compared with them."""
+
+    def __init__(self) -> None:
+        super().__init__("the feed of changes cannot be read on a standby; read it on the primary")
 
 
 def _stale(reason: str) -> StaleCursorError:
@@ -264,9 +273,12 @@ def _told(row: InOrder | BySnapshots) -> Told:
 
 _LIFE = """(
     (SELECT oid FROM pg_database WHERE datname = current_database())::text || '-' ||
-    left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)
+    CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END
 )"""
-"""What no other database has, and none that was restored to an earlier state: its timeline."""
+"""What no other database has, and none that was restored to an earlier state: its timeline.
+
+NULL on a standby.
+"""
 
 _OWN = "pg_current_xact_id_if_assigned()::text::bigint"
 
@@ -278,7 +290,7 @@ class Position:
     `own` is the transaction's own number, if it has one: what it writes is seen by nobody yet.
     """
 
-    life: str
+    life: str | None
     snapshot: str
     own: int | None
     newest: int | None
@@ -307,7 +319,7 @@ class BySnapshots:
     transactions. `is_foreign` says that rows are of transactions that this server has not had.
     """
 
-    life: str
+    life: str | None
     snapshot: str
     own: int | None
     is_foreign: bool
@@ -387,6 +399,8 @@ async def _read_by_snapshots(
         found = await _look(database, cursor, most, wanted)
         told += [_told(row) for row in found if row.entity is not None]
         head, is_newest = found[0], not cursor.window
+        if head.life is None:
+            raise NoFeedError
         window = cursor.window or _with_open(head.snapshot, head.own)
         seq, mark = cursor.seq, cursor.mark
         if head.border is not None and head.border_mark is not None:

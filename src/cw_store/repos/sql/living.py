@@ -149,3 +149,23 @@ deadlines = union_all(
 
 NEXT_DEADLINE = Query(datetime, select(func.min(deadlines.c.at)), agents)
 """When the first lease, pause or rest is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time that is to come, if there is one, and what time it is now."""
+
+    at: datetime | None
+    now: datetime
+
+
+to_come = union_all(
+    select(func.min(agents.c.lease_expires_at).label("at")).where(
+        agents.c.lease_expires_at > SHARED_NOW
+    ),
+    select(func.min(tasks.c.not_before)).where(tasks.c.not_before > SHARED_NOW),
+    select(func.min(accounts.c.exhausted_until)).where(accounts.c.exhausted_until > SHARED_NOW),
+).subquery("to_come")
+
+NEXT_MOMENT = Query(Moment, select(*[func.min(to_come.c.at), SHARED_NOW]), agents)
+"""When time alone changes something the next time, which it has not yet."""

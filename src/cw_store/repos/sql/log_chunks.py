@@ -42,7 +42,7 @@ from cw_store.repos.sql.listings import (
 from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import agent_log_chunks, tasks
 from cw_store.statements.database import Database
-from cw_store.statements.expressions import PRESENT
+from cw_store.statements.expressions import PRESENT, is_one_of
 from cw_store.statements.procedure import Procedure, insert_all, row
 from cw_store.statements.query import Query
 
@@ -168,6 +168,32 @@ LAST_OF_AGENT = Query(
     limited(FROM_AGENT.order_by(*newest_first(agent_log_chunks))),
     agent_log_chunks,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class NewestChunk:
+    """The last chunk of an agent's log."""
+
+    agent_id: str
+    id: str
+
+
+last = agent_log_chunks.alias("last")
+
+NEWEST = Query(
+    NewestChunk,
+    select(*[agent_log_chunks.c.agent_id, agent_log_chunks.c.id]).where(
+        agent_log_chunks.c.seq.in_(
+            select(func.max(last.c.seq)).where(is_one_of(last.c.agent_id)).group_by(last.c.agent_id)
+        )
+    ),
+    agent_log_chunks,
+)
+
+
+async def newest_of_logs(database: Database, agent_ids: list[str]) -> dict[str, str]:
+    """Return the id of the last chunk of each of these agents that has a log."""
+    return {chunk.agent_id: chunk.id for chunk in await database.all(NEWEST, ids=agent_ids)}
 
 
 class LogChunks(LogChunkRepository):

@@ -1,0 +1,299 @@
+"""What one waits for in a store: an answer, a question, work, an account, a log, any change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+)
+from functools import partial
+from typing import Self, TypeVar, Unpack
+from weakref import WeakValueDictionary
+
+from cw_store.calls import StoreCalls
+from cw_store.errors import NotFoundError
+from cw_store.reads import ReadingUnit
+from cw_store.repos.accounts import Account
+from cw_store.repos.changes import Change, ChangedEntity
+from cw_store.repos.claims import Claim, NextOptions
+from cw_store.repos.conversations import Conversation
+from cw_store.repos.log_chunks import LogChunk
+from cw_store.repos.sql import Repositories
+from cw_store.repos.sql.changes import change_of, filter_of
+from cw_store.repos.sql.feed import Cursor, Filter, Told, cursor_of, read_feed
+from cw_store.repos.sql.living import NEXT_MOMENT
+from cw_store.statements.database import Database
+from cw_store.types import StrictClock
+from cw_store.uow import UnitOfWork
+from cw_store.watch import (
+    ANYTHING,
+    Key,
+    Watch,
+    addressed_to,
+    of_log,
+    of_row,
+    of_table,
+)
+
+R = TypeVar("R")
+
+CLOCK_PAUSE = 0.05
+"""Seconds between two looks for a time of a clock that the application gave."""
+
+SHORTEST_SLEEP = 0.001
+"""Seconds that are slept for a time at least: the database's clock may be a little behind."""
+
+LONGEST_SLEEP = 30.0
+"""Seconds until the time is looked at again, as clocks are set and machines sleep."""
+
+CHUNKS_AT_A_TIME = 250
+CHANGES_AT_A_TIME = 500
+
+CLAIMED_FROM = [of_table(name) for name in ("tasks", "phases", "initiatives", "accounts", "agents")]
+ASKED = "provider", "account_id", "initiative_id", "categories", "phase_statuses"
+"""What decides which tasks a claim may take."""
+
+ROTATED_FROM = [of_table(name) for name in ("accounts", "agents")]
+
+
+class ChangeFollower(AsyncIterator[Change]):
+    """What `follow_changes` gives: each change once, and the `cursor` to go on from."""
+
+    def __init__(self, database: Database, watch: Watch, start: Cursor | None, of: Filter) -> None:
+        self._database = database
+        self._waiter = watch.waiter(*_keys_of(of))
+        self._filter = of
+        self._position = start
+        self._behind = start
+        self._told: list[Told] = []
+
+    @property
+    def cursor(self) -> str | None:
+        """Where whoever has used all that was given may go on; `None` at the very beginning.
+
+        It is behind the last whole page. Of what was given since, something may come again.
+        """
+        return None if self._position is None else str(self._position)
+
+    def __aiter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> Change:
+        """Return the next change, waiting for it if need be.
+
+        Raises StaleCursorError when it cannot be told, StoreClosedError when the store is closed.
+        """
+        while not self._told:
+            self._position = self._behind
+            await self._read()
+        return change_of(self._told.pop())
+
+    async def _read(self) -> None:
+        with self._waiter as waiter:
+            while True:
+                waiter.forget()
+                part = await read_feed(
+                    self._database, self._behind, CHANGES_AT_A_TIME, self._filter
+                )
+                self._behind = part.cursor
+                self._told = [*reversed(part.told)]
+                if self._told:
+                    return
+                self._position = self._behind
+                if part.is_all:
+                    await waiter.woken()
+
+
+def _keys_of(of: Filter) -> list[Key]:
+    return [ANYTHING] if of.entities is None else [of_table(name) for name in of.entities]
+
+
+class Waits(Repositories):
+    """The waits of a store. Nothing is held while one waits: no transaction, no connection.
+
+    How long is the caller's: `async with asyncio.timeout(…)`. A wait that is cancelled leaves
+    nothing behind. Closing the store ends all with StoreClosedError.
+    """
+
+    _calls: StoreCalls
+
+    def __init__(self, database: Database, clock: StrictClock) -> None:
+        super().__init__(database)
+        self._clock = clock
+        self._watch = Watch(database)
+        # Only who waits holds one.
+        self._turns: WeakValueDictionary[tuple[object, ...], asyncio.Lock] = WeakValueDictionary()
+
+    async def wait_for(self, query: Callable[[UnitOfWork], Awaitable[R]]) -> R:
+        """Return what `query(uow)` returns, as soon as that is true.
+
+        `uow` is a unit of work that only reads. The query is asked at once, and again after every
+        commit, by any task or process, that may have changed its answer: which tables it reads is
+        seen from the repositories that it calls. One that uses `uow.session`, or reads a table that
+        the feed does not tell of, is asked again after every commit. Where its answer depends on
+        the time (what is ready, which account is free) it is asked when that has come. A renewal, a
+        rotation's stamp and a counter wake nobody.
+
+        An exception in `query` is raised here.
+        """
+        if not callable(query):
+            raise TypeError(
+                "store.wait_for(query) takes the function and calls it with each unit of work, "
+                f"not {type(query).__name__}"
+            )
+        with self._watch.waiter(ANYTHING) as waiter:
+            while True:
+                waiter.forget()
+                async with self._reading_unit() as uow:
+                    result = await query(uow)
+                if result:
+                    return result
+                waiter.expect(uow.reads.keys())
+                await waiter.woken(await self._until_next_moment() if uow.reads.asks_time else None)
+
+    async def wait_for_answer(self, conversation_id: str) -> Conversation:
+        """Return the conversation as soon as it is answered.
+
+        Raises NotFoundError when there is none, also when it is deleted meanwhile.
+        """
+        with self._watch.waiter(of_row("conversations", conversation_id)) as waiter:
+            while True:
+                waiter.forget()
+                conversation = await self.conversations.find_by_id(conversation_id)
+                if conversation is None:
+                    raise NotFoundError("conversations", conversation_id)
+                if conversation.status == "answered":
+                    return conversation
+                await waiter.woken()
+
+    async def wait_for_account(self, provider: str = "claude") -> Account:
+        """Claim the provider's next account, as `accounts.find_next_available`, when there is one.
+
+        Accounts are claimed as soon as that is possible, because of a change or because time has
+        passed; those who wait in this store take turns, the first who came first.
+        """
+
+        async def use() -> Account | None:
+            return await self.accounts.find_next_available(provider)
+
+        return await self._claim(use, ROTATED_FROM, "account", provider)
+
+    async def wait_for_claim(
+        self, *, holder: str, worktree_id: str, **options: Unpack[NextOptions]
+    ) -> Claim:
+        """Claim the next ready task, as `claims.next`, as soon as there is one that can be claimed.
+
+        Be it because of a change or because time has passed: a lease that ran out, a pause that is
+        over, an account that is free again. Those who wait in this store for the same tasks take
+        turns, the first who came first, so that one is woken for one task. Raises what `next`
+        raises.
+        """
+
+        async def take() -> Claim | None:
+            return await self.claims.next(holder=holder, worktree_id=worktree_id, **options)
+
+        asked = (str(options.get(name)) for name in ASKED)
+        return await self._claim(take, CLAIMED_FROM, "claim", *asked)
+
+    async def listen(self, agent_id: str) -> AsyncGenerator[Conversation]:
+        """Give each pending conversation that is addressed to the agent, once, oldest first.
+
+        Those that are there already come first. One that was answered before its turn came is left
+        out.
+        """
+        given: set[str] = set()
+        waiter = self._watch.waiter(addressed_to("conversations", agent_id))
+        while True:
+            with waiter:
+                waiter.forget()
+                pending = await self.conversations.find_pending_for_agent(agent_id)
+                new = next((one for one in pending if one.id not in given), None)
+                given &= {one.id for one in pending}
+                if new is None:
+                    await waiter.woken()
+            if new is not None:
+                given.add(new.id)
+                yield new
+
+    async def follow_log(
+        self, agent_id: str, *, session_number: int | None = None, after: str | None = None
+    ) -> AsyncGenerator[LogChunk]:
+        """Give each chunk of an agent's log once, in the order of storing, and each that comes.
+
+        Those that are there already come first; with `after`, the id of the last chunk seen, those
+        behind it. When that is deleted it goes on with all that is there. With `session_number`
+        those of that session alone.
+        """
+        waiter = self._watch.waiter(of_log(agent_id))
+        while True:
+            with waiter:
+                waiter.forget()
+                chunks = await self._read_log(agent_id, session_number, after)
+                if not chunks:
+                    await waiter.woken()
+            for chunk in chunks:
+                yield chunk
+                after = chunk.id
+
+    def follow_changes(
+        self,
+        after: str | None = None,
+        *,
+        entities: Collection[ChangedEntity] | None = None,
+        initiative_id: str | None = None,
+    ) -> ChangeFollower:
+        """Give each change behind the cursor `after` once, as `changes.read`, and each that comes.
+
+        `None` begins with the oldest change that is kept; `changes.position()` is where to begin
+        with what comes from now on. What comes back has a `cursor`, to go on from later.
+        """
+        start = None if after is None else cursor_of(after)
+        return ChangeFollower(
+            self._database, self._watch, start, filter_of(entities, initiative_id)
+        )
+
+    def _reading_unit(self) -> ReadingUnit:
+        raise NotImplementedError
+
+    async def _read_log(
+        self, agent_id: str, session_number: int | None, after: str | None
+    ) -> list[LogChunk]:
+        read = partial(
+            self.log_chunks.find_by_agent_id, agent_id, session_number, limit=CHUNKS_AT_A_TIME
+        )
+        try:
+            return await read(after=after)
+        except NotFoundError:
+            return await read()
+
+    async def _claim(
+        self, attempt: Callable[[], Awaitable[R | None]], of: Iterable[Key], *what: object
+    ) -> R:
+        """Return what an attempt gives, once one gives something; one at a time for the same."""
+        turn = self._turns.get(what)
+        if turn is None:
+            turn = self._turns[what] = asyncio.Lock()
+        async with turn:
+            with self._watch.waiter(*of) as waiter:
+                while True:
+                    waiter.forget()
+                    claimed = await attempt()
+                    if claimed is not None:
+                        return claimed
+                    await waiter.woken(await self._until_next_moment())
+
+    async def _until_next_moment(self) -> float | None:
+        """Return the seconds until time alone changes something; None when it will not."""
+        moment = await self._database.first(NEXT_MOMENT)
+        if moment is None or moment.at is None:
+            return None
+        if self._clock.is_given:
+            return CLOCK_PAUSE
+        seconds = (moment.at - moment.now).total_seconds()
+        return min(max(SHORTEST_SLEEP, seconds), LONGEST_SLEEP)

@@ -1,0 +1,335 @@
+"""Who waits for what in one store, and who is woken when it may have come.
+
+One look at the feed of changes for each commit, or for a few that come together, whoever made them
+and however many wait: it says which rows were changed, and with that who is to be woken. Whoever is
+woken asks its own question again, which alone decides.
+
+**Guarantees.** A waiter that was entered before it asked its question is woken after every commit
+that came after the question and is among what it waits for. It may be woken in vain. A look that
+fails is logged and made again, from where the last one was; whoever waits goes on waiting. A feed
+that cannot be followed (a database that was restored) wakes everybody. Closing ends every waiter
+with StoreClosedError. While nobody waits nothing runs.
+
+**Runs on.** The event loop of the store. There is one task while anybody waits, and for a moment
+after, with none of the context of whoever came first.
+
+**Order.** A waiter is entered first, then it asks, then it sleeps; what comes between entering and
+sleeping is remembered. The backend's watch begins before the feed's position is looked up, and all
+who were there until then are woken: what was committed in between is behind nobody's question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from contextvars import Context
+from types import TracebackType
+from typing import Protocol, Self, TypeAlias
+
+from cw_store.errors import StaleCursorError, StoreClosedError, StoreError
+from cw_store.repos.sql.feed import Cursor, NoFeedError, Told, position_of, read_feed
+from cw_store.repos.sql.log_chunks import newest_of_logs
+from cw_store.statements.database import Database
+
+logger = logging.getLogger(__name__)
+
+SHORTEST_PAUSE = 0.002
+"""Seconds between the beginnings of two looks, however many commit."""
+
+LOG_PAUSE = 0.05
+"""Seconds between two looks at logs whose appending nobody tells of."""
+
+LINGER = 1.0
+"""Seconds that are watched on when nobody waits any more, since somebody may in a moment."""
+
+FIRST_RETRY, LAST_RETRY = 0.1, 5.0
+"""Seconds until a look that failed is made again: the first time, and at most."""
+
+CHANGES_AT_A_TIME = 10_000
+
+Key: TypeAlias = tuple[str, ...]
+"""What a waiter waits for: a kind, and what of it."""
+
+ANYTHING: Key = ("anything",)
+
+
+def of_table(name: str) -> Key:
+    """Wait for any change of a table that the feed tells of."""
+    return "table", name
+
+
+def of_row(table: str, id: str) -> Key:
+    """Wait for a change of one row."""
+    return "row", table, id
+
+
+def addressed_to(table: str, agent_id: str) -> Key:
+    """Wait for a change of a row that is addressed to an agent."""
+    return "addressee", table, agent_id
+
+
+def of_log(agent_id: str) -> Key:
+    """Wait for a chunk of an agent's log."""
+    return "log", agent_id
+
+
+def _keys_of(told: Told) -> Iterable[Key]:
+    yield of_table(told.entity)
+    yield of_row(told.entity, told.entity_id)
+    if told.addressee_id is not None:
+        yield addressed_to(told.entity, told.addressee_id)
+
+
+class CommitWatch(Protocol):
+    """What the watch needs of a backend."""
+
+    def start_watching(self, told: Callable[[], None]) -> None:
+        """Call `told` whenever something may have been committed, by whomever."""
+        ...
+
+    def stop_watching(self) -> None:
+        """Call nobody any more."""
+        ...
+
+
+class Waiter:
+    """One who waits: `with watch.waiter(keys) as waiter`, ask, and if need be `await woken()`."""
+
+    __slots__ = ("_error", "_future", "_is_woken", "_keys", "_watch")
+
+    def __init__(self, watch: Watch, keys: Iterable[Key]) -> None:
+        self._watch = watch
+        self._keys = frozenset(keys)
+        self._is_woken = False
+        self._error: StoreError | None = None
+        self._future: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        """Say what it waits for, and whether it sleeps."""
+        what = ", ".join(sorted(" ".join(key) for key in self._keys))
+        return f"<Waiter for {what}: {'awake' if self._future is None else 'asleep'}>"
+
+    def __enter__(self) -> Self:
+        """Be woken from now on; raises StoreClosedError when the store is closed."""
+        self._watch.enter(self, self._keys)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Be woken no more."""
+        self._watch.leave(self, self._keys)
+
+    def expect(self, keys: Iterable[Key]) -> None:
+        """Wait for this from now on."""
+        self._watch.leave(self, self._keys)
+        self._keys = frozenset(keys)
+        self._watch.enter(self, self._keys)
+
+    def forget(self) -> None:
+        """Forget what was until now: the question is asked after this."""
+        self._is_woken = False
+
+    async def woken(self, seconds: float | None = None) -> None:
+        """Return when something came since `forget`, or after so many seconds at the latest.
+
+        Raises StoreClosedError when the store is closed.
+        """
+        if not self._is_woken:
+            loop = asyncio.get_running_loop()
+            self._future = loop.create_future()
+            timer = None if seconds is None else loop.call_later(seconds, self.wake)
+            try:
+                await self._future
+            finally:
+                self._future = None
+                if timer is not None:
+                    timer.cancel()
+        if self._error is not None:
+            raise self._error
+
+    def wake(self) -> None:
+        """Have it ask again."""
+        self._is_woken = True
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    def end(self, error: StoreError) -> None:
+        """Have it end as this error."""
+        self._error = error
+        self.wake()
+
+
+class Watch:
+    """All who wait in one store.
+
+    `tells_of_logs` says that every commit is told, those that only append to a log as well.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._commits: CommitWatch | None = None
+        self._tells_of_logs = True
+        self._waiters: defaultdict[Key, set[Waiter]] = defaultdict(set)
+        self._logs: dict[str, str | None] = {}
+        self._told = asyncio.Event()
+        self._cursor: Cursor | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._linger: asyncio.TimerHandle | None = None
+        self._failures = 0
+
+    def __repr__(self) -> str:
+        """Say how many wait, and whether the last look failed."""
+        waiting = len({waiter for waiters in self._waiters.values() for waiter in waiters})
+        failed = f", {self._failures} looks failed" if self._failures else ""
+        return f"<Watch for {waiting} waiters{failed}>"
+
+    def open(self, commits: CommitWatch, *, tells_of_logs: bool) -> None:
+        """Use this from now on."""
+        self._commits = commits
+        self._tells_of_logs = tells_of_logs
+
+    def close(self) -> None:
+        """End every waiter, since the store is being closed."""
+        self._stop()
+        self._commits = None
+        for waiter in {waiter for waiters in self._waiters.values() for waiter in waiters}:
+            waiter.end(StoreClosedError("the store was closed while somebody waited"))
+
+    def waiter(self, *keys: Key) -> Waiter:
+        """Return one who is to be entered, and waits for these."""
+        return Waiter(self, keys)
+
+    # Who waits.
+
+    def enter(self, waiter: Waiter, keys: frozenset[Key]) -> None:
+        """Wake this waiter for these keys from now on."""
+        if self._commits is None:
+            raise StoreClosedError("the store is closed")
+        for key in keys:
+            self._waiters[key].add(waiter)
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        if self._task is None:
+            self._start(self._commits)
+
+    def leave(self, waiter: Waiter, keys: frozenset[Key]) -> None:
+        """Wake it for these no more."""
+        for key in keys:
+            waiters = self._waiters[key]
+            waiters.discard(waiter)
+            if not waiters:
+                del self._waiters[key]
+                if key[0] == "log":
+                    self._logs.pop(key[1], None)
+        if not self._waiters and self._task is not None and self._linger is None:
+            loop = asyncio.get_running_loop()
+            self._linger = loop.call_later(LINGER, self._stop, context=Context())
+
+    def _start(self, commits: CommitWatch) -> None:
+        self._told.set()
+        self._task = asyncio.get_running_loop().create_task(
+            self._look_on(), name="cw_store wakes who waits", context=Context()
+        )
+        commits.start_watching(self._told.set)
+
+    def _stop(self) -> None:
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        if self._commits is not None:
+            self._commits.stop_watching()
+        self._cursor = None
+        self._logs.clear()
+        self._failures = 0
+
+    # The looks.
+
+    async def _look_on(self) -> None:
+        while True:
+            await self._until_told()
+            began = asyncio.get_running_loop().time()
+            self._told.clear()
+            pause = SHORTEST_PAUSE
+            try:
+                await self._look()
+                self._failures = 0
+            except StoreClosedError:
+                return
+            except Exception as error:
+                pause = self._note_failure(error)
+            spent = asyncio.get_running_loop().time() - began
+            await asyncio.sleep(max(0.0, pause - spent))
+
+    async def _until_told(self) -> None:
+        """Wait for a commit; where those of logs are not told, no longer than they may wait."""
+        if self._tells_of_logs or not any(key[0] == "log" for key in self._waiters):
+            await self._told.wait()
+            return
+        try:
+            async with asyncio.timeout(LOG_PAUSE):
+                await self._told.wait()
+        except TimeoutError:
+            await self._look_at_logs()
+
+    def _note_failure(self, error: Exception) -> float:
+        """Return the seconds until the look is made again."""
+        pause = min(LAST_RETRY, FIRST_RETRY * 2**self._failures)
+        logger.log(
+            logging.DEBUG if self._failures else logging.WARNING,
+            "the changes that somebody waits for cannot be read, and are looked for again: %s",
+            error,
+        )
+        self._failures = min(self._failures + 1, 10)
+        self._told.set()
+        return pause
+
+    async def _look(self) -> None:
+        woken = set(self._waiters.get(ANYTHING, ()))
+        try:
+            if self._cursor is None:
+                self._cursor = await position_of(self._database)
+                self._wake_all()
+                return
+            is_all = False
+            while not is_all:
+                part = await read_feed(self._database, self._cursor, CHANGES_AT_A_TIME)
+                self._cursor, is_all = part.cursor, part.is_all
+                for told in part.told:
+                    for key in _keys_of(told):
+                        woken |= self._waiters.get(key, set())
+        except StaleCursorError:
+            self._cursor = None
+            self._told.set()
+            return
+        except NoFeedError:
+            self._wake_all()
+            return
+        for waiter in woken:
+            waiter.wake()
+        await self._look_at_logs()
+
+    async def _look_at_logs(self) -> None:
+        """Wake who follows a log whose last chunk is another than at the last look."""
+        agents = [key[1] for key in self._waiters if key[0] == "log"]
+        if not agents:
+            return
+        newest = await newest_of_logs(self._database, agents)
+        for agent_id in agents:
+            if agent_id not in self._logs or self._logs[agent_id] != newest.get(agent_id):
+                self._logs[agent_id] = newest.get(agent_id)
+                for waiter in self._waiters.get(of_log(agent_id), ()):
+                    waiter.wake()
+
+    def _wake_all(self) -> None:
+        for waiter in {waiter for waiters in self._waiters.values() for waiter in waiters}:
+            waiter.wake()
