@@ -24,7 +24,7 @@ from cw_store.repos.claims import Claim, NextOptions
 from cw_store.repos.conversations import Conversation
 from cw_store.repos.log_chunks import LogChunk
 from cw_store.repos.sql import Repositories
-from cw_store.repos.sql.changes import change_of, filter_of
+from cw_store.repos.sql.changes import ENTITIES, change_of, filter_of
 from cw_store.repos.sql.feed import Cursor, Filter, Told, cursor_of, read_feed
 from cw_store.repos.sql.living import NEXT_MOMENT
 from cw_store.statements.database import Database
@@ -111,7 +111,7 @@ class ChangeFollower(AsyncIterator[Change]):
 
 
 def _keys_of(of: Filter) -> list[Key]:
-    return [ANYTHING] if of.entities is None else [of_table(name) for name in of.entities]
+    return [of_table(name) for name in ENTITIES if of.entities is None or name in of.entities]
 
 
 class Waits(Repositories):

@@ -265,6 +265,10 @@ class Watch:
                 self._failures = 0
             except StoreClosedError:
                 return
+            except StaleCursorError as error:
+                logger.info("whoever waits looks again: %s", error)
+                self._told.set()
+                pause = FIRST_RETRY
             except Exception as error:
                 pause = self._note_failure(error)
             spent = asyncio.get_running_loop().time() - began
@@ -309,8 +313,7 @@ class Watch:
                         woken |= self._waiters.get(key, set())
         except StaleCursorError:
             self._cursor = None
-            self._told.set()
-            return
+            raise
         except NoFeedError:
             self._wake_all()
             return

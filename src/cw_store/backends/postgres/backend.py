@@ -58,6 +58,19 @@ SELECT bool_or(
 ) FROM unnest($1::text[]) AS tables (name)
 """
 
+IS_RESTORED = """
+SELECT has_table_privilege('changes', 'UPDATE') AND EXISTS (
+    SELECT FROM changes WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+)
+"""
+BEGIN_ANEW = """
+UPDATE changes SET xid = 0
+WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+"""
+# A dump brings the feed's rows along, with the numbers that transactions had on another server.
+# This one will come to them, and readers would take them for new. From now on they are of one
+# transaction that was before all others.
+
 CAPABILITIES = Capabilities(
     has_concurrent_writers=True, has_advisory_locks=True, has_insert_or_ignore=False
 )
@@ -103,6 +116,8 @@ class PostgresBackend:
         connection = await self.pool.acquire()
         try:
             may_write = await connection.fetchval(MAY_WRITE, list(metadata.tables))
+            if may_write and await connection.fetchval(IS_RESTORED):
+                await connection.execute(BEGIN_ANEW)
         except DRIVER_ERRORS as error:
             raise self.pool.store_error(None, error) from error
         finally:

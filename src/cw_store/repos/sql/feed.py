@@ -365,7 +365,7 @@ def _by_snapshots(of_entities: bool, of_initiative: bool) -> Query[BySnapshots]:
             )
         ), told AS (
             SELECT changes.*, max(seq) OVER (PARTITION BY xid) AS last
-            FROM changes WHERE xid IN (SELECT xid FROM whole)
+            FROM changes WHERE seq > 0 AND xid IN (SELECT xid FROM whole)
         )
         SELECT {_LIFE} AS life, snapshot::text AS snapshot, own,
             EXISTS (
@@ -441,8 +441,8 @@ async def _look(database: Database, cursor: Cursor, most: int, wanted: Filter) -
     return found
 
 
-_BEGINNING = Cursor(seen="1:1:")
-"""Behind nothing; the numbers of transactions begin with 3."""
+_BEGINNING = Cursor(seen="0:0:")
+"""Behind nothing."""
 
 
 def _parts(snapshot: str) -> tuple[int, int, list[int]]:
