@@ -117,6 +117,20 @@ async def test_what_is_watched_has_a_connection_of_its_own_and_is_in_nobodys_way
             assert not busy, "no snapshot is held between two looks"
 
 
+@pytest.mark.parametrize("is_begun", [True, False])
+async def test_a_store_that_is_closed_while_it_is_watched_leaves_no_log_beside_its_file(
+    path: Path, is_begun: bool
+) -> None:
+    for _ in range(10):
+        store = await Store.open(path)
+        await add_initiative(store)
+        watcher = Watcher()
+        backend_of(store).start_watching(watcher.told)
+        await until(lambda watcher=watcher: watcher.count > 0 or not is_begun)
+        await store.close()
+        assert [file.name for file in path.parent.glob("cw.db-wal")] == []
+
+
 async def test_a_store_in_memory_opens_nothing_for_it() -> None:
     async with Store(":memory:") as store:
         await store.initiatives.find_all()
