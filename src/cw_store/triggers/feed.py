@@ -70,12 +70,14 @@ class Fed(NamedTuple):
     """A table whose changes the feed tells.
 
     `initiative` and `addressee` are SQL for the row's initiative and for the agent it is addressed
-    to, in which `{row}` stands for NEW or OLD.
+    to, in which `{row}` stands for NEW or OLD. `is_compared` says that an update leaves a row only
+    if a value differs, since a statement of the store writes what mostly stays as it is.
     """
 
     table: Table
     initiative: str = "NULL"
     addressee: str = "NULL"
+    is_compared: bool = False
 
     @property
     def columns(self) -> list[str]:
@@ -97,7 +99,7 @@ FED = (
     Fed(phases, _ITS_OWN),
     Fed(tasks, f"coalesce({_ITS_OWN}, {_OF_PHASE})"),
     Fed(agents, _ITS_OWN),
-    Fed(accounts),
+    Fed(accounts, is_compared=True),  # the rotation ends an exhaustion that is over
     Fed(messages, addressee="{row}.recipient_id"),
     Fed(conversations, _ITS_OWN, "{row}.to_agent_id"),
     Fed(proposals, _ITS_OWN),
@@ -152,10 +154,19 @@ def _update_of(fed: Fed) -> str:
     return "UPDATE OF " + ", ".join('"order"' if name == "order" else name for name in fed.columns)
 
 
+def _when_changed(fed: Fed, differs: str) -> str:
+    if not fed.is_compared:
+        return ""
+    old, new = (", ".join(f"{row}.{name}" for name in fed.columns) for row in ("OLD", "NEW"))
+    return f" WHEN (({old}) {differs} ({new}))"
+
+
 def _all_on_sqlite(fed: Fed) -> list[Trigger]:
     triggers = [
         _on_sqlite(fed, "created", "AFTER INSERT", "create"),
-        _on_sqlite(fed, "updated", f"BEFORE {_update_of(fed)}", "update"),
+        _on_sqlite(
+            fed, "updated", f"BEFORE {_update_of(fed)}", "update", _when_changed(fed, "IS NOT")
+        ),
         _on_sqlite(fed, "deleted", "BEFORE DELETE", "delete"),
     ]
     if fed.table in COUNTED:
@@ -216,7 +227,13 @@ def _all_on_postgresql(fed: Fed) -> list[Trigger]:
             "REFERENCING NEW TABLE AS added FOR EACH STATEMENT",
             f"{_WRITE.replace('{values}', values)} FROM added;\n",
         ),
-        _of_row(fed, "updated", f"AFTER {_update_of(fed)}", "update"),
+        _of_row(
+            fed,
+            "updated",
+            f"AFTER {_update_of(fed)}",
+            "update",
+            _when_changed(fed, "IS DISTINCT FROM"),
+        ),
         _of_row(fed, "deleted", "BEFORE DELETE", "delete"),
     ]
     if fed.table in COUNTED:
