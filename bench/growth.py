@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import random
 import shutil
 import sqlite3
@@ -11,6 +12,7 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
+from time import perf_counter, perf_counter_ns
 from typing import Any, NamedTuple, TypedDict
 
 from bench.measure import keep_to_one_core, time_calls
@@ -18,15 +20,20 @@ from bench.memory import Memory, measure_memory
 from bench.seed import PROVIDER, Seed, make_seed, plant
 from bench.work import LONG_LINE, Call
 from cw_store import Store, ensure_schema
+from cw_store.repos.sql.agent_names import ADJECTIVES, ANIMALS
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 TASKS_OF_A_PHASE = 100
 CONVERSATIONS_OF_AN_AGENT = 50
 PENDING = 3
 CHUNKS_OF_AN_AGENT = 200
+NEXT, COMPLETE = "claims.next", "claims.complete"
 MOST_WAITING = 20_000
 """Tasks that wait for others; there are seldom more among any number that are finished."""
+PLAIN_NAMES = [f"{adjective}-{animal}" for adjective in ADJECTIVES for animal in ANIMALS]
+"""The names that are made up for agents first, of whom each finished task had one."""
 LIMIT = 1.3
+LIMIT_OF_CLAIMS = 1.2
 MEGABYTES = 20.0
 LONG_LOG = "agent-with-a-long-log"
 ASKED_FOR = 250
@@ -108,17 +115,40 @@ async def _measure(
 ) -> dict[str, list[list[float]]]:
     """Return the rounds' medians by call and size."""
     async with AsyncExitStack() as stack:
+        stores = [await stack.enter_async_context(Store(path)) for path in files.values()]
         calls = [
-            _calls(await stack.enter_async_context(Store(path)), _sample(path, seed, min(files)))
-            for path in files.values()
+            _calls(store, _sample(path, seed, min(files)))
+            for store, path in zip(stores, files.values(), strict=True)
         ]
-        found: dict[str, list[list[float]]] = {name: [[] for _ in files] for name in calls[0]}
+        names = [*calls[0], NEXT, COMPLETE]
+        found: dict[str, list[list[float]]] = {name: [[] for _ in files] for name in names}
         for number in range(rounds):
             tell(f"round {number + 1} of {rounds}")
-            for name, lines in found.items():
-                for of_size, line in zip(calls, lines, strict=True):
+            for name in calls[0]:
+                for of_size, line in zip(calls, found[name], strict=True):
                     line.append((await time_calls(of_size[name], seconds))["median"])
+            for place, store in enumerate(stores):
+                claimed, completed = await _time_claims(store, seed.growing_phase, seconds)
+                found[NEXT][place].append(claimed)
+                found[COMPLETE][place].append(completed)
     return found
+
+
+async def _time_claims(store: Store, phase_id: str, seconds: float) -> tuple[float, float]:
+    """Claim a task and complete it, again and again; return the medians of the two."""
+    claimed: list[int] = []
+    completed: list[int] = []
+    end = perf_counter() + seconds
+    while perf_counter() < end:
+        await store.tasks.create(phase_id=phase_id, name="Rename the cookie")
+        begun = perf_counter_ns()
+        claim = await store.claims.next(holder="host-1/4711", worktree_id="trees/one")
+        between = perf_counter_ns()
+        assert claim is not None
+        await store.claims.complete(claim)
+        claimed.append(between - begun)
+        completed.append(perf_counter_ns() - between)
+    return statistics.median(claimed) / 1000, statistics.median(completed) / 1000
 
 
 def _calls(store: Store, place: _Place) -> dict[str, Call]:
@@ -127,12 +157,6 @@ def _calls(store: Store, place: _Place) -> dict[str, Call]:
 
     def fresh(ids: Iterator[str]) -> dict[str, Any]:
         return {"from_agent_id": next(ids), "to_agent_id": next(ids), "question": "Which port?"}
-
-    async def claim_and_complete() -> None:
-        await store.tasks.create(phase_id=place.seed.growing_phase, name="Rename the cookie")
-        claim = await store.claims.next(holder="host-1/4711", worktree_id="trees/one")
-        assert claim is not None
-        await store.claims.complete(claim)
 
     async def create_conversation() -> None:
         pending.append((await store.conversations.create(**fresh(agents))).id)
@@ -163,7 +187,6 @@ def _calls(store: Store, place: _Place) -> dict[str, Call]:
         ),
         "log_chunks.get_session_count": lambda: store.log_chunks.get_session_count(next(logs)),
         "accounts.find_next_available": lambda: store.accounts.find_next_available(PROVIDER),
-        "tasks.create, claims.next and complete": claim_and_complete,
         "claims.find_ready (20)": lambda: store.claims.find_ready(limit=20),
         "claims.explain": lambda: store.claims.explain(next(tasks)),
     }
@@ -213,6 +236,7 @@ def _fill(path: Path, seed: Seed, first: int, end: int) -> None:
                     "end": end,
                     "initiative": seed.initiative,
                     "growing": seed.growing_phase,
+                    "names": json.dumps(PLAIN_NAMES),
                 },
             )
         connection.execute("COMMIT")
@@ -238,9 +262,12 @@ _FILLERS = (
     f"""INSERT INTO phases (id, initiative_id, name, status, created_at, updated_at)
     SELECT 'filler-phase-' || n, :initiative, 'filler', 'completed', {_time}, {_time}
     FROM numbers WHERE n % {TASKS_OF_A_PHASE} = 0""",
-    f"""INSERT INTO agents (id, name, worktree_id, created_at, updated_at)
-    SELECT 'filler-agent-' || n, 'filler-' || n, 'filler', {_time}, {_time}
-    FROM numbers WHERE n % {CONVERSATIONS_OF_AN_AGENT} = 0""",
+    f"""INSERT INTO agents (id, name, worktree_id, status, created_at, updated_at)
+    SELECT 'filler-agent-' || n,
+        (SELECT value FROM json_each(:names) WHERE key = n % {len(PLAIN_NAMES)})
+            || CASE WHEN n < {len(PLAIN_NAMES)} THEN '' ELSE '-' || n / {len(PLAIN_NAMES)} END,
+        CASE n % {CONVERSATIONS_OF_AN_AGENT} WHEN 0 THEN 'filler' ELSE 'finished' END,
+        'stopped', {_time}, {_time} FROM numbers""",
     f"""INSERT INTO tasks
         (id, phase_id, initiative_id, name, status, "order", created_at, updated_at)
     SELECT {_new_id}, 'filler-phase-' || (n - n % {TASKS_OF_A_PHASE}), :initiative, 'filler',
