@@ -20,6 +20,7 @@ from cw_store.repos.sql import (
     tasks,
 )
 from cw_store.repos.sql.listings import Ids
+from cw_store.repos.sql.readiness import all_ready, filter_of, next_ready
 from cw_store.schema import metadata
 from cw_store.statements.query import Query
 from cw_store.store import backend_of
@@ -52,7 +53,7 @@ STATEMENTS: list[Query[Any]] = [
     for statement in vars(module).values()
     if isinstance(statement, Query)
 ]
-GIVEN = {"target_type": "task", "limit": 5}
+GIVEN = {"target_type": "task", "limit": 5, "now": None, "shared_now": None}
 
 
 @pytest.fixture
@@ -91,6 +92,22 @@ async def test_rows_are_found_by_an_index(store: Store, finder: str) -> None:
     assert "Seq Scan" not in plan, plan
     if "ix_conversations_pending" not in plan:
         assert "SCAN" not in plan, plan
+
+
+READY = {"claims.next": next_ready(filter_of({}), 0), "claims.find_ready": all_ready(filter_of({}))}
+
+
+@pytest.mark.parametrize("finder", READY)
+async def test_what_is_ready_is_found_among_what_is_open(store: Store, finder: str) -> None:
+    plan = await plan_of(store, READY[finder])
+    assert "ix_phases_open" in plan and "ix_tasks_open" in plan, plan
+    assert "ix_phases_initiative_id" not in plan and "ix_phases_status" not in plan, plan
+
+
+async def test_a_lease_that_is_over_is_found_by_when_it_is(store: Store) -> None:
+    plan = await plan_of(store, READY["claims.next"])
+    (of_lapsed,) = [line for line in plan.splitlines() if "lapsed" in line]
+    assert "ix_agents_lease " in of_lapsed, plan
 
 
 @pytest.mark.parametrize("finder", ["log_chunks.find_last", "conversations.find_pending"])
