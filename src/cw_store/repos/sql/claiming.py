@@ -17,12 +17,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     bindparam,
     cast,
-    func,
     literal_column,
-    null,
     select,
     true,
-    union_all,
     update,
 )
 
@@ -47,7 +44,10 @@ from cw_store.repos.sql.rotation import lock_of, next_account, use_next
 from cw_store.repos.sql.side_by_side import (
     NEW_AGENT,
     Place,
-    begin_agent,
+    end_turn,
+    held_by,
+    hold_in_place,
+    last_turn,
     lock_place,
     use_in_place,
 )
@@ -62,8 +62,8 @@ from cw_store.statements.expressions import (
     later_than,
 )
 from cw_store.statements.procedure import Lock, Mark, Procedure, Undo, row, rows
-from cw_store.statements.query import Query
-from cw_store.types import Id, LargeNumber, PlainText
+from cw_store.statements.query import Query, new_values
+from cw_store.types import Id, PlainText
 
 logger = logging.getLogger(__name__)
 
@@ -97,28 +97,13 @@ BEGIN_PHASE = Query(
     phases,
 )
 
-active = initiatives.alias("active")
-
-turns = union_all(
-    select(active.c.dispatch_turn.label("turn")).where(active.c.status == exactly("active")),
-    select(cast(store_state.c.value, LargeNumber())).where(
-        store_state.c.name == exactly(TURN_OF_THE_REST)
+END_TURN = Query(
+    str,
+    end_turn.where(initiatives.c.id == bindparam("initiative_id", type_=Id())).returning(
+        initiatives.c.id
     ),
-).subquery("turns")
-
-# Behind the turns of all that are active, and of what belongs to none of them.
-last_turn = select(
-    func.coalesce(func.max(turns.c.turn), literal_column("0")) + literal_column("1")
-).scalar_subquery()
-
-end_turn = (
-    update(initiatives)
-    .where(initiatives.c.id == bindparam("initiative_id", type_=Id()))
-    .values(dispatch_turn=last_turn)
-    .returning(initiatives.c.id)
+    initiatives,
 )
-
-END_TURN = Query(str, end_turn, initiatives)
 
 END_TURN_OF_THE_REST = Query(
     str,
@@ -132,22 +117,9 @@ END_TURN_OF_THE_REST = Query(
     store_state,
 )
 
-hold = (
-    update(tasks)
-    .where(tasks.c.id == bindparam("id"))
-    .values(
-        status=exactly("in_progress"),
-        claimed_by_agent_id=bindparam("agent_id", type_=Id()),
-        epoch=tasks.c.epoch + 1,
-        not_before=null(),
-        updated_at=later_than(tasks.c.updated_at),
-    )
+HOLD_TASK = TASKS.returning(
+    held_by(bindparam("agent_id", type_=Id())).where(tasks.c.id == bindparam("id"))
 )
-
-HOLD_TASK = TASKS.returning(hold)
-
-# The same and END_TURN, in one message to what is far away.
-HOLD_TASK_IN_TURN = TASKS.returning(hold.add_cte(end_turn.cte("turned")))
 
 
 class Wanted(NamedTuple):
@@ -226,7 +198,7 @@ def _claim(
     wanted: Wanted, found: Candidate, *, side_by_side: bool
 ) -> Procedure[Claim | StoreError | None]:
     """Claim a task that was found; None if it is not ready there any more, or no account is."""
-    place = Place(found.initiative_id is not None, found.phase_id is not None)
+    place = _place_of(found)
     account: Account | None = None
     if wanted.asked.takes_account:
         use_one = partial(use_in_place, place) if side_by_side else use_next
@@ -240,35 +212,26 @@ def _claim(
     elif side_by_side and (lock := lock_place(place)) is not None:
         yield from row(lock, **_ids_of(found))
     previous = (yield from _predecessor(found.id)) if found.epoch else None
-    begin = _begin_in_place if side_by_side else _begin_alone
-    agent = yield from begin(wanted, found, account)
-    if agent is None:
+    hold = _hold_in_place if side_by_side else _hold_alone
+    held = yield from hold(wanted, found, account)
+    if held is None:
         return None
+    agent, task = held
     if found.phase_id is not None and found.phase_status != "in_progress":
         yield from row(BEGIN_PHASE, id=found.phase_id)
-    task = yield from _hold_in_turn(found, agent.id, side_by_side=side_by_side)
+    if found.initiative_id is None:
+        yield from row(END_TURN_OF_THE_REST)
     return Claim(task, agent, account, task.epoch, previous)
+
+
+def _place_of(found: Candidate) -> Place:
+    return Place(found.initiative_id is not None, found.phase_id is not None)
 
 
 def _ids_of(found: Candidate) -> dict[str, str]:
     """Return the parameters of what locks its place."""
     ids = {"phase_id": found.phase_id, "initiative_id": found.initiative_id}
     return {name: id for name, id in ids.items() if id is not None}
-
-
-def _hold_in_turn(found: Candidate, agent_id: str, *, side_by_side: bool) -> Procedure[Task]:
-    """Give the task to its agent, and let the other initiatives have their turns."""
-    given = {"id": found.id, "agent_id": agent_id}
-    if found.initiative_id is None:
-        yield from row(END_TURN_OF_THE_REST)
-        task = yield from row(HOLD_TASK, **given)
-    elif side_by_side:
-        task = yield from row(HOLD_TASK_IN_TURN, initiative_id=found.initiative_id, **given)
-    else:
-        yield from row(END_TURN, initiative_id=found.initiative_id)
-        task = yield from row(HOLD_TASK, **given)
-    assert task is not None, "nobody else may claim or change it"
-    return task
 
 
 def _predecessor(task_id: str) -> Procedure[Agent | None]:
@@ -281,8 +244,19 @@ def _predecessor(task_id: str) -> Procedure[Agent | None]:
     return previous if previous is not None and previous.status == "crashed" else None
 
 
-def _begin_alone(wanted: Wanted, found: Candidate, account: Account | None) -> Procedure[Agent]:
-    """Store the agent of a task that nobody else can claim or change."""
+def _hold_alone(
+    wanted: Wanted, found: Candidate, account: Account | None
+) -> Procedure[tuple[Agent, Task]]:
+    """Store the agent, and give it the task, which nobody else can claim or change."""
+    agent = yield from _new_agent(wanted, found, account)
+    if found.initiative_id is not None:
+        yield from row(END_TURN, initiative_id=found.initiative_id)
+    task = yield from row(HOLD_TASK, id=found.id, agent_id=agent.id)
+    assert task is not None, "nobody else may claim or change it"
+    return agent, task
+
+
+def _new_agent(wanted: Wanted, found: Candidate, account: Account | None) -> Procedure[Agent]:
     for offered in names(side_by_side=wanted.meets_others):
         values = _agent_row(wanted, **offered, **_given(found, account))
         agent = yield from row(INSERT_AGENT, **values)
@@ -291,19 +265,20 @@ def _begin_alone(wanted: Wanted, found: Candidate, account: Account | None) -> P
     raise AssertionError("there are names without end")
 
 
-def _begin_in_place(
+def _hold_in_place(
     wanted: Wanted, found: Candidate, account: Account | None
-) -> Procedure[Agent | None]:
-    """Store the agent if the task is still ready; None if it is not.
+) -> Procedure[tuple[Agent, Task] | None]:
+    """Store the agent and give it the task if that is still ready; None if it is not.
 
-    Where it is not stored the name may have been taken in this moment, but not so twice.
+    Where it is not the name may have been taken in this moment, but not so twice.
     """
-    place = {"phase_id": found.phase_id}
+    query = hold_in_place(wanted.asked, _place_of(found))
+    agent = AGENTS.complete(_agent_values(wanted), **_given(found, account))
+    given = new_values({**agent, "holder": wanted.agent["holder"], "phase_id": found.phase_id})
     for offered in islice(names(side_by_side=wanted.meets_others), 2):
-        values = _agent_row(wanted, **offered, **_given(found, account), **place)
-        agent = yield from row(begin_agent(wanted.asked), **values)
-        if agent is not None:
-            return agent
+        held = yield from row(query, **given, **offered, lease=wanted.lease)
+        if held is not None:
+            return held
     return None
 
 
@@ -317,8 +292,12 @@ def _given(found: Candidate, account: Account | None) -> dict[str, Any]:
 
 
 def _agent_row(wanted: Wanted, **known: Any) -> dict[str, Any]:
-    given = {name: value for name, value in wanted.agent.items() if name != "holder"}
-    return AGENTS.complete(given, holder=wanted.agent["holder"], lease=wanted.lease, **known)
+    holder = wanted.agent["holder"]
+    return AGENTS.complete(_agent_values(wanted), holder=holder, lease=wanted.lease, **known)
+
+
+def _agent_values(wanted: Wanted) -> dict[str, Any]:
+    return {name: value for name, value in wanted.agent.items() if name != "holder"}
 
 
 def check_agent(database: Database, wanted: Wanted) -> None:

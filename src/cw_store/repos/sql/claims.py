@@ -208,8 +208,8 @@ class Claims(ClaimRepository):
             "worktree_id": worktree_id,
             "status": "running",
             "mode": options.get("mode", "execute"),
+            "provider": "claude" if provider is None else provider,
             **({} if agent_id is None else {"id": agent_id}),
-            **({} if provider is None else {"provider": provider}),
         }
         wanted = Wanted(
             {**agent, "holder": holder},

@@ -8,33 +8,70 @@ message, and all that a task needs to be ready is looked at in the next, which l
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     FromClause,
     bindparam,
+    cast,
+    exists,
     func,
     literal_column,
+    null,
     select,
+    union_all,
+    update,
 )
+from sqlalchemy.sql import Update
 
 from cw_store.repos.accounts import Account
 from cw_store.repos.agents import Agent
 from cw_store.repos.sql.agent_names import FREE_NAME
 from cw_store.repos.sql.agents import TABLE as AGENTS
-from cw_store.repos.sql.readiness import Filter, one_ready
+from cw_store.repos.sql.readiness import TURN_OF_THE_REST, Filter, one_ready
 from cw_store.repos.sql.rotation import Asked, unchanged
-from cw_store.schema import accounts, agents, initiatives, phases, tasks
-from cw_store.statements.expressions import SHARED_NOW, LaterBy, insert_unless
-from cw_store.statements.query import Query
-from cw_store.types import Id
+from cw_store.repos.sql.table import STAMPED
+from cw_store.repos.sql.task_places import TABLE as TASKS
+from cw_store.repos.tasks import Task
+from cw_store.schema import accounts, agents, initiatives, phases, store_state, tasks
+from cw_store.statements.expressions import SHARED_NOW, LaterBy, exactly, insert_unless, later_than
+from cw_store.statements.query import NEW_VALUE, PairQuery, Query
+from cw_store.types import Id, LargeNumber
 
 LEASE_UNTIL = LaterBy(SHARED_NOW, bindparam("lease", type_=BigInteger()))
 
 NEW_AGENT = {**AGENTS.new_row, "name": FREE_NAME, "lease_expires_at": LEASE_UNTIL}
 """The columns of an agent with a lease and a free name, and what they are given."""
+
+
+active = initiatives.alias("active")
+
+turns = union_all(
+    select(active.c.dispatch_turn.label("turn")).where(active.c.status == exactly("active")),
+    select(cast(store_state.c.value, LargeNumber())).where(
+        store_state.c.name == exactly(TURN_OF_THE_REST)
+    ),
+).subquery("turns")
+
+# Behind the turns of all that are active, and of what belongs to none of them.
+last_turn = select(
+    func.coalesce(func.max(turns.c.turn), literal_column("0")) + literal_column("1")
+).scalar_subquery()
+
+end_turn = update(initiatives).values(dispatch_turn=last_turn)
+
+
+def held_by(agent_id: ColumnElement[str]) -> Update:
+    """Return the UPDATE that gives a task to an agent."""
+    return update(tasks).values(
+        status=exactly("in_progress"),
+        claimed_by_agent_id=agent_id,
+        epoch=tasks.c.epoch + literal_column("1"),
+        not_before=null(),
+        updated_at=later_than(tasks.c.updated_at),
+    )
 
 
 class Place(NamedTuple):
@@ -91,26 +128,55 @@ def use_in_place(place: Place, asked: Asked) -> Query[Account]:
     return Query(Account, use if held is None else use.where(_is_locked(held)), accounts)
 
 
-@cache
-def begin_agent(asked: Filter) -> Query[Agent]:
-    """Return what locks the task of the new agent if it is ready there, and stores the agent.
+def _given(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return bindparam(f"{NEW_VALUE}{column.key}", type_=column.type)
 
-    The task is where `phase_id` and `initiative_id` say, and nobody has had it since it was found.
-    One that somebody else is changing is passed by. The account has been taken.
+
+new_agent = {
+    **{
+        name: _given(agents.c[name])
+        for name in (
+            *("id", "task_id", "initiative_id", "worktree_id", "account_id"),
+            *("provider", "status", "mode", "holder", "epoch"),
+        )
+    },
+    **{name: NEW_AGENT[name] for name in ("name", "lease_expires_at", *STAMPED)},
+}
+
+
+@cache
+def hold_in_place(asked: Filter, place: Place) -> PairQuery[Agent, Task]:
+    """Return what locks a task if it is ready, stores its agent, gives it to that, and both back.
+
+    The task is where `changed_initiative_id` and `phase_id` say, and nobody has had it since it was
+    found. One that somebody else is changing is passed by. The account has been taken. The turn of
+    the task's initiative ends, if it has one.
     """
     is_it = (
-        tasks.c.id == bindparam("task_id", type_=Id()),
-        tasks.c.epoch + literal_column("1") == bindparam("epoch", type_=agents.c.epoch.type),
-        tasks.c.phase_id.is_not_distinct_from(bindparam("phase_id", type_=Id())),
-        tasks.c.initiative_id.is_not_distinct_from(bindparam("initiative_id", type_=Id())),
+        tasks.c.id == new_agent["task_id"],
+        tasks.c.epoch + literal_column("1") == new_agent["epoch"],
+        tasks.c.phase_id.is_not_distinct_from(_given(tasks.c.phase_id)),
+        tasks.c.initiative_id.is_not_distinct_from(new_agent["initiative_id"]),
     )
-    ready = one_ready([tasks.c.id], asked._replace(takes_account=False), *is_it).subquery("ready")
-    return Query(
-        Agent,
+    ready = one_ready([tasks.c.id], asked._replace(takes_account=False), *is_it).cte("ready")
+    begun = (
         insert_unless(agents)
-        .from_select(list(NEW_AGENT), select(*NEW_AGENT.values()).select_from(ready))
+        .from_select(list(new_agent), select(*new_agent.values()).select_from(ready))
         .on_conflict_do_nothing(index_elements=["name"])
-        .returning(*AGENTS.columns),
-        agents,
-        tasks,
+        .returning(*AGENTS.columns)
+        .cte("begun")
     )
+    held = (
+        held_by(begun.c.id)
+        .where(tasks.c.id == begun.c.task_id)
+        .returning(*TASKS.columns)
+        .cte("held")
+    )
+    rows = begun.join(held, held.c.id == begun.c.task_id)
+    both = select(*[*begun.c, *held.c]).select_from(rows)
+    if place.has_initiative:
+        turn = end_turn.where(
+            initiatives.c.id == new_agent["initiative_id"], exists(select(begun.c.id))
+        )
+        both = both.add_cte(turn.returning(initiatives.c.id).cte("turned"))
+    return PairQuery((Agent, Task), both, agents, tasks, locks=True)
