@@ -173,7 +173,8 @@ def hold_in_place(asked: Filter, place: Place) -> PairQuery[Agent, Task]:
         .cte("held")
     )
     rows = begun.join(held, held.c.id == begun.c.task_id)
-    both = select(*[*begun.c, *held.c]).select_from(rows)
+    columns: list[ColumnElement[Any]] = [*begun.c, *held.c]
+    both = select(*columns).select_from(rows)
     if place.has_initiative:
         turn = end_turn.where(
             initiatives.c.id == new_agent["initiative_id"], exists(select(begun.c.id))
