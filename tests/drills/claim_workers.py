@@ -230,28 +230,25 @@ class Supervisor:
     # When it is another's.
 
     async def come_too_late(self, claim: Claim) -> None:
-        """Try to write all the same, in every way there is: at once, and after a while."""
+        """Try to write all the same, in every way there is, at once or after a while."""
         ways = {
             **self.writes(claim, "too late"),
             **self.ends(claim, "too late"),
             "renew": lambda: self.renew(claim),
             "keep": lambda: self.keep(claim),
         }
-        for pause in (0, self.pause):
-            await asyncio.sleep(pause)
-            refused = Counter[str]()
-            for name, way in ways.items():
-                try:
-                    await way()
-                except LeaseLostError:
-                    refused[name] += 1
-                except StoreBusyError:
-                    continue  # refused too, but not for this
-                else:
-                    self.pipe.send(
-                        ("wrong", f"{name} of {claim.task.id} under epoch {claim.epoch}")
-                    )
-            self.pipe.send(("refused", dict(refused)))
+        await asyncio.sleep(self.random.choice((0, self.pause)))
+        refused = Counter[str]()
+        for name, way in ways.items():
+            try:
+                await way()
+            except LeaseLostError:
+                refused[name] += 1
+            except StoreBusyError:
+                continue  # refused too, but not for this
+            else:
+                self.pipe.send(("wrong", f"{name} of {claim.task.id} under epoch {claim.epoch}"))
+        self.pipe.send(("refused", dict(refused)))
 
     async def renew(self, claim: Claim) -> None:
         if not await self.store.claims.renew([claim]):
