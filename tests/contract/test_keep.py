@@ -5,6 +5,7 @@ import gc
 import itertools
 import logging
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -76,6 +77,10 @@ def task() -> asyncio.Task[Any]:
     return current
 
 
+def is_renewing() -> bool:
+    return "cw_store renews what is kept" in {task.get_name() for task in asyncio.all_tasks()}
+
+
 async def until_alone() -> None:
     """Return when no other task is at work; a connection may be looked after."""
     async with asyncio.timeout(20):
@@ -124,6 +129,27 @@ async def test_leaving_neither_ends_nor_renews_any_more(
     await until_idle()
     assert await lease_of(store, claim) == clock.after(10)
     await store.claims.check(claim)
+
+
+async def test_what_was_left_is_renewed_no_more_although_somebody_holds_on_to_it(
+    store: Store, claim: Claim, clock: SteppableClock, steppable_loop: SteppableLoop
+) -> None:
+    lost = await claimed(store)
+    left, ended = store.keep(claim), store.keep(lost, claim)
+    async with left:
+        pass
+    with pytest.raises(LeaseLostError):
+        async with ended:
+            in_a_task_of_its_own(taken_over(store, lost))
+            steppable_loop.advance(60)
+            await for_ever()
+    other = await claimed(store)
+    async with store.keep(other):
+        lease = await lease_of(store, claim)
+        clock.advance(50)
+        steppable_loop.advance(60)
+        await until_leased(store, other, clock.after(120))
+    assert await lease_of(store, claim) == lease
 
 
 async def test_who_was_frozen_for_long_renews_when_it_wakes(
@@ -194,10 +220,152 @@ async def test_a_shorter_lease_that_comes_later_is_renewed_in_time(
     assert await lease_of(store, short) != clock.after(3)
 
 
-async def test_nothing_may_be_kept(store: Store) -> None:
-    async with store.keep(*await store.claims.find_live(holder="host-1/1")):
+async def test_a_longer_lease_that_comes_later_keeps_no_shorter_one_waiting(
+    store: Store, clock: SteppableClock, steppable_loop: SteppableLoop
+) -> None:
+    long, short = await claimed(store), await claimed(store)
+    async with store.keep(short, lease=timedelta(seconds=3)):
+        async with store.keep(long, lease=timedelta(hours=1)):
+            clock.advance(1)
+            steppable_loop.advance(1)
+            await until_leased(store, short, clock.after(3))
+
+
+async def test_the_end_of_a_shorter_lease_has_no_longer_one_renewed_early(
+    store: Store, clock: SteppableClock, steppable_loop: SteppableLoop
+) -> None:
+    long, short = await claimed(store), await claimed(store)
+    async with store.keep(long, lease=timedelta(hours=1)):
+        end = clock.after(3600)
+        async with store.keep(short, lease=timedelta(seconds=3)):
+            pass
+        clock.advance(1)
+        steppable_loop.advance(1)
         await until_idle()
-    await nothing_is_left()
+        assert not is_renewing()
+        assert await lease_of(store, long) == end
+
+
+async def test_a_third_of_a_lease_is_counted_from_where_its_renewal_began(
+    database: str, steppable_loop: SteppableLoop
+) -> None:
+    steppable_loop.hold()
+    clock, takes = SteppableClock(), 0.0
+
+    def slow() -> datetime:
+        steppable_loop.advance(takes)
+        return clock()
+
+    async with Store(database, clock=slow) as store:
+        claim = await claimed(store)
+        takes = 10.0
+        async with store.keep(claim, lease=ONE_MINUTE):
+            takes = 0.0
+            clock.advance(1)
+            steppable_loop.advance(9.9)
+            await until_idle()
+            assert await lease_of(store, claim) == clock.after(59)
+            takes = 10.0
+            steppable_loop.advance(0.1)
+            await until_leased(store, claim, clock.after(60))
+            takes = 0.0
+            clock.advance(1)
+            steppable_loop.advance(9.9)
+            await until_idle()
+            assert await lease_of(store, claim) == clock.after(59)
+            steppable_loop.advance(0.1)
+            await until_leased(store, claim, clock.after(60))
+
+
+async def test_a_renewal_that_fails_is_tried_again_later_and_later_and_no_later_than_usual(
+    database: str, steppable_loop: SteppableLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, failed, is_failing = SteppableClock(), 0, False
+
+    def unlucky() -> datetime:
+        nonlocal failed
+        if is_failing:
+            failed += 1
+            raise Failure
+        return clock()
+
+    async def until_failed(times: int) -> None:
+        while failed < times or is_renewing():  # noqa: ASYNC110 -- nothing tells of it
+            await asyncio.sleep(0)
+        await until_idle()
+
+    async with Store(database, clock=unlucky) as store:
+        claim, other = await claimed(store), await claimed(store)
+        async with store.keep(other, lease=timedelta(hours=1)), store.keep(claim):
+            for _ in range(2):
+                failed, is_failing = 0, True
+                steppable_loop.hold()
+                steppable_loop.advance(40)
+                await until_failed(1)
+                for times, pause in enumerate((2.5, 5, 10, 20, 40, 40), 1):
+                    steppable_loop.advance(pause - 0.1)
+                    await until_idle()
+                    assert failed == times and not is_renewing()
+                    steppable_loop.advance(0.2)
+                    await until_failed(times + 1)
+                is_failing = False
+                steppable_loop.go_on()
+                clock.advance(1)
+                steppable_loop.advance(40)
+                await until_leased(store, claim, clock.after(120))
+                async with asyncio.timeout(20):
+                    while is_renewing():  # noqa: ASYNC110 -- nothing tells of it
+                        await asyncio.sleep(0)
+    told = [record for record in caplog.records if record.name == "cw_store.keeping"]
+    assert len(told) == 14
+    assert all("tried again in" in record.getMessage() and record.exc_info for record in told)
+
+
+async def test_a_block_that_was_dropped_is_kept_no_more(
+    store: Store, claim: Claim, clock: SteppableClock, steppable_loop: SteppableLoop
+) -> None:
+    keep = store.keep(claim)
+    await keep.__aenter__()
+    lease = await lease_of(store, claim)
+    del keep
+    gc.collect()
+    clock.advance(50)
+    steppable_loop.advance(50)
+    await until_idle()
+    assert not is_renewing()
+    assert await lease_of(store, claim) == lease
+
+
+async def test_a_renewal_sees_nothing_of_what_its_caller_has_set(
+    database: str, steppable_loop: SteppableLoop
+) -> None:
+    caller = ContextVar[str | None]("caller", default=None)
+    seen = set[str | None]()
+    clock = SteppableClock()
+
+    def looking() -> datetime:
+        seen.add(caller.get())
+        return clock()
+
+    async with Store(database, clock=looking) as store:
+        claim = await claimed(store)
+        caller.set("me")
+        async with store.keep(claim, lease=ONE_MINUTE):
+            for _ in range(2):
+                seen.clear()
+                clock.advance(20)
+                steppable_loop.advance(20)
+                async with asyncio.timeout(20):
+                    while not seen or is_renewing():  # noqa: ASYNC110 -- nothing tells of it
+                        await asyncio.sleep(0)
+                assert seen == {None}
+
+
+async def test_nothing_may_be_kept(store: Store, steppable_loop: SteppableLoop) -> None:
+    async with store.keep(*await store.claims.find_live(holder="host-1/1")):
+        steppable_loop.advance(60)
+        await until_idle()
+        assert not is_renewing()
 
 
 async def test_what_is_no_claim_or_no_lease_is_refused(store: Store, claim: Claim) -> None:
@@ -241,6 +409,26 @@ async def test_a_takeover_ends_the_block_as_a_lost_lease(store: Store, claim: Cl
     assert isinstance(raised.value.__context__, asyncio.CancelledError)
     assert task().cancelling() == 0
     await nothing_is_left()
+
+
+async def test_a_block_that_loses_all_its_claims_at_once_ends_once(
+    store: Store, claim: Claim
+) -> None:
+    other = await claimed(store)
+    with pytest.raises(LeaseLostError) as raised:
+        async with store.keep(claim, other, lease=QUICK):
+            async with store.unit_of_work() as uow:
+                for lost in (claim, other):
+                    await uow.claims.revoke(lost.task.id)
+            try:
+                await for_ever()
+            finally:
+                while is_renewing():  # noqa: ASYNC110 -- until it has heard of both
+                    await asyncio.sleep(0)
+    cancellation = raised.value.__context__
+    assert isinstance(cancellation, asyncio.CancelledError)
+    assert cancellation.args == (str(raised.value),)
+    assert task().cancelling() == 0
 
 
 async def test_a_deleted_task_ends_the_block_as_a_lost_lease(store: Store, claim: Claim) -> None:
@@ -351,6 +539,27 @@ async def test_a_cancellation_from_outside_wins(store: Store, claim: Claim) -> N
     with pytest.raises(asyncio.CancelledError):
         await working
     assert working.cancelled()
+
+
+async def test_a_takeover_ends_a_block_that_was_entered_while_a_cancellation_is_on_its_way(
+    store: Store, claim: Claim
+) -> None:
+    async def work() -> None:
+        try:
+            await for_ever()
+        finally:
+            assert task().cancelling() == 1
+            with pytest.raises(LeaseLostError):
+                async with store.keep(claim, lease=QUICK):
+                    in_a_task_of_its_own(taken_over(store, claim))
+                    await for_ever()
+            assert task().cancelling() == 1
+
+    working = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
 
 
 async def test_of_nested_blocks_the_one_that_keeps_the_lost_claim_ends(
