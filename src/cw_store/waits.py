@@ -130,7 +130,7 @@ class Waits(Repositories):
         # Only who waits holds one.
         self._turns: WeakValueDictionary[tuple[object, ...], asyncio.Lock] = WeakValueDictionary()
 
-    async def wait_for(self, query: Callable[[UnitOfWork], Awaitable[R]]) -> R:
+    async def wait_for(self, query: Callable[[UnitOfWork], Awaitable[R | None]]) -> R:
         """Return what `query(uow)` returns, as soon as that is true.
 
         `uow` is a unit of work that only reads. The query is asked at once, and again after every
