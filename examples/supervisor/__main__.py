@@ -19,16 +19,24 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
+from rich.table import Table
 
 from cw_store import AlreadyExistsError, Initiative, Store, StoreError
 
-from .display import last_lines_of_blocked, plain, summary_table, task_table
+from .display import (
+    last_lines_of_blocked,
+    next_progress,
+    plain,
+    read_progress,
+    summary_table,
+    task_table,
+)
 from .plan import Plan, PlanError, block_phases, read_plan, retry_blocked, store_plan
 from .processes import LockedError, Starter, holder_name
 from .supervisor import Supervisor
 from .terminal import harmless
 
-FRAME_SECONDS = 0.25
+FRAMES_PER_SECOND = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,25 +178,29 @@ async def showing(
         nonlocal latest
         latest = news
 
-    with Live(console=console, auto_refresh=False) as live:
+    async with store.unit_of_work(read_only=True) as uow:
+        progress = await read_progress(uow, plan.id)
 
-        async def draw() -> None:
-            table = await task_table(store, plan.id)
-            table.title, table.caption = plain(plan.name), plain(latest)
-            live.update(table, refresh=True)
+    def frame() -> Table:
+        table = task_table(progress)
+        table.title, table.caption = plain(plan.name), plain(latest)
+        return table
 
-        async def draw_all_the_time() -> None:
-            while True:
-                await draw()
-                await asyncio.sleep(FRAME_SECONDS)
+    async def follow() -> None:
+        nonlocal progress
+        while True:
+            progress = await next_progress(store, plan.id, progress)
 
-        drawing = asyncio.create_task(draw_all_the_time(), name="live table")
+    # Frames are drawn for the seconds in them; the store is read only when something has changed.
+    with Live(get_renderable=frame, console=console, refresh_per_second=FRAMES_PER_SECOND):
+        following = asyncio.create_task(follow(), name="live table")
         try:
             yield keep_latest
         finally:
-            drawing.cancel()
-            await asyncio.wait([drawing])
-            await draw()
+            following.cancel()
+            await asyncio.wait([following])
+            async with store.unit_of_work(read_only=True) as uow:
+                progress = await read_progress(uow, plan.id)
 
 
 def main() -> int:

@@ -11,36 +11,34 @@ import asyncio
 import os
 import sys
 
-from cw_store import StaleStateError, Store, Task, UnitOfWork
+from cw_store import Conversation, StaleStateError, Store, Task, UnitOfWork
 
 from .terminal import harmless
 
-FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 1.0
+OVER = ("completed", "blocked")
 
 
 async def answer_until_completed(
     store: Store, agent_id: str, until: str, command: list[str]
 ) -> bool:
     """Answer until the task `until` is over; return whether it was completed."""
-    pause = FIRST_PAUSE_SECONDS
+
+    async def questions_or_end(uow: UnitOfWork) -> tuple[list[Conversation], Task] | None:
+        questions = await uow.conversations.find_pending_for_agent(agent_id)
+        task = await find_task(uow, agent_id, until)
+        return (questions, task) if questions or task.status in OVER else None
+
     while True:
-        async with store.unit_of_work(read_only=True) as uow:
-            questions = await uow.conversations.find_pending_for_agent(agent_id)
-            task = await find_task(uow, agent_id, until)
+        questions, task = await store.wait_for(questions_or_end)
         for conversation in questions:
             answer = await output_of(command, conversation.question)
-            async with store.unit_of_work(label="answer") as uow:
-                try:
-                    await uow.conversations.answer(conversation.id, answer)
-                except StaleStateError:
-                    continue  # someone else was faster; the first answer counts
+            try:
+                await store.conversations.answer(conversation.id, answer)
+            except StaleStateError:
+                continue  # someone else was faster; the first answer counts
             print(harmless(f"{conversation.question} {answer}"))
-            pause = FIRST_PAUSE_SECONDS
-        if task.status in ("completed", "blocked"):
+        if task.status in OVER:
             return task.status == "completed"
-        await asyncio.sleep(pause)
-        pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
 
 
 async def find_task(uow: UnitOfWork, agent_id: str, name: str) -> Task:

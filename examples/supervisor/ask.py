@@ -12,12 +12,9 @@ import asyncio
 import os
 import sys
 
-from cw_store import Agent, LeaseLostError, Store, UnitOfWork
+from cw_store import Agent, Conversation, LeaseLostError, Store, UnitOfWork
 
 from .terminal import harmless
-
-FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 1.0
 
 
 class NobodyAnswersError(Exception):
@@ -37,42 +34,40 @@ async def ask(store: Store, agent_id: str, to: str, question: str) -> str:
         claim, me = claims[0], claims[0].agent
         tries = [agent.id for agent in await uow.agents.find_all_by_task_id(claim.task.id)]
 
-    asked_agent_id = None
-    pause = FIRST_PAUSE_SECONDS
-    while True:
-        async with store.unit_of_work(read_only=True) as uow:
-            answer = await find_answer(uow, tries, question)
-            if answer is not None:
-                break
-            addressee = await find_addressee(uow, me, to)
-        # A new agent at the other end, because the one that was asked crashed, is asked afresh.
-        if addressee is not None and addressee.id != asked_agent_id:
-            async with store.unit_of_work(label="ask", claim=claim) as uow:
-                await uow.conversations.create(
-                    from_agent_id=me.id,
-                    to_agent_id=addressee.id,
-                    initiative_id=me.initiative_id,
-                    task_id=me.task_id,
-                    question=question,
-                )
-                await uow.agents.update(me.id, status="waiting_for_input")
-            asked_agent_id = addressee.id
-            pause = FIRST_PAUSE_SECONDS
-        await asyncio.sleep(pause)
-        pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
+    asked_id = None
 
-    if asked_agent_id is not None:
+    async def answered_or_to_be_asked(uow: UnitOfWork) -> Conversation | Agent | None:
+        answered = await find_answered(uow, tries, question)
+        if answered is not None:
+            return answered
+        # A new agent at the other end, because the one that was asked crashed, is asked afresh.
+        addressee = await find_addressee(uow, me, to)
+        return addressee if addressee is not None and addressee.id != asked_id else None
+
+    while isinstance(found := await store.wait_for(answered_or_to_be_asked), Agent):
+        async with store.unit_of_work(label="ask", claim=claim) as uow:
+            await uow.conversations.create(
+                from_agent_id=me.id,
+                to_agent_id=found.id,
+                initiative_id=me.initiative_id,
+                task_id=me.task_id,
+                question=question,
+            )
+            await uow.agents.update(me.id, status="waiting_for_input")
+        asked_id = found.id
+
+    if asked_id is not None:
         async with store.unit_of_work(label="go on after an answer", claim=claim) as uow:
             await uow.agents.update(me.id, status="running")
-    return answer
+    return found.answer or ""
 
 
-async def find_answer(uow: UnitOfWork, tries: list[str], question: str) -> str | None:
+async def find_answered(uow: UnitOfWork, tries: list[str], question: str) -> Conversation | None:
     """Return the answer to this question that some try of the task was given, if one was."""
     for agent_id in tries:
         for conversation in await uow.conversations.find_by_from_agent_id(agent_id):
             if conversation.question == question and conversation.status == "answered":
-                return conversation.answer
+                return conversation
     return None
 
 

@@ -7,12 +7,13 @@ no writer and makes none wait. Whatever is stored may hold anything, so all of i
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rich.table import Table
 from rich.text import Text
 
-from cw_store import Agent, Store
+from cw_store import Account, Agent, Phase, Store, Task, UnitOfWork
 
 from .terminal import harmless
 
@@ -25,23 +26,48 @@ def plain(text: str, style: str = "") -> Text:
     return Text(harmless(text), style=style)
 
 
-async def task_table(store: Store, initiative_id: str) -> Table:
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The rows that the table of tasks is made of, of one snapshot."""
+
+    tasks: list[Task]
+    phases: list[Phase]
+    agents: list[Agent]
+    accounts: list[Account]
+
+
+async def read_progress(uow: UnitOfWork, initiative_id: str) -> Progress:
+    """Read how far the initiative is."""
+    return Progress(
+        await uow.tasks.find_by_initiative_id(initiative_id),
+        await uow.phases.find_by_initiative_id(initiative_id),
+        await uow.agents.find_all(),
+        await uow.accounts.find_all(),
+    )
+
+
+async def next_progress(store: Store, initiative_id: str, shown: Progress) -> Progress:
+    """Return how far the initiative is, as soon as that is not what is shown."""
+
+    async def another(uow: UnitOfWork) -> Progress | None:
+        progress = await read_progress(uow, initiative_id)
+        return None if progress == shown else progress
+
+    return await store.wait_for(another)
+
+
+def task_table(progress: Progress) -> Table:
     """Show every task with its newest agent, that agent's account, and how it goes."""
-    async with store.unit_of_work(read_only=True) as uow:
-        tasks = await uow.tasks.find_by_initiative_id(initiative_id)
-        phases = await uow.phases.find_by_initiative_id(initiative_id)
-        agents = await uow.agents.find_all()
-        accounts = await uow.accounts.find_all()
-    phase_names = {phase.id: phase.name for phase in phases}
-    emails = {account.id: account.email for account in accounts}
+    phase_names = {phase.id: phase.name for phase in progress.phases}
+    emails = {account.id: account.email for account in progress.accounts}
     agents_of: dict[str | None, list[Agent]] = {}
-    for agent in agents:
+    for agent in progress.agents:
         agents_of.setdefault(agent.task_id, []).append(agent)
 
     table = Table("phase", "task", "status", "agent", "account")
     table.add_column("tries", justify="right")
     table.add_column("seconds", justify="right")
-    for task in tasks:
+    for task in progress.tasks:
         tries = agents_of.get(task.id, [])
         newest = tries[-1] if tries else None
         table.add_row(

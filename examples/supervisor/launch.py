@@ -40,8 +40,10 @@ def main() -> int:
             return 127
         lock.write(f"{process.pid}\n")
         lock.flush()
-        threading.Thread(target=end_with_lifeline, args=[process.pid], daemon=True).start()
+        over = threading.Event()
+        threading.Thread(target=end_with_lifeline, args=[process.pid, over], daemon=True).start()
         exit_code = process.wait()
+        over.set()
         # A group keeps its number until its last member is gone, so this can't hit a stranger.
         signal_group(process.pid, signal.SIGKILL)
     return exit_code if exit_code >= 0 else 128 - exit_code
@@ -75,13 +77,13 @@ def try_lock(lock: TextIO) -> bool:
     return True
 
 
-def end_with_lifeline(group: int) -> None:
+def end_with_lifeline(group: int, over: threading.Event) -> None:
     """Wait until the lifeline closes, then ask the command to stop, then make it."""
     while os.read(sys.stdin.fileno(), 1024):
         pass
     signal_group(group, signal.SIGTERM)
-    time.sleep(GRACE_SECONDS)
-    signal_group(group, signal.SIGKILL)
+    if not over.wait(GRACE_SECONDS):
+        signal_group(group, signal.SIGKILL)
 
 
 def signal_group(group: int, number: signal.Signals) -> None:

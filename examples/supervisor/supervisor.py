@@ -3,7 +3,7 @@
 The store decides who works on what. A claim takes a task, an account and a new agent at once; it is
 kept while the agent runs; nothing is written under it once somebody else has the task; and a claim
 that nobody keeps any more is taken over by whoever asks for work next. So any number of supervisors
-share a store, and each may be killed or frozen at any moment.
+share a store, and each may be killed or frozen at any moment. Whoever has nothing to do is woken.
 """
 
 import asyncio
@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cw_store import Claim, LeaseLostError, Store
+from cw_store import Claim, LeaseLostError, Store, UnitOfWork
 
 from .plan import Plan
 from .processes import Process, output_of
 
 ACCOUNT_EXHAUSTED = 75
 SUMMARY_CHARACTERS = 200
-PAUSE_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +43,9 @@ class Supervisor:
         await self._recover()
         try:
             async with asyncio.TaskGroup() as group:
+                over = group.create_task(self.store.wait_for(self._is_over), name="end of the plan")
                 for number in range(1, self.workers + 1):
-                    group.create_task(self._work(), name=f"worker {number}")
+                    group.create_task(self._work(over), name=f"worker {number}")
         finally:
             await self._recover()
 
@@ -58,29 +58,30 @@ class Supervisor:
             for agent in displaced:
                 self.report(f"{agent.name} was interrupted")
 
-    async def _work(self) -> None:
+    async def _work(self, over: asyncio.Task[bool]) -> None:
         """Be one worker: claim and run, until nothing can be claimed any more."""
-        worktree, plan = str(Path.cwd()), self.plan.id
-        while True:
-            claim = await self.store.claims.next(
-                holder=self.holder, worktree_id=worktree, initiative_id=plan, lease=self.lease
-            )
-            if claim is not None:
-                await self._run(claim)
-            elif await self._is_over():
-                return
-            else:
-                await asyncio.sleep(PAUSE_SECONDS)
+        while claim := await self._claim(over):
+            await self._run(claim)
 
-    async def _is_over(self) -> bool:
+    async def _claim(self, over: asyncio.Task[bool]) -> Claim | None:
+        """Claim the next task as soon as there is one; None when all is over."""
+        here, plan = str(Path.cwd()), self.plan.id
+        wait = self.store.wait_for_claim(
+            holder=self.holder, worktree_id=here, initiative_id=plan, lease=self.lease
+        )
+        async with asyncio.TaskGroup() as group:
+            claiming = group.create_task(wait)
+            await asyncio.wait([claiming, over], return_when=asyncio.FIRST_COMPLETED)
+            claiming.cancel()
+        return None if claiming.cancelled() else claiming.result()
+
+    async def _is_over(self, uow: UnitOfWork) -> bool:
         """Say whether nobody is at work, and nothing can begin, not even after a while."""
-        async with self.store.unit_of_work(read_only=True) as uow:
-            if await uow.claims.find_live(initiative_id=self.plan.id):
-                return False
-            if await uow.claims.find_ready(self.plan.id, limit=1):
-                return False
-            lacks_account = await uow.claims.find_ready(self.plan.id, provider=None, limit=1)
-            return not lacks_account or await uow.claims.next_deadline() is None
+        plan, claims = self.plan.id, uow.claims
+        if await claims.find_live(initiative_id=plan) or await claims.find_ready(plan, limit=1):
+            return False
+        lacks_account = await claims.find_ready(plan, provider=None, limit=1)
+        return not lacks_account or await claims.next_deadline() is None
 
     async def _run(self, claim: Claim) -> None:
         """Run the task's command as the agent, and store what it writes as it comes."""
