@@ -65,7 +65,7 @@ Page PageChanges PageExpected PageRepository NewPage
 Phase PhaseChanges PhaseExpected PhaseDependency PhaseRepository PhaseStatus NewPhase
 Project ProjectChanges ProjectExpected ProjectRepository NewProject
 Proposal ProposalChanges ProposalExpected ProposalRepository ProposalStatus ProposalTargetType
-NewProposal
+NewProposal Pruned
 LineType NewReviewComment ReviewComment ReviewCommentChanges ReviewCommentExpected
 ReviewCommentRepository
 NewTask Task TaskCategory TaskChanges TaskExpected TaskDependency TaskPriority TaskRepository

@@ -32,6 +32,7 @@ from cw_store.errors import (
     UnreadableError,
 )
 from cw_store.migrations import ensure_schema
+from cw_store.pruning import Pruned
 from cw_store.repos.accounts import (
     Account,
     AccountChanges,
@@ -326,6 +327,7 @@ __all__ = [
     "ProposalRepository",
     "ProposalStatus",
     "ProposalTargetType",
+    "Pruned",
     "Recording",
     "RestoredEntity",
     "Reverted",

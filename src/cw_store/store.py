@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypedDict, TypeVar, Unpack
-from weakref import WeakKeyDictionary, finalize
+from weakref import finalize
 
 from cw_store.backends.cancellation import shielded
 from cw_store.backends.port import Backend
 from cw_store.calls import StoreCalls
 from cw_store.credentials import rules_for
-from cw_store.errors import StoreBusyError, StoreClosedError, UnreadableError
+from cw_store.errors import StoreBusyError, StoreClosedError
 from cw_store.keeping import Keep, Keeper
 from cw_store.location import locate
 from cw_store.opening import (
@@ -28,10 +28,11 @@ from cw_store.opening import (
     open_backend,
     open_in_memory,
 )
-from cw_store.owner import Owner, running_asyncio_loop
+from cw_store.owner import Owner
+from cw_store.pruning import Pruned, prune
 from cw_store.reads import ReadingUnit
+from cw_store.rekeying import rekey
 from cw_store.repos.claims import LEASE, Claim
-from cw_store.repos.sql.accounts import reencrypt
 from cw_store.statements.database import Database
 from cw_store.types import MAX_TEXT_BYTES, Reading, StrictClock
 from cw_store.uow import UnitOfWork
@@ -269,25 +270,35 @@ class Store(Waits):
         `encryption_keys`, after all this; further ones are in its notes. Raises StoreBusyError
         when on SQLite somebody has read an old snapshot for `busy_timeout` seconds.
         """
-        if batch_rows < 1:
-            raise ValueError("batch_rows is at least 1")
-        changed, after = 0, ""
-        unreadable: list[UnreadableError] = []
-        while self._rules.encrypts:
-            async with self._database.atomic() as database:
-                batch = await reencrypt(database, after, batch_rows)
-            changed += len(batch.ids)
-            unreadable += batch.unreadable
-            if len(batch.ids) < batch_rows:
-                break
-            after = batch.ids[-1]
-        if self._rules.encrypts:
-            await backend_of(self).erase_deleted()
-        if unreadable:
-            for other in unreadable[1:]:
-                unreadable[0].add_note(str(other))
-            raise unreadable[0]
-        return changed
+        return await rekey(self._database, backend_of(self), self._rules.encrypts, batch_rows)
+
+    async def prune(
+        self,
+        *,
+        changes_kept: timedelta | None = None,
+        log_chunks_before: datetime | None = None,
+        batch_rows: int = 1000,
+    ) -> Pruned:
+        """Delete what is old of the feed and of the logs; return how many rows that were.
+
+        With `changes_kept` the changes that are older than that, from the first on, and with
+        `log_chunks_before` the log chunks stored before that time, by their `created_at`; None
+        deletes none. A cursor from before the oldest change that is kept is a StaleCursorError.
+        The newest change stays, and so does what comes behind one that is not old enough. On
+        PostgreSQL nothing goes that was written while a transaction was open that still is.
+
+        Online: each batch is a transaction of its own, so others work on in between, and a call
+        that broke can be started again. At the end room is given back. On SQLite, when more than a
+        quarter of the file is free, it is written anew, in one turn of about ten seconds for each
+        gigabyte that is left, for which writers wait, and which takes as much room beside it and in
+        the folder for temporary files. On PostgreSQL the two tables are vacuumed, for which nobody
+        waits, so that the room is used again.
+
+        Raises InvalidValueError, TypeError or ValueError before anything is deleted, ReadOnlyError
+        where nothing may be, and StoreBusyError when the lock was not to be had.
+        """
+        database, backend = self._database, backend_of(self)
+        return await prune(database, backend, changes_kept, log_chunks_before, batch_rows)
 
     @property
     def connections_in_use(self) -> int:
@@ -347,50 +358,3 @@ def _terminate(owner: Owner, backend: Backend) -> None:
     if owner.is_this_process:
         with suppress(RuntimeError):  # the loop is closed, and its process about to end
             owner.loop.call_soon_threadsafe(backend.terminate)
-
-
-class _Default:
-    """The default store of one event loop."""
-
-    def __init__(self) -> None:
-        self.store: Store | None = None
-        self._lock = asyncio.Lock()
-        self._closer: AsyncGenerator[None] | None = None
-
-    async def opened(self) -> Store:
-        if self.store is None:
-            async with self._lock:
-                if self.store is None:
-                    self.store = await self._open()
-        return self.store
-
-    async def _open(self) -> Store:
-        store = await Store.open()
-
-        async def closer() -> AsyncGenerator[None]:
-            try:
-                yield
-            finally:
-                await store.close()
-
-        # asyncio.run closes the loop's async generators before the loop, which makes a
-        # generator that has begun the place to close what belongs to the loop.
-        self._closer = closer()
-        await anext(self._closer)
-        return store
-
-
-_defaults: WeakKeyDictionary[asyncio.AbstractEventLoop, _Default] = WeakKeyDictionary()
-
-
-async def default_store() -> Store:
-    """Return the running event loop's default store, opened at first use."""
-    loop = running_asyncio_loop()
-    default = _defaults.get(loop)
-    if default is None:
-        for gone in [other for other in _defaults if other.is_closed()]:
-            terminated = _defaults.pop(gone, None)
-            if terminated is not None and terminated.store is not None:
-                terminate(terminated.store)
-        default = _defaults[loop] = _Default()
-    return await default.opened()

@@ -86,7 +86,7 @@ class UnitOfWork(Repositories):
             raise UnitOfWorkError("a unit of work is used once; begin a new one")
         store = self._store
         if store is None:
-            from cw_store.store import default_store  # the store knows units of work
+            from cw_store.default_store import default_store  # the store knows units of work
 
             store = self._store = await default_store()
         calls = store._calls  # pyright: ignore[reportPrivateUsage] -- a store's units are its own

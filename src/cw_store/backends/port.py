@@ -108,6 +108,10 @@ class Backend(Executor, Protocol):
         """Leave nothing of what was deleted or changed where the database itself can see to it."""
         ...
 
+    async def give_back_room(self) -> None:
+        """Give back the room of what was pruned: to the file system, or to what is stored next."""
+        ...
+
     @property
     def reading(self) -> Callable[[], Transaction]:
         """Returns a transaction that only reads and has not begun."""

@@ -9,13 +9,14 @@ from typing import Any, Literal, TypeVar
 
 from sqlalchemy import Dialect
 
-from cw_store.backends.postgres.connection import connect, forget_changes
+from cw_store.backends.postgres.connection import connect, connect_beside_pool, forget_changes
 from cw_store.backends.postgres.errors import (
     DRIVER_ERRORS,
     ends_deadlock,
     is_lost,
     leaves_in_doubt,
     may_be_of_the_schema,
+    refusals,
     was_never_sent,
 )
 from cw_store.backends.postgres.notifications import Notifications
@@ -39,7 +40,7 @@ from cw_store.errors import (
 from cw_store.inspection import READ_VERSIONS
 from cw_store.postgres_url import Server
 from cw_store.revisions import revisions
-from cw_store.schema import metadata
+from cw_store.schema import agent_log_chunks, changes, metadata
 from cw_store.self_deadlock import Block
 from cw_store.statements.capabilities import Capabilities
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
@@ -74,6 +75,8 @@ WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint
 CAPABILITIES = Capabilities(
     has_concurrent_writers=True, has_advisory_locks=True, has_insert_or_ignore=False
 )
+
+_VACUUM = f"VACUUM {changes.name}, {agent_log_chunks.name}"
 
 
 class PostgresBackend:
@@ -180,6 +183,18 @@ class PostgresBackend:
 
     async def erase_deleted(self) -> None:
         """Do nothing: the server keeps old rows until it is vacuumed, and its log until later."""
+
+    async def give_back_room(self) -> None:
+        """Vacuum what is pruned, beside the pool, where it may take as long as it needs.
+
+        Nobody waits for it. What the role does not own is passed by, with a warning of the server.
+        """
+        with refusals():
+            connection = await connect_beside_pool(self._server, self.timeout)
+            try:
+                await connection.execute(_VACUUM)
+            finally:
+                connection.terminate()
 
     # Who is told of commits.
 

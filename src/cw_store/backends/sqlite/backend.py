@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Dialect
 
@@ -15,7 +16,7 @@ from cw_store.backends.session import Sessions
 from cw_store.backends.sqlite.checkpoints import Maintenance
 from cw_store.backends.sqlite.commit_watch import CommitWatch, watching
 from cw_store.backends.sqlite.connection import Connection
-from cw_store.backends.sqlite.erasure import erase_deleted
+from cw_store.backends.sqlite.erasure import erase_deleted, give_back_free_pages
 from cw_store.backends.sqlite.group_commit import Calls
 from cw_store.backends.sqlite.opening import open_connection
 from cw_store.backends.sqlite.raw_connection import connect_with_retry
@@ -143,9 +144,18 @@ class SqliteBackend:
 
     async def erase_deleted(self) -> None:
         """Leave nothing in the file and its log of what was deleted or changed."""
+        await self._on_own_connection(erase_deleted)
+
+    async def give_back_room(self) -> None:
+        """Write the file anew if a large part of it is free."""
+        await self._on_own_connection(give_back_free_pages)
+
+    async def _on_own_connection(
+        self, work: Callable[[Writer, Connection], Coroutine[Any, Any, None]]
+    ) -> None:
         self._eraser = await self._open(read_only=False)
         try:
-            await erase_deleted(self.writer, self._eraser)
+            await work(self.writer, self._eraser)
         finally:
             self._eraser = None
 

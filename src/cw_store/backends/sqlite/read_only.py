@@ -121,6 +121,10 @@ class ReadOnlySqliteBackend:
         """Refuse."""
         raise ReadOnlyError(f"what was deleted cannot be written: {self._refusal}")
 
+    async def give_back_room(self) -> None:
+        """Refuse."""
+        raise ReadOnlyError(f"no room can be given back: {self._refusal}")
+
     def reading(self) -> ReadTransaction:
         """Return a transaction that only reads and has not begun."""
         return ReadTransaction(self)
