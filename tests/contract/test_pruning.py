@@ -145,6 +145,24 @@ async def test_who_is_behind_what_was_pruned_is_told_so(
     assert await read(store, await position(store)) == []
 
 
+async def test_who_begins_with_the_oldest_that_is_kept_reads_on_page_by_page(
+    store: Store, clock: SteppableClock
+) -> None:
+    await add(store, "a", "b")
+    clock.advance(2 * SECONDS)
+    tasks = [await store.tasks.create_many([{"name": "x"} for _ in range(400)]) for _ in range(5)]
+    await store.prune(changes_kept=HOUR)
+    cursor, found = None, list[str]()
+    while True:
+        async with store.unit_of_work(read_only=True) as uow:
+            page = await uow.changes.read(cursor, limit=1)
+        if not page.changes:
+            break
+        found += [change.entity_id for change in page.changes]
+        cursor = page.cursor
+    assert found == [task.id for batch in tasks for task in batch]
+
+
 async def test_those_who_write_meanwhile_lose_nothing(store: Store, clock: SteppableClock) -> None:
     await add(store, *(f"old-{n}" for n in range(40)))
     clock.advance(2 * SECONDS)

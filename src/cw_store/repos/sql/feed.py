@@ -402,6 +402,9 @@ async def _read_by_snapshots(
         if head.life is None:
             raise NoFeedError
         window = cursor.window or _with_open(head.snapshot, head.own)
+        seen = cursor.seen
+        if cursor is _BEGINNING:  # what is gone by now is not missed, what goes later is
+            seen = f"{(head.pruned_xid or 0) + 1}:0:"
         seq, mark = cursor.seq, cursor.mark
         if head.border is not None and head.border_mark is not None:
             seq, mark = head.border, head.border_mark
@@ -409,7 +412,7 @@ async def _read_by_snapshots(
         if is_read:
             cursor = Cursor(seq, mark, head.life, window)
         else:
-            cursor = Cursor(seq, mark, head.life, cursor.seen, window, head.border or 0)
+            cursor = Cursor(seq, mark, head.life, seen, window, head.border or 0)
         is_all = is_read and is_newest
         if is_all or len(told) >= limit:
             return Part(told, cursor, is_all)
