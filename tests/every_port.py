@@ -40,7 +40,7 @@ from cw_store.repos import (
     tasks,
 )
 from cw_store.repos.json_value import JsonValue
-from cw_store.repos.sql import Repositories
+from cw_store.uow import Repositories
 
 
 def repositories(kind: type = Repositories) -> dict[str, type]:

@@ -23,13 +23,12 @@ from cw_store.repos.changes import Change, ChangedEntity
 from cw_store.repos.claims import Claim, NextOptions
 from cw_store.repos.conversations import Conversation
 from cw_store.repos.log_chunks import LogChunk
-from cw_store.repos.sql import Repositories
 from cw_store.repos.sql.changes import ENTITIES, change_of, filter_of
 from cw_store.repos.sql.feed import Cursor, Filter, Told, cursor_of, read_feed
 from cw_store.repos.sql.living import NEXT_MOMENT
 from cw_store.statements.database import Database
 from cw_store.types import StrictClock
-from cw_store.uow import UnitOfWork
+from cw_store.uow import Repositories, UnitOfWork
 from cw_store.watch import (
     ANYTHING,
     Key,

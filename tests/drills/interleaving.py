@@ -17,11 +17,11 @@ from cw_store import StoreError
 from cw_store.backends.postgres.backend import PostgresBackend
 from cw_store.backends.postgres.statements import OPERATIONS, TAKE_TURNS, sql_of
 from cw_store.errors import UnreadableError
-from cw_store.repos.sql import Repositories
 from cw_store.statements.compiled import CompiledStatement, Parameters
 from cw_store.statements.database import MANY, RECORDS, STEPS, Database, Executor, Operation
 from cw_store.statements.procedure import InsertAll, Run, Step, advance
 from cw_store.statements.query import Query
+from cw_store.uow import Repositories
 
 T = TypeVar("T")
 

@@ -16,10 +16,10 @@ from interleaving import LAST, Outcome, Schedule, Scheduler, Work, schedules
 from cw_store import ChangeConflictError, Claim, Finished, LeaseLostError, StaleStateError
 from cw_store.backends.postgres.backend import PostgresBackend
 from cw_store.location import locate
-from cw_store.repos.sql import Repositories
 from cw_store.repos.sql.fence import FENCE, claim_values, find_lost_error
 from cw_store.statements.database import Database
 from cw_store.types import ValueRules
+from cw_store.uow import Repositories
 
 Claims: TypeAlias = list[Claim]
 
