@@ -133,7 +133,7 @@ class Store(Waits):
         self._terminate_backend: finalize[[Owner, Backend], Store] | None = None
         calls = self._calls = StoreCalls()
         database = Database(calls, calls.no_statements, check=calls.check, is_transaction=False)
-        super().__init__(database, strict)
+        super().__init__(database, calls, strict)
         self._keeper = Keeper(self._database)
 
     @classmethod

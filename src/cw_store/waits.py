@@ -117,15 +117,14 @@ class Waits(Repositories):
     """The waits of a store. Nothing is held while one waits: no transaction, no connection.
 
     How long is the caller's: `async with asyncio.timeout(…)`. A wait that is cancelled leaves
-    nothing behind. Closing the store ends all with StoreClosedError.
+    nothing behind. Closing the store ends all with StoreClosedError. Inside of a unit of work that
+    writes nobody waits, since others might have to write for it: that is a UnitOfWorkError.
     """
 
-    _calls: StoreCalls
-
-    def __init__(self, database: Database, clock: StrictClock) -> None:
+    def __init__(self, database: Database, calls: StoreCalls, clock: StrictClock) -> None:
         super().__init__(database)
         self._clock = clock
-        self._watch = Watch(database)
+        self._watch = Watch(database, calls.writing_tasks)
         # Only who waits holds one.
         self._turns: WeakValueDictionary[tuple[object, ...], asyncio.Lock] = WeakValueDictionary()
 

@@ -31,6 +31,7 @@ from typing import Protocol, Self, TypeAlias
 from cw_store.errors import StaleCursorError, StoreClosedError, StoreError
 from cw_store.repos.sql.feed import Cursor, NoFeedError, Told, position_of, read_feed
 from cw_store.repos.sql.log_chunks import newest_of_logs
+from cw_store.self_deadlock import WritingTasks
 from cw_store.statements.database import Database
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,11 @@ CHANGES_AT_A_TIME = 10_000
 Key: TypeAlias = tuple[str, ...]
 """What a waiter waits for: a kind, and what of it."""
 
+LOG = "log"
+
+NOT_LOOKED_AT = ""
+"""In place of the last chunk of a log that nobody has looked at yet."""
+
 ANYTHING: Key = ("anything",)
 
 
@@ -72,7 +78,7 @@ def addressed_to(table: str, agent_id: str) -> Key:
 
 def of_log(agent_id: str) -> Key:
     """Wait for a chunk of an agent's log."""
-    return "log", agent_id
+    return LOG, agent_id
 
 
 def _keys_of(told: Told) -> Iterable[Key]:
@@ -138,9 +144,11 @@ class Waiter:
     async def woken(self, seconds: float | None = None) -> None:
         """Return when something came since `forget`, or after so many seconds at the latest.
 
-        Raises StoreClosedError when the store is closed.
+        Raises StoreClosedError when the store is closed, and UnitOfWorkError for who is inside of a
+        unit of work that writes, and keeps others from doing what is waited for.
         """
         if not self._is_woken:
+            await self._watch.refuse_inside_of_unit()
             loop = asyncio.get_running_loop()
             self._future = loop.create_future()
             timer = None if seconds is None else loop.call_later(seconds, self.wake)
@@ -171,12 +179,14 @@ class Watch:
     `tells_of_logs` says that every commit is told, those that only append to a log as well.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, writing_tasks: WritingTasks) -> None:
         self._database = database
+        self._writing_tasks = writing_tasks
         self._commits: CommitWatch | None = None
         self._tells_of_logs = True
         self._waiters: defaultdict[Key, set[Waiter]] = defaultdict(set)
         self._logs: dict[str, str | None] = {}
+        """The logs that are followed, and the last chunk of each when it was last looked at."""
         self._told = asyncio.Event()
         self._cursor: Cursor | None = None
         self._task: asyncio.Task[None] | None = None
@@ -213,6 +223,8 @@ class Watch:
             raise StoreClosedError("the store is closed")
         for key in keys:
             self._waiters[key].add(waiter)
+            if key[0] == LOG:
+                self._logs.setdefault(key[1], NOT_LOOKED_AT)
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
@@ -226,8 +238,8 @@ class Watch:
             waiters.discard(waiter)
             if not waiters:
                 del self._waiters[key]
-                if key[0] == "log":
-                    self._logs.pop(key[1], None)
+                if key[0] == LOG:
+                    del self._logs[key[1]]
         if not self._waiters and self._task is not None and self._linger is None:
             loop = asyncio.get_running_loop()
             self._linger = loop.call_later(LINGER, self._stop, context=Context())
@@ -249,8 +261,12 @@ class Watch:
         if self._commits is not None:
             self._commits.stop_watching()
         self._cursor = None
-        self._logs.clear()
         self._failures = 0
+
+    async def refuse_inside_of_unit(self) -> None:
+        """Raise UnitOfWorkError for a task that is inside of a unit of work that writes."""
+        if self._writing_tasks.includes_this_one:
+            await self._writing_tasks.refuse("a wait")
 
     # The looks.
 
@@ -276,7 +292,7 @@ class Watch:
 
     async def _until_told(self) -> None:
         """Wait for a commit; where those of logs are not told, no longer than they may wait."""
-        if self._tells_of_logs or not any(key[0] == "log" for key in self._waiters):
+        if self._tells_of_logs or not self._logs:
             await self._told.wait()
             return
         try:
@@ -323,12 +339,11 @@ class Watch:
 
     async def _look_at_logs(self) -> None:
         """Wake who follows a log whose last chunk is another than at the last look."""
-        agents = [key[1] for key in self._waiters if key[0] == "log"]
-        if not agents:
+        if not self._logs:
             return
-        newest = await newest_of_logs(self._database, agents)
-        for agent_id in agents:
-            if agent_id not in self._logs or self._logs[agent_id] != newest.get(agent_id):
+        newest = await newest_of_logs(self._database, list(self._logs))
+        for agent_id, last in self._logs.items():
+            if last != newest.get(agent_id):
                 self._logs[agent_id] = newest.get(agent_id)
                 for waiter in self._waiters.get(of_log(agent_id), ()):
                     waiter.wake()
