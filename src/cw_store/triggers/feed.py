@@ -70,13 +70,15 @@ class Fed(NamedTuple):
     """A table whose changes the feed tells.
 
     `initiative` and `addressee` are SQL for the row's initiative and for the agent it is addressed
-    to, in which `{row}` stands for NEW or OLD. `is_compared` says that an update leaves a row only
-    if a value differs, since a statement of the store writes what mostly stays as it is.
+    to, in which `{row}` stands for NEW or OLD; where the first is NULL it is `inherited`.
+    `is_compared` says that an update leaves a row only if a value differs, since a statement of the
+    store writes what mostly stays as it is.
     """
 
     table: Table
     initiative: str = "NULL"
     addressee: str = "NULL"
+    inherited: str | None = None
     is_compared: bool = False
 
     @property
@@ -97,7 +99,7 @@ _OF_SESSION = "(SELECT initiative_id FROM {place}.chat_sessions WHERE id = {row}
 FED = (
     Fed(initiatives, "{row}.id"),
     Fed(phases, _ITS_OWN),
-    Fed(tasks, f"coalesce({_ITS_OWN}, {_OF_PHASE})"),
+    Fed(tasks, _ITS_OWN, inherited=_OF_PHASE),
     Fed(agents, _ITS_OWN),
     Fed(accounts, is_compared=True),  # the rotation ends an exhaustion that is over
     Fed(messages, addressee="{row}.recipient_id"),
@@ -128,9 +130,16 @@ BEGAN_OR_CEASED_TO_WAIT = "(OLD.open_dependencies = 0) <> (NEW.open_dependencies
 _WRITTEN = "entity, entity_id, action, initiative_id, addressee_id, at, mark"
 
 
-def _values(fed: Fed, action: str, row: str, at: str) -> str:
+def _initiative(fed: Fed, row: str) -> str:
+    written = (
+        fed.initiative if fed.inherited is None else f"coalesce({fed.initiative}, {fed.inherited})"
+    )
+    return written.replace("{row}", row)
+
+
+def _values(fed: Fed, action: str, row: str, at: str, initiative: str | None = None) -> str:
     return (
-        f"'{fed.table.name}', {row}.id, '{action}', {fed.initiative.replace('{row}', row)}, "
+        f"'{fed.table.name}', {row}.id, '{action}', {initiative or _initiative(fed, row)}, "
         f"{fed.addressee.replace('{row}', row)}, {at}"
     )
 
@@ -193,12 +202,18 @@ _NOTIFY = f"""    IF current_setting('cw_store.notify', true) IS DISTINCT FROM '
 """
 
 
-def _function(statement: str, result: str) -> str:
-    return f"\nBEGIN\n{statement}{_NOTIFY}    RETURN {result};\nEND\n"
+def _function(statement: str, result: str, declared: str = "") -> str:
+    return f"\n{declared}BEGIN\n{statement}{_NOTIFY}    RETURN {result};\nEND\n"
 
 
 def _on_postgresql(
-    table: Table, name: str, event: str, each: str, statement: str, result: str = "NULL"
+    table: Table,
+    name: str,
+    event: str,
+    each: str,
+    statement: str,
+    result: str = "NULL",
+    declared: str = "",
 ) -> Trigger:
     full = f"{OURS}{table.name}_{name}"
     return Trigger(
@@ -206,15 +221,26 @@ def _on_postgresql(
         table.name,
         f"CREATE TRIGGER {full} {event} ON {{place}}.{table.name} {each} "
         f"EXECUTE FUNCTION {{place}}.{full}()",
-        _function(statement, result),
+        _function(statement, result, declared),
     )
 
 
 def _of_row(fed: Fed, name: str, event: str, action: str, when: str = "") -> Trigger:
     row, at = ("OLD", "NULL") if action == "delete" else ("NEW", f"NEW.{fed.at}")
-    written = f"{_WRITE.replace('{values}', _values(fed, action, row, at))};\n"
     result = "OLD" if action == "delete" else "NULL"
-    return _on_postgresql(fed.table, name, event, f"FOR EACH ROW{when}", written, result)
+    each = f"FOR EACH ROW{when}"
+    if fed.inherited is None:
+        written = _WRITE.replace("{values}", _values(fed, action, row, at)) + ";\n"
+        return _on_postgresql(fed.table, name, event, each, written, result)
+    # As a part of the statement that writes, the look for it costs a quarter of the trigger even
+    # where there is nothing to look for.
+    looked = (
+        f"    IF initiative IS NULL THEN\n        initiative := {fed.inherited};\n    END IF;\n"
+    ).replace("{row}", row)
+    written = _WRITE.replace("{values}", _values(fed, action, row, at, "initiative")) + ";\n"
+    own = fed.initiative.replace("{row}", row)
+    declared = f"DECLARE\n    initiative text := {own};\n"
+    return _on_postgresql(fed.table, name, event, each, looked + written, result, declared)
 
 
 def _all_on_postgresql(fed: Fed) -> list[Trigger]:
