@@ -23,7 +23,7 @@ from builders import (
     add_task,
 )
 from claims import claimed
-from cw_store import AccountChanges, Store
+from cw_store import AccountChanges, InvalidValueError, Store
 from cw_store.schema import agents, changes, metadata
 from every_port import PORTS, Port, sample
 from steppable_clock import SteppableClock
@@ -458,3 +458,32 @@ async def test_the_feed_begins_with_a_marker_that_no_change_touches(store: Store
     await add_task(store)
     async with store.unit_of_work(read_only=True) as uow:
         assert tuple((await uow.session.execute(query)).one()) == (0, "0", "")
+
+
+# What is no question to the feed.
+
+NO_QUESTIONS: list[dict[str, Any]] = [
+    {"after": ""},
+    {"after": "0"},
+    {"after": "1/2/3"},
+    {"after": "-1/0"},
+    {"after": 7},
+    {"after": "9" * 40 + "/0"},
+    {"after": None, "limit": 0},
+    {"after": None, "limit": True},
+    {"after": None, "limit": None},
+    {"after": None, "entities": "tasks"},
+    {"after": None, "entities": ["projects"]},
+    {"after": None, "entities": [None]},
+    {"after": None, "initiative_id": 7},
+    {"after": None, "initiative_id": "a\x00"},
+]
+
+
+@pytest.mark.parametrize("arguments", NO_QUESTIONS, ids=str)
+async def test_what_is_no_question_is_refused(store: Store, arguments: dict[str, Any]) -> None:
+    await add_task(store)
+    async with store.unit_of_work(read_only=True) as uow:
+        with pytest.raises(InvalidValueError):
+            await uow.changes.read(**arguments)
+        assert len((await uow.changes.read(None)).changes) == 1

@@ -180,9 +180,15 @@ def taken_apart(repository: str, name: str, function: Callable[..., Any]) -> Met
 
 
 OF_VALUES = {
-    repository: port for repository, port in repositories().items() if repository != "claims"
+    repository: port
+    for repository, port in repositories().items()
+    if repository not in ("claims", "changes")
 }
-"""The ports that take values of columns; claims take claims, and test_claims.py tries the rest."""
+"""The ports that take values of columns.
+
+Claims take claims, and test_claims.py tries the rest; changes take a cursor and names of tables,
+which test_feed.py tries.
+"""
 
 METHODS = [
     taken_apart(repository, name, function)
