@@ -18,6 +18,9 @@ from cw_store.watch import ANYTHING, Key, of_table
 FED = frozenset(get_args(ChangedEntity))
 """The tables that the feed tells of."""
 
+KEPT_UP = frozenset({"store_state"})
+"""What the store keeps up for itself, which changes no answer by itself: whose turn it is."""
+
 
 @cache
 def tables_of(query: Query[Any]) -> frozenset[str]:
@@ -38,9 +41,10 @@ class Reads:
 
     def keys(self) -> Iterable[Key]:
         """Return what to wait for."""
-        if self.is_anything or not self.tables or not self.tables <= FED:
+        tables = self.tables - KEPT_UP
+        if self.is_anything or not tables or not tables <= FED:
             return [ANYTHING]
-        return [of_table(name) for name in self.tables]
+        return [of_table(name) for name in tables]
 
 
 class _Noted(dict[Query[Any], Any]):

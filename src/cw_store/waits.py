@@ -11,6 +11,7 @@ from collections.abc import (
     Collection,
     Iterable,
 )
+from datetime import datetime
 from functools import partial
 from typing import Self, TypeVar, Unpack
 from weakref import WeakValueDictionary
@@ -25,13 +26,14 @@ from cw_store.repos.conversations import Conversation
 from cw_store.repos.log_chunks import LogChunk
 from cw_store.repos.sql.changes import ENTITIES, change_of, filter_of
 from cw_store.repos.sql.feed import Cursor, Filter, Told, cursor_of, read_feed
-from cw_store.repos.sql.living import NEXT_MOMENT
+from cw_store.repos.sql.living import NEXT_MOMENT, Moment
 from cw_store.statements.database import Database
-from cw_store.types import StrictClock
+from cw_store.types import EPOCH, StrictClock, microseconds_of
 from cw_store.uow import Repositories, UnitOfWork
 from cw_store.watch import (
-    ANYTHING,
+    ASKING,
     Key,
+    Waiter,
     Watch,
     addressed_to,
     of_log,
@@ -42,7 +44,7 @@ from cw_store.watch import (
 R = TypeVar("R")
 
 CLOCK_PAUSE = 0.05
-"""Seconds between two looks for a time of a clock that the application gave."""
+"""Seconds between two looks at a clock that the application gave."""
 
 SHORTEST_SLEEP = 0.001
 """Seconds that are slept for a time at least: the database's clock may be a little behind."""
@@ -60,6 +62,44 @@ ASKED = "provider", "account_id", "initiative_id", "categories", "phase_statuses
 ROTATED_FROM = [of_table(name) for name in ("accounts", "agents")]
 
 
+class Moments:
+    """The times at which something changes by itself, for one who asks and sleeps in turns."""
+
+    def __init__(self, database: Database, clock: StrictClock) -> None:
+        self._database = database
+        self._clock = clock
+        self._seen: datetime | None = None
+
+    async def sleep(self, waiter: Waiter) -> None:
+        """Return when the waiter is woken, or when time alone may have changed its answer.
+
+        That is the first moment after the last call, since the question was asked after that. So
+        the first call returns at once: nobody knows how long before it the question was asked.
+        """
+        asked_after, moment = self._seen, await self._after(self._seen or EPOCH)
+        self._seen = moment.now
+        if asked_after is None:
+            return
+        if moment.at is None:
+            await waiter.woken()
+        elif self._clock.is_given:
+            await self._until(moment.at, waiter)
+        else:
+            seconds = (moment.at - moment.now).total_seconds()
+            await waiter.woken(min(max(SHORTEST_SLEEP, seconds), LONGEST_SLEEP))
+
+    async def _after(self, since: datetime) -> Moment:
+        moment = await self._database.first(NEXT_MOMENT, since=since)
+        assert moment is not None
+        return moment
+
+    async def _until(self, at: datetime, waiter: Waiter) -> None:
+        """Look at a clock that may stand still, and jump."""
+        end = microseconds_of(at)
+        while self._clock.microseconds() < end and not await waiter.woken(CLOCK_PAUSE):
+            pass
+
+
 class ChangeFollower(AsyncIterator[Change]):
     """What `follow_changes` gives: each change once, and the `cursor` to go on from."""
 
@@ -70,6 +110,7 @@ class ChangeFollower(AsyncIterator[Change]):
         self._position = start
         self._behind = start
         self._told: list[Told] = []
+        self._turn = asyncio.Lock()
 
     @property
     def cursor(self) -> str | None:
@@ -84,14 +125,15 @@ class ChangeFollower(AsyncIterator[Change]):
         return self
 
     async def __anext__(self) -> Change:
-        """Return the next change, waiting for it if need be.
+        """Return the next change, waiting for it if need be; several tasks take turns.
 
         Raises StaleCursorError when it cannot be told, StoreClosedError when the store is closed.
         """
-        while not self._told:
-            self._position = self._behind
-            await self._read()
-        return change_of(self._told.pop())
+        async with self._turn:
+            while not self._told:
+                self._position = self._behind
+                await self._read()
+            return change_of(self._told.pop())
 
     async def _read(self) -> None:
         with self._waiter as waiter:
@@ -145,7 +187,8 @@ class Waits(Repositories):
                 "store.wait_for(query) takes the function and calls it with each unit of work, "
                 f"not {type(query).__name__}"
             )
-        with self._watch.waiter(ANYTHING) as waiter:
+        moments = self._moments()
+        with self._watch.waiter(ASKING) as waiter:
             while True:
                 waiter.forget()
                 async with self._reading_unit() as uow:
@@ -153,7 +196,8 @@ class Waits(Repositories):
                 if result:
                     return result
                 waiter.expect(uow.reads.keys())
-                await waiter.woken(await self._until_next_moment() if uow.reads.asks_time else None)
+                await (moments.sleep(waiter) if uow.reads.asks_time else waiter.woken())
+                waiter.expect([ASKING])
 
     async def wait_for_answer(self, conversation_id: str) -> Conversation:
         """Return the conversation as soon as it is answered.
@@ -228,16 +272,19 @@ class Waits(Repositories):
         behind it. When that is deleted it goes on with all that is there. With `session_number`
         those of that session alone.
         """
+        chunks: list[LogChunk] = []
         waiter = self._watch.waiter(of_log(agent_id))
         while True:
             with waiter:
-                waiter.forget()
-                chunks = await self._read_log(agent_id, session_number, after)
-                if not chunks:
-                    await waiter.woken()
+                while not chunks:
+                    waiter.forget()
+                    chunks = await self._read_log(agent_id, session_number, after)
+                    if not chunks:
+                        await waiter.woken()
             for chunk in chunks:
                 yield chunk
                 after = chunk.id
+            chunks = []
 
     def follow_changes(
         self,
@@ -277,6 +324,7 @@ class Waits(Repositories):
         turn = self._turns.get(what)
         if turn is None:
             turn = self._turns[what] = asyncio.Lock()
+        moments = self._moments()
         async with turn:
             with self._watch.waiter(*of) as waiter:
                 while True:
@@ -284,14 +332,7 @@ class Waits(Repositories):
                     claimed = await attempt()
                     if claimed is not None:
                         return claimed
-                    await waiter.woken(await self._until_next_moment())
+                    await moments.sleep(waiter)
 
-    async def _until_next_moment(self) -> float | None:
-        """Return the seconds until time alone changes something; None when it will not."""
-        moment = await self._database.first(NEXT_MOMENT)
-        if moment is None or moment.at is None:
-            return None
-        if self._clock.is_given:
-            return CLOCK_PAUSE
-        seconds = (moment.at - moment.now).total_seconds()
-        return min(max(SHORTEST_SLEEP, seconds), LONGEST_SLEEP)
+    def _moments(self) -> Moments:
+        return Moments(self._database, self._clock)

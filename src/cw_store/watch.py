@@ -24,6 +24,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from contextvars import Context
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias
@@ -59,6 +60,10 @@ NOT_LOOKED_AT = ""
 """In place of the last chunk of a log that nobody has looked at yet."""
 
 ANYTHING: Key = ("anything",)
+"""Wait for every commit."""
+
+ASKING: Key = ("asking",)
+"""Remember every commit, since what is waited for is not known before the question is asked."""
 
 
 def of_table(name: str) -> Key:
@@ -103,12 +108,13 @@ class CommitWatch(Protocol):
 class Waiter:
     """One who waits: `with watch.waiter(keys) as waiter`, ask, and if need be `await woken()`."""
 
-    __slots__ = ("_error", "_future", "_is_woken", "_keys", "_watch")
+    __slots__ = ("_error", "_future", "_is_woken", "_keys", "_missed", "_watch")
 
     def __init__(self, watch: Watch, keys: Iterable[Key]) -> None:
         self._watch = watch
         self._keys = frozenset(keys)
         self._is_woken = False
+        self._missed: set[Key] = set()
         self._error: StoreError | None = None
         self._future: asyncio.Future[None] | None = None
 
@@ -132,17 +138,24 @@ class Waiter:
         self._watch.leave(self, self._keys)
 
     def expect(self, keys: Iterable[Key]) -> None:
-        """Wait for this from now on."""
+        """Wait for this, from when it was said last that nobody knows: `expect([ASKING])`."""
         self._watch.leave(self, self._keys)
         self._keys = frozenset(keys)
         self._watch.enter(self, self._keys)
+        if not self._keys.isdisjoint(self._missed):
+            self.wake()
 
     def forget(self) -> None:
         """Forget what was until now: the question is asked after this."""
         self._is_woken = False
+        self._missed.clear()
 
-    async def woken(self, seconds: float | None = None) -> None:
-        """Return when something came since `forget`, or after so many seconds at the latest.
+    def remember(self, keys: Iterable[Key]) -> None:
+        """Have it ask again if it turns out to wait for one of these."""
+        self._missed.update(keys)
+
+    async def woken(self, seconds: float | None = None) -> bool:
+        """Return True when something came since `forget`, False after so many seconds.
 
         Raises StoreClosedError when the store is closed, and UnitOfWorkError for who is inside of a
         unit of work that writes, and keeps others from doing what is waited for.
@@ -151,7 +164,7 @@ class Waiter:
             await self._watch.refuse_inside_of_unit()
             loop = asyncio.get_running_loop()
             self._future = loop.create_future()
-            timer = None if seconds is None else loop.call_later(seconds, self.wake)
+            timer = None if seconds is None else loop.call_later(seconds, self._rise)
             try:
                 await self._future
             finally:
@@ -160,17 +173,21 @@ class Waiter:
                     timer.cancel()
         if self._error is not None:
             raise self._error
+        return self._is_woken
 
     def wake(self) -> None:
         """Have it ask again."""
         self._is_woken = True
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
+        self._rise()
 
     def end(self, error: StoreError) -> None:
         """Have it end as this error."""
         self._error = error
         self.wake()
+
+    def _rise(self) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
 
 
 class Watch:
@@ -191,6 +208,7 @@ class Watch:
         self._cursor: Cursor | None = None
         self._task: asyncio.Task[None] | None = None
         self._linger: asyncio.TimerHandle | None = None
+        self._again: asyncio.TimerHandle | None = None
         self._failures = 0
 
     def __repr__(self) -> str:
@@ -225,6 +243,7 @@ class Watch:
             self._waiters[key].add(waiter)
             if key[0] == LOG:
                 self._logs.setdefault(key[1], NOT_LOOKED_AT)
+                self._told.set()  # whoever watches may be waiting without a limit
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
@@ -245,16 +264,28 @@ class Watch:
             self._linger = loop.call_later(LINGER, self._stop, context=Context())
 
     def _start(self, commits: CommitWatch) -> None:
+        commits.start_watching(self._told.set)
+        self._begin_to_look()
+
+    def _begin_to_look(self) -> None:
         self._told.set()
+        self._again = None
         self._task = asyncio.get_running_loop().create_task(
             self._look_on(), name="cw_store wakes who waits", context=Context()
         )
-        commits.start_watching(self._told.set)
+        self._task.add_done_callback(self._ended, context=Context())
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Begin again when somebody else has ended it, who may be ending all tasks just now."""
+        if task is self._task and task.cancelled():
+            loop = task.get_loop()
+            self._again = loop.call_later(FIRST_RETRY, self._begin_to_look, context=Context())
 
     def _stop(self) -> None:
-        if self._linger is not None:
-            self._linger.cancel()
-            self._linger = None
+        for timer in (self._linger, self._again):
+            if timer is not None:
+                timer.cancel()
+        self._linger = self._again = None
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -271,14 +302,17 @@ class Watch:
     # The looks.
 
     async def _look_on(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            await self._until_told()
-            began = asyncio.get_running_loop().time()
-            self._told.clear()
+            is_told = await self._until_told()
+            began = loop.time()
             pause = SHORTEST_PAUSE
             try:
-                await self._look()
-                self._failures = 0
+                if is_told:
+                    self._told.clear()
+                    await self._look()
+                await self._look_at_logs()
+                self._note_success()
             except StoreClosedError:
                 return
             except StaleCursorError as error:
@@ -287,19 +321,21 @@ class Watch:
                 pause = FIRST_RETRY
             except Exception as error:
                 pause = self._note_failure(error)
-            spent = asyncio.get_running_loop().time() - began
-            await asyncio.sleep(max(0.0, pause - spent))
+            await asyncio.sleep(max(0.0, began + pause - loop.time()))
 
-    async def _until_told(self) -> None:
-        """Wait for a commit; where those of logs are not told, no longer than they may wait."""
+    async def _until_told(self) -> bool:
+        """Return whether a commit was told; where those of logs are not, in time to look there."""
         if self._tells_of_logs or not self._logs:
-            await self._told.wait()
-            return
-        try:
+            return await self._told.wait()
+        with suppress(TimeoutError):
             async with asyncio.timeout(LOG_PAUSE):
-                await self._told.wait()
-        except TimeoutError:
-            await self._look_at_logs()
+                return await self._told.wait()
+        return False
+
+    def _note_success(self) -> None:
+        if self._failures:
+            self._failures = 0
+            logger.info("the changes that somebody waits for can be read again")
 
     def _note_failure(self, error: Exception) -> float:
         """Return the seconds until the look is made again."""
@@ -314,7 +350,6 @@ class Watch:
         return pause
 
     async def _look(self) -> None:
-        woken = set(self._waiters.get(ANYTHING, ()))
         try:
             if self._cursor is None:
                 self._cursor = await position_of(self._database)
@@ -324,18 +359,12 @@ class Watch:
             while not is_all:
                 part = await read_feed(self._database, self._cursor, CHANGES_AT_A_TIME)
                 self._cursor, is_all = part.cursor, part.is_all
-                for told in part.told:
-                    for key in _keys_of(told):
-                        woken |= self._waiters.get(key, set())
+                self._wake(part.told)
         except StaleCursorError:
             self._cursor = None
             raise
         except NoFeedError:
             self._wake_all()
-            return
-        for waiter in woken:
-            waiter.wake()
-        await self._look_at_logs()
 
     async def _look_at_logs(self) -> None:
         """Wake who follows a log whose last chunk is another than at the last look."""
@@ -347,6 +376,17 @@ class Watch:
                 self._logs[agent_id] = newest.get(agent_id)
                 for waiter in self._waiters.get(of_log(agent_id), ()):
                     waiter.wake()
+
+    def _wake(self, told: Iterable[Told]) -> None:
+        """Wake who waits for something of this now, whatever it waited for when the look began."""
+        tables, keys = {ANYTHING}, {ANYTHING}
+        for one in told:
+            tables.add(of_table(one.entity))
+            keys.update(_keys_of(one))
+        for waiter in self._waiters.get(ASKING, ()):
+            waiter.remember(tables)
+        for waiter in {waiter for key in keys for waiter in self._waiters.get(key, ())}:
+            waiter.wake()
 
     def _wake_all(self) -> None:
         for waiter in {waiter for waiters in self._waiters.values() for waiter in waiters}:

@@ -126,6 +126,10 @@ class StrictClock:
         self._last = microseconds_of(EARLIEST)
         self._lock = threading.Lock()
 
+    def microseconds(self) -> int:
+        """Return the clock's reading; raises StoreError when it fails."""
+        return self._read() // 1000
+
     def set_times(
         self, readings: Sequence[int], stamps: Sequence[int], parameters: list[Any]
     ) -> None:

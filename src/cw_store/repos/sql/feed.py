@@ -405,7 +405,7 @@ async def _read_by_snapshots(
         seen = cursor.seen
         if cursor is _BEGINNING:  # what is gone by now is not missed, what goes later is
             seen = f"{(head.pruned_xid or 0) + 1}:0:"
-        seq, mark = cursor.seq, cursor.mark
+        seq, mark = cursor.seq, cursor.mark if after is not None else head.known or 0
         if head.border is not None and head.border_mark is not None:
             seq, mark = head.border, head.border_mark
         is_read = head.number < most

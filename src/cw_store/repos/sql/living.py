@@ -24,6 +24,7 @@ from cw_store.schema import accounts, agents, tasks
 from cw_store.statements.database import Database
 from cw_store.statements.expressions import SHARED_NOW, Unindexed, exactly, is_one_of
 from cw_store.statements.query import Query
+from cw_store.types import UtcDateTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,19 +154,21 @@ NEXT_DEADLINE = Query(datetime, select(func.min(deadlines.c.at)), agents)
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A time that is to come, if there is one, and what time it is now."""
+    """A time at which something changes, if there is one, and what time it is now."""
 
     at: datetime | None
     now: datetime
 
 
+since = bindparam("since", type_=UtcDateTime())
+
 to_come = union_all(
     select(func.min(agents.c.lease_expires_at).label("at")).where(
-        agents.c.lease_expires_at > SHARED_NOW
+        agents.c.lease_expires_at > since
     ),
-    select(func.min(tasks.c.not_before)).where(tasks.c.not_before > SHARED_NOW),
-    select(func.min(accounts.c.exhausted_until)).where(accounts.c.exhausted_until > SHARED_NOW),
+    select(func.min(tasks.c.not_before)).where(tasks.c.not_before > since),
+    select(func.min(accounts.c.exhausted_until)).where(accounts.c.exhausted_until > since),
 ).subquery("to_come")
 
 NEXT_MOMENT = Query(Moment, select(*[func.min(to_come.c.at), SHARED_NOW]), agents)
-"""When time alone changes something the next time, which it has not yet."""
+"""When time alone changes something for the first time after `since`, and what time it is."""
