@@ -355,6 +355,42 @@ async def test_a_task_that_is_not_ready_is_not_taken_and_all_reasons_are_said(
     assert since in str(refused.value) and claim.agent.id in str(refused.value)
 
 
+async def test_a_misspelt_option_is_refused_and_claims_nothing(store: Store) -> None:
+    task_id = await add_ready_task(store)
+    misspelt: dict[str, Any] = {"leese": LEASE}
+    place = {"holder": "host/1", "worktree_id": "trees/1"}
+    for call in (
+        lambda: store.claims.next(**place, **misspelt),
+        lambda: store.claims.take(task_id, **place, **misspelt),
+        lambda: store.claims.find_ready(**misspelt),
+        lambda: store.claims.explain(task_id, **misspelt),
+        lambda: store.wait_for_claim(**place, **misspelt),
+    ):
+        with pytest.raises(TypeError, match=r"takes no leese; it takes account_id, .*provider"):
+            await call()
+    assert (await store.claims.explain(task_id)).is_ready
+
+
+async def test_what_is_no_claim_is_refused_by_whatever_takes_one(store: Store) -> None:
+    await add_ready_task(store)
+    claim = await claim_next(store)
+    no_claims: list[Any] = [claim.task, claim.task.id, None]
+    for no_claim in no_claims:
+        for call in (
+            lambda given=no_claim: store.claims.check(given),
+            lambda given=no_claim: store.claims.renew([given]),
+            lambda given=no_claim: store.claims.complete(given),
+            lambda given=no_claim: store.claims.fail(given),
+            lambda given=no_claim: store.claims.release(given),
+        ):
+            with pytest.raises(TypeError, match="a claim is what"):
+                await call()
+    one_alone: Any = claim
+    with pytest.raises(TypeError, match="takes a list of claims"):
+        await store.claims.renew(one_alone)
+    await store.claims.check(claim)
+
+
 async def test_a_refused_claim_does_not_spend_the_unit_of_work(store: Store) -> None:
     blocked = await add_ready_task(store, status="blocked")
     async with store.unit_of_work() as uow:
@@ -513,6 +549,18 @@ async def test_a_task_waits_until_the_last_of_its_prerequisites_is_completed(
         assert claim.task.id != dependent.id
         await store.claims.complete(claim)
     assert (await claim_next(store)).task.id == dependent.id
+
+
+async def test_a_status_to_move_on_to_is_refused_before_it_is_needed(store: Store) -> None:
+    phase = await add_phase(store)
+    for _ in range(2):
+        await add_ready_task(store, phase_id=phase.id)
+    claim = await claim_next(store)
+    wrong: list[dict[str, Any]] = [{"phase_status": "done"}, {"initiative_status": "done"}]
+    for statuses in wrong:
+        with pytest.raises(InvalidValueError, match="must be one of"):
+            await store.claims.complete(claim, **statuses)
+    await store.claims.check(claim)
 
 
 # fail, release, revoke, recover

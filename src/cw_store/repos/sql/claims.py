@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar, Unpack
@@ -33,17 +33,18 @@ from cw_store.repos.sql.claiming import (
     claim_one,
 )
 from cw_store.repos.sql.explaining import explanation, reasons
-from cw_store.repos.sql.fence import IS_HELD, claim_values, find_lost_error
+from cw_store.repos.sql.fence import IS_HELD, claim_values, find_lost_error, refuse_no_claim
 from cw_store.repos.sql.listings import LARGEST_LIMIT, checked_limit
 from cw_store.repos.sql.living import NEXT_DEADLINE, live_claims, renew
 from cw_store.repos.sql.readiness import (
     all_ready,
     filter_of,
+    known_values,
     values_of,
 )
 from cw_store.repos.sql.recovering import recover
 from cw_store.repos.tasks import Task, TaskStatus
-from cw_store.schema import agents, tasks
+from cw_store.schema import agents, initiatives, phases, tasks
 from cw_store.statements.database import Database
 from cw_store.statements.procedure import Begin
 from cw_store.statements.query import new_values
@@ -57,6 +58,10 @@ LONGEST = timedelta(days=36_500)
 SPREAD = 0.2
 """By how much of itself a back-off is longer or shorter at random."""
 
+OF_READY = ReadyOptions.__optional_keys__
+OF_CLAIM = ClaimOptions.__optional_keys__
+OF_NEXT = NextOptions.__optional_keys__
+
 
 class Claims(ClaimRepository):
     """The repository over a database."""
@@ -69,6 +74,7 @@ class Claims(ClaimRepository):
     async def next(
         self, *, holder: str, worktree_id: str, **options: Unpack[NextOptions]
     ) -> Claim | None:
+        _refuse_unknown("next", options, OF_NEXT)
         wanted = self._wanted(holder, worktree_id, options, options.get("initiative_id"))
         side_by_side = self._side_by_side
         return await self._perform(lambda: claim_next(wanted, side_by_side=side_by_side))
@@ -76,15 +82,19 @@ class Claims(ClaimRepository):
     async def take(
         self, task_id: str, *, holder: str, worktree_id: str, **options: Unpack[ClaimOptions]
     ) -> Claim:
+        _refuse_unknown("take", options, OF_CLAIM)
         wanted = self._wanted(holder, worktree_id, options)
         side_by_side = self._side_by_side
         return await self._perform(lambda: claim_one(wanted, task_id, side_by_side=side_by_side))
 
     async def check(self, claim: Claim) -> None:
+        refuse_no_claim(claim)
         if await self._database.first(IS_HELD, **claim_values(claim)) is None:
             raise await find_lost_error(self._database, claim)
 
     async def renew(self, claims: Iterable[Claim], *, lease: timedelta = LEASE) -> list[Claim]:
+        if isinstance(claims, Claim):
+            raise TypeError("claims.renew() takes a list of claims: claims.renew([claim])")
         return await renew(self._database, claims, _microseconds(lease, "lease"))
 
     async def complete(
@@ -97,11 +107,17 @@ class Claims(ClaimRepository):
         phase_status: PhaseStatus | None = "completed",
         initiative_status: InitiativeStatus | None = "completed",
     ) -> Finished:
+        refuse_no_claim(claim)
         of_agent = new_values({"result": result, "exit_code": exit_code})
         self._database.check(ending.STOP, [{"id": claim.agent.id, **of_agent}])
         self._database.check(
             ending.COMPLETE, [{**claim_values(claim), **new_values({"summary": summary})}]
         )
+        # Which of them is used shows only when the claim has ended.
+        if phase_status is not None:
+            known_values(phases.c.status, [phase_status])
+        if initiative_status is not None:
+            known_values(initiatives.c.status, [initiative_status])
         return await self._perform(
             partial(
                 ending.complete,
@@ -123,6 +139,7 @@ class Claims(ClaimRepository):
         retry_in: timedelta | None = None,
         block: bool = False,
     ) -> Finished:
+        refuse_no_claim(claim)
         of_agent = new_values({"result": result, "exit_code": exit_code})
         self._database.check(ending.STOP, [{"id": claim.agent.id, **of_agent}])
         pause = None if retry_in is None else _microseconds(retry_in, "retry_in", least=0)
@@ -142,6 +159,7 @@ class Claims(ClaimRepository):
         )
 
     async def release(self, claim: Claim, *, not_before: datetime | None = None) -> Finished:
+        refuse_no_claim(claim)
         values = {**claim_values(claim), **new_values({"not_before": not_before})}
         self._database.check(ending.RELEASE.of_task, [values])
         return await self._perform(
@@ -168,12 +186,14 @@ class Claims(ClaimRepository):
         limit: int | None = None,
         **options: Unpack[ReadyOptions],
     ) -> list[Task]:
+        _refuse_unknown("find_ready", options, OF_READY)
         most = LARGEST_LIMIT if limit is None else checked_limit(tasks, limit)
         asked = filter_of(options, initiative_id)
         values = values_of(options, initiative_id)
         return await self._database.all(all_ready(asked), limit=most, **values)
 
     async def explain(self, task_id: str, **options: Unpack[ReadyOptions]) -> Readiness:
+        _refuse_unknown("explain", options, OF_READY)
         query = explanation(filter_of(options))
         found = await self._database.all(query, id=task_id, **values_of(options))
         if not found:
@@ -220,6 +240,15 @@ class Claims(ClaimRepository):
         )
         check_agent(self._database, wanted)
         return wanted
+
+
+def _refuse_unknown(method: str, options: Mapping[str, object], known: frozenset[str]) -> None:
+    """Raise TypeError for a keyword that there is not, which would else change nothing."""
+    if unknown := options.keys() - known:
+        raise TypeError(
+            f"claims.{method}() takes no {', '.join(sorted(unknown))}; "
+            f"it takes {', '.join(sorted(known))}"
+        )
 
 
 def _microseconds(duration: object, name: str, *, least: int = 1) -> int:

@@ -14,6 +14,7 @@ from cw_store.repos.accounts import Account
 from cw_store.repos.agents import Agent
 from cw_store.repos.claims import Claim
 from cw_store.repos.sql.agents import TABLE as AGENTS
+from cw_store.repos.sql.fence import refuse_no_claim
 from cw_store.repos.sql.listings import oldest_first
 from cw_store.repos.sql.recovering import holds_a_task, is_live
 from cw_store.repos.sql.rotation import TABLE as ACCOUNTS
@@ -75,6 +76,8 @@ RENEW = Query(
 async def renew(database: Database, claims: Iterable[Claim], lasts: int) -> list[Claim]:
     """Hold the claims for so many microseconds; return those still held, with their new leases."""
     asked = list(claims)
+    for claim in asked:
+        refuse_no_claim(claim)
     ids = [claim.agent.id for claim in asked]
     if not ids:
         return []

@@ -84,8 +84,8 @@ def filter_of(options: ReadyOptions, initiative_id: str | None = None) -> Filter
         provider is not None,
         account_id is not None,
         initiative_id is not None,
-        _known(phases.c.status, options.get("phase_statuses", OPEN_PHASES)),
-        None if categories is None else _known(tasks.c.category, categories),
+        known_values(phases.c.status, options.get("phase_statuses", OPEN_PHASES)),
+        None if categories is None else known_values(tasks.c.category, categories),
     )
 
 
@@ -99,7 +99,7 @@ def values_of(options: ReadyOptions, initiative_id: str | None = None) -> dict[s
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _known(column: ColumnElement[Any], given: Iterable[object]) -> tuple[str, ...]:
+def known_values(column: ColumnElement[Any], given: Iterable[object]) -> tuple[str, ...]:
     """Return the values that an enumerated column may have, sorted; raises InvalidValueError."""
     allowed = cast_type(OneOf, column.type).values
     values = sorted({str(value) for value in given})
