@@ -38,12 +38,14 @@ class WritingTasks:
         """Whether the running task is one of them."""
         return bool(self.tasks) and asyncio.current_task() in self.tasks
 
-    async def refuse(self, what: str) -> NoReturn:
-        """Raise UnitOfWorkError after a tenth of a second."""
+    async def refuse(
+        self, what: str, instead: str = "call uow.… instead, or uow.commit() before"
+    ) -> NoReturn:
+        """Raise UnitOfWorkError, which says what to do instead, after a tenth of a second."""
         await asyncio.sleep(GRACE_SECONDS)
         raise UnitOfWorkError(
             f"{what} would wait for the unit of work that this task is inside of, which ends "
-            "only after it; call uow.… instead, or uow.commit() before"
+            f"only after it; {instead}"
         )
 
 

@@ -297,7 +297,9 @@ class Watch:
     async def refuse_inside_of_unit(self) -> None:
         """Raise UnitOfWorkError for a task that is inside of a unit of work that writes."""
         if self._writing_tasks.includes_this_one:
-            await self._writing_tasks.refuse("a wait")
+            await self._writing_tasks.refuse(
+                "a wait", "wait before the unit or after it, or uow.commit() before"
+            )
 
     # The looks.
 

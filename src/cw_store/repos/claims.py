@@ -218,6 +218,9 @@ class ClaimRepository(Protocol):
         first. No more agents hold a lease of an initiative, or of an account, than its
         `max_agents`.
 
+        The options are `provider`, `account_id`, `phase_statuses` and `categories`, of which
+        `ReadyOptions` tells, `lease`, `mode` and `agent_id` (`ClaimOptions`), and `initiative_id`.
+
         `AlreadyExistsError` when `agent_id` is taken, `UnreadableError` when every account that
         could be taken has secrets that cannot be read.
         """
@@ -227,6 +230,8 @@ class ClaimRepository(Protocol):
         self, task_id: str, *, holder: str, worktree_id: str, **options: Unpack[ClaimOptions]
     ) -> Claim:
         """Claim this task, as `next` would.
+
+        The options are those of `next` but for `initiative_id`.
 
         `NotFoundError` for an unknown id; `StaleStateError` when it is not ready, with every reason
         in the message.
@@ -342,7 +347,8 @@ class ClaimRepository(Protocol):
     async def explain(self, task_id: str, **options: Unpack[ReadyOptions]) -> Readiness:
         """Return whether the task is ready, and if not, why; `NotFoundError` for an unknown id.
 
-        It is ready exactly when `find_ready` with the same options has it.
+        It is ready exactly when `find_ready` with the same options has it. They are `provider`,
+        `account_id`, `phase_statuses` and `categories`, of which `ReadyOptions` tells.
         """
         ...
 
