@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import get_args
+from collections.abc import Collection, Iterable
+from typing import cast, get_args
 
 from cw_store.errors import InvalidValueError
 from cw_store.repos.changes import Change, ChangedEntity, ChangePage, ChangeRepository
@@ -45,8 +45,8 @@ def filter_of(entities: Collection[str] | None, initiative_id: str | None) -> Fi
     """Return what is asked for; raises InvalidValueError for what the feed does not tell of."""
     if entities is None:
         return Filter(None, initiative_id)
-    if isinstance(entities, str):
-        reason = "takes a list of tables, not a text"
+    if isinstance(entities, str) or not isinstance(cast(object, entities), Iterable):
+        reason = f"takes a list of tables, not {type(entities).__name__}"
         raise InvalidValueError(changes.name, "entities", entities, reason)
     asked = tuple(entities)
     for entity in asked:

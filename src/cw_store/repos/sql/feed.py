@@ -114,13 +114,27 @@ _CURSOR = re.compile(
 def cursor_of(written: object) -> Cursor:
     """Read a cursor; raises InvalidValueError for what is none."""
     found = _CURSOR.fullmatch(written) if isinstance(written, str) else None
-    if found is None:
+    parts = {} if found is None else found.groupdict(default="")
+    if not parts or not _can_be_read(parts["seen"], parts["window"]):
         reason = "is no cursor; give one that read or position returned"
         raise InvalidValueError(changes.name, "cursor", written, reason)
-    parts = found.groupdict(default="")
     known = int(parts["seq"]), int(parts["mark"])
     border = int(parts["border"] or 0)
     return Cursor(*known, parts["life"], parts["seen"], parts["window"], border)
+
+
+def _can_be_read(seen: str, window: str) -> bool:
+    """Return whether the numbers are of 64 bits, and PostgreSQL takes the window."""
+    if any(int(number) >= 2**63 for number in re.findall("[0-9]+", f"{seen},{window}")):
+        return False
+    if not window:
+        return True
+    start, end, still_open = _parts(window)
+    return (
+        0 < start <= end
+        and still_open == sorted(still_open)
+        and (not still_open or (start <= still_open[0] and still_open[-1] < end))
+    )
 
 
 async def read_feed(
