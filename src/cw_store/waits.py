@@ -52,6 +52,12 @@ SHORTEST_SLEEP = 0.001
 LONGEST_SLEEP = 30.0
 """Seconds until the time is looked at again, as clocks are set and machines sleep."""
 
+OVERDUE_PAUSE = 0.5
+"""Seconds that are slept while a lease is over that could not be recovered.
+
+Its holder is writing: that may come to nothing, or to what nobody is told of.
+"""
+
 CHUNKS_AT_A_TIME = 250
 CHANGES_AT_A_TIME = 500
 
@@ -63,11 +69,15 @@ ROTATED_FROM = [of_table(name) for name in ("accounts", "agents")]
 
 
 class Moments:
-    """The times at which something changes by itself, for one who asks and sleeps in turns."""
+    """The times at which something changes by itself, for one who asks and sleeps in turns.
 
-    def __init__(self, database: Database, clock: StrictClock) -> None:
+    With `recovers` the question recovers what it can of the leases that are over.
+    """
+
+    def __init__(self, database: Database, clock: StrictClock, *, recovers: bool = False) -> None:
         self._database = database
         self._clock = clock
+        self._recovers = recovers
         self._seen: datetime | None = None
 
     async def sleep(self, waiter: Waiter) -> None:
@@ -80,7 +90,11 @@ class Moments:
         self._seen = moment.now
         if asked_after is None:
             return
-        if moment.at is None:
+        if moment.now < asked_after:  # the clock was set back
+            moment = await self._after(moment.now)
+        if self._recovers and moment.is_any_overdue:
+            await waiter.woken(OVERDUE_PAUSE)
+        elif moment.at is None:
             await waiter.woken()
         elif self._clock.is_given:
             await self._until(moment.at, waiter)
@@ -224,7 +238,7 @@ class Waits(Repositories):
         async def use() -> Account | None:
             return await self.accounts.find_next_available(provider)
 
-        return await self._claim(use, ROTATED_FROM, "account", provider)
+        return await self._claim(use, self._moments(), ROTATED_FROM, "account", provider)
 
     async def wait_for_claim(
         self, *, holder: str, worktree_id: str, **options: Unpack[NextOptions]
@@ -240,8 +254,10 @@ class Waits(Repositories):
         async def take() -> Claim | None:
             return await self.claims.next(holder=holder, worktree_id=worktree_id, **options)
 
-        asked = (str(options.get(name)) for name in ASKED)
-        return await self._claim(take, CLAIMED_FROM, "claim", *asked)
+        given = {"provider": "claude", **options}  # None asks for something else: no account
+        asked = (repr(given.get(name)) for name in ASKED)
+        moments = Moments(self._database, self._clock, recovers=True)
+        return await self._claim(take, moments, CLAIMED_FROM, "claim", *asked)
 
     async def listen(self, agent_id: str) -> AsyncGenerator[Conversation]:
         """Give each pending conversation that is addressed to the agent, once, oldest first.
@@ -318,13 +334,16 @@ class Waits(Repositories):
             return await read()
 
     async def _claim(
-        self, attempt: Callable[[], Awaitable[R | None]], of: Iterable[Key], *what: object
+        self,
+        attempt: Callable[[], Awaitable[R | None]],
+        moments: Moments,
+        of: Iterable[Key],
+        *what: object,
     ) -> R:
         """Return what an attempt gives, once one gives something; one at a time for the same."""
         turn = self._turns.get(what)
         if turn is None:
             turn = self._turns[what] = asyncio.Lock()
-        moments = self._moments()
         async with turn:
             with self._watch.waiter(*of) as waiter:
                 while True:

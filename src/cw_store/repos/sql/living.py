@@ -8,7 +8,17 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, func, select, true, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    bindparam,
+    exists,
+    func,
+    select,
+    true,
+    type_coerce,
+    union_all,
+    update,
+)
 
 from cw_store.repos.accounts import Account
 from cw_store.repos.agents import Agent
@@ -23,9 +33,9 @@ from cw_store.repos.sql.task_places import TABLE as TASKS
 from cw_store.repos.tasks import Task
 from cw_store.schema import accounts, agents, tasks
 from cw_store.statements.database import Database
-from cw_store.statements.expressions import SHARED_NOW, Unindexed, exactly, is_one_of
+from cw_store.statements.expressions import PRESENT, SHARED_NOW, Unindexed, exactly, is_one_of
 from cw_store.statements.query import Query
-from cw_store.types import UtcDateTime
+from cw_store.types import Flag, UtcDateTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +167,14 @@ NEXT_DEADLINE = Query(datetime, select(func.min(deadlines.c.at)), agents)
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A time at which something changes, if there is one, and what time it is now."""
+    """A time at which something changes, if there is one, and what time it is now.
+
+    `is_any_overdue` says that a lease is over that nobody has recovered.
+    """
 
     at: datetime | None
     now: datetime
+    is_any_overdue: bool
 
 
 since = bindparam("since", type_=UtcDateTime())
@@ -173,5 +187,11 @@ to_come = union_all(
     select(func.min(accounts.c.exhausted_until)).where(accounts.c.exhausted_until > since),
 ).subquery("to_come")
 
-NEXT_MOMENT = Query(Moment, select(*[func.min(to_come.c.at), SHARED_NOW]), agents)
+overdue = exists(select(PRESENT).where(agents.c.lease_expires_at <= SHARED_NOW))
+
+NEXT_MOMENT = Query(
+    Moment,
+    select(*[func.min(to_come.c.at), SHARED_NOW, type_coerce(overdue, Flag())]),
+    agents,
+)
 """When time alone changes something for the first time after `since`, and what time it is."""
