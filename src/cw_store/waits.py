@@ -84,14 +84,13 @@ class Moments:
         """Return when the waiter is woken, or when time alone may have changed its answer.
 
         That is the first moment after the last call, since the question was asked after that. So
-        the first call returns at once: nobody knows how long before it the question was asked.
+        the first call returns at once: nobody knows how long before it the question was asked. So
+        does one after the clock was set back.
         """
         asked_after, moment = self._seen, await self._after(self._seen or EPOCH)
         self._seen = moment.now
-        if asked_after is None:
+        if asked_after is None or moment.now < asked_after:
             return
-        if moment.now < asked_after:  # the clock was set back
-            moment = await self._after(moment.now)
         if self._recovers and moment.is_any_overdue:
             await waiter.woken(OVERDUE_PAUSE)
         elif moment.at is None:

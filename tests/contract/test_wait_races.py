@@ -18,16 +18,17 @@ async def test_a_clock_that_is_set_back_makes_nobody_miss_what_comes_then(
 
     async def query(uow: UnitOfWork) -> list[Task]:
         nonlocal times_asked
+        found = await uow.claims.find_ready(provider=None)
         times_asked += 1
-        return await uow.claims.find_ready(provider=None)
+        if not found and len(await uow.tasks.find_by_status("pending")) > 1:
+            clock.advance(20)
+        return found
 
     async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as group:
         waiting = group.create_task(store.wait_for(query))
         await until(lambda: times_asked > 1)
         clock.advance(-3600)
         await store.tasks.create(name="Draw", not_before=clock.after(10))
-        await until(lambda: times_asked > 2)
-        clock.advance(20)
     assert [task.name for task in waiting.result()] == ["Draw"]
 
 
