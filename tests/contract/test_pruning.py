@@ -145,6 +145,18 @@ async def test_who_is_behind_what_was_pruned_is_told_so(
     assert await read(store, await position(store)) == []
 
 
+async def test_who_is_behind_what_was_pruned_since_the_very_first_is_told_so(
+    store: Store, clock: SteppableClock
+) -> None:
+    behind = await position(store)
+    await add(store, "a")
+    clock.advance(2 * SECONDS)
+    await add(store, "b")
+    await store.prune(changes_kept=HOUR)
+    with pytest.raises(StaleCursorError):
+        await read(store, behind)
+
+
 async def test_who_begins_with_the_oldest_that_is_kept_reads_on_page_by_page(
     store: Store, clock: SteppableClock
 ) -> None:

@@ -270,11 +270,14 @@ async def _read_in_order(database: Database, after: Cursor | None, wanted: Filte
     if not found:  # somebody has emptied the feed
         return Part((), start, is_all=True)
     head = found[0]
-    if after is not None and (head.known != after.mark or after.life):
+    if after is not None:
         pruned = int(head.pruned or 0)
+        if after.seq < pruned:  # the feed's very first row is always there, and says nothing
+            raise _stale(_PRUNED)
         # The last that was pruned was the last that was seen: nothing is missing.
-        if after.life or head.known is not None or after.seq != pruned:
-            raise _stale(_PRUNED if after.seq < pruned else _ANOTHER_LIFE)
+        is_all_pruned = head.known is None and after.seq == pruned
+        if after.life or not (head.known == after.mark or is_all_pruned):
+            raise _stale(_ANOTHER_LIFE)
     told = [_told(row) for row in found if row.entity is not None]
     return Part(told, Cursor(head.newest, head.newest_mark), is_all=True)
 
