@@ -49,7 +49,7 @@ LostRow Recording RestoredEntity Reverted
 ChatMessage ChatRole ChatSession ChatSessionChanges ChatSessionExpected ChatSessionRepository
 ChatSessionStatus
 ChatTargetType NewChatMessage NewChatSession
-Change ChangeAction ChangePage ChangeRepository ChangedEntity StaleCursorError
+Change ChangeAction ChangeFollower ChangePage ChangeRepository ChangedEntity StaleCursorError
 Claim ClaimOptions ClaimRepository Claimed Finished InitiativeFull InitiativeInactive LeaseLostError
 NextOptions NoAccount NotBefore PhaseNotOpen Readiness ReadyOptions Reason WaitsForPhase
 WaitsForTask WrongCategory WrongStatus

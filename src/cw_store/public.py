@@ -202,6 +202,7 @@ from cw_store.repos.tasks import (
 from cw_store.schema import metadata
 from cw_store.store import Store
 from cw_store.uow import UnitOfWork
+from cw_store.waits import ChangeFollower
 
 __all__ = [
     "Store",
@@ -365,6 +366,7 @@ __all__ = [
     "Change",
     "ChangePage",
     "ChangedEntity",
+    "ChangeFollower",
     "ChangeAction",
     "ChangeRepository",
 ]

@@ -11,13 +11,15 @@ from collections.abc import (
     Collection,
     Iterable,
 )
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Self, TypeVar, Unpack
 from weakref import WeakValueDictionary
 
+from cw_store.backends.cancellation import shielded
 from cw_store.calls import StoreCalls
-from cw_store.errors import NotFoundError
+from cw_store.errors import NotFoundError, StoreError
 from cw_store.reads import ReadingUnit
 from cw_store.repos.accounts import Account
 from cw_store.repos.changes import Change, ChangedEntity
@@ -25,7 +27,9 @@ from cw_store.repos.claims import Claim, NextOptions
 from cw_store.repos.conversations import Conversation
 from cw_store.repos.log_chunks import LogChunk
 from cw_store.repos.sql.changes import ENTITIES, change_of, filter_of
+from cw_store.repos.sql.claims import Claims
 from cw_store.repos.sql.feed import Cursor, Filter, Told, cursor_of, read_feed
+from cw_store.repos.sql.ids import new_id
 from cw_store.repos.sql.living import NEXT_MOMENT, Moment
 from cw_store.statements.database import Database
 from cw_store.types import EPOCH, StrictClock, microseconds_of
@@ -247,11 +251,17 @@ class Waits(Repositories):
         Be it because of a change or because time has passed: a lease that ran out, a pause that is
         over, an account that is free again. Those who wait in this store for the same tasks take
         turns, the first who came first, so that one is woken for one task. Raises what `next`
-        raises.
+        raises. A task that was claimed just when the wait was cancelled is released.
         """
+        agent_id = options.get("agent_id") or new_id()
+        options["agent_id"] = agent_id
 
         async def take() -> Claim | None:
-            return await self.claims.next(holder=holder, worktree_id=worktree_id, **options)
+            try:
+                return await self.claims.next(holder=holder, worktree_id=worktree_id, **options)
+            except asyncio.CancelledError:
+                await shielded(self._give_back(holder, agent_id))
+                raise
 
         given = {"provider": "claude", **options}  # None asks for something else: no account
         asked = (repr(given.get(name)) for name in ASKED)
@@ -351,6 +361,15 @@ class Waits(Repositories):
                     if claimed is not None:
                         return claimed
                     await moments.sleep(waiter)
+
+    async def _give_back(self, holder: str, agent_id: str) -> None:
+        """Release what a call has claimed that was cancelled, if it has: its turn comes first."""
+        with suppress(StoreError):  # its lease runs out then
+            async with self._database.atomic() as database:
+                claims = Claims(database)
+                for claim in await claims.find_live(holder=holder):
+                    if claim.agent.id == agent_id:
+                        await claims.release(claim)
 
     def _moments(self) -> Moments:
         return Moments(self._database, self._clock)

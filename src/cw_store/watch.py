@@ -238,7 +238,9 @@ class Watch:
     def enter(self, waiter: Waiter, keys: frozenset[Key]) -> None:
         """Wake this waiter for these keys from now on."""
         if self._commits is None:
-            raise StoreClosedError("the store is closed")
+            raise StoreClosedError(
+                "the store is not open; open it with async with, or await Store.open(...)"
+            )
         for key in keys:
             self._waiters[key].add(waiter)
             if key[0] == LOG:

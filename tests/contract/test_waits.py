@@ -605,6 +605,20 @@ async def test_who_gives_up_leaves_their_turn_to_the_next(store: Store, waits: W
         await soon(workers[number])
 
 
+@pytest.mark.parametrize("steps", range(0, 150, 10))
+async def test_a_wait_that_is_cancelled_leaves_no_claim_of_which_nobody_knows(
+    store: Store, steps: int
+) -> None:
+    await add_task(store)
+    waiting = asyncio.create_task(waiting_worker(store, 1))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    known = [] if waiting.cancelled() else [waiting.result().task.id]
+    assert [claim.task.id for claim in await store.claims.find_live()] == known
+
+
 # Questions and answers.
 
 
