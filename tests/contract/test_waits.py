@@ -111,6 +111,13 @@ async def told(store: Store, by: Store | None = None) -> None:
     await until_idle()
 
 
+async def asleep(store: Store) -> None:
+    """Return when those who wait have been answered that there is nothing yet."""
+    for _ in range(5):
+        await until_idle()
+        await until(lambda: store.connections_in_use == 0)
+
+
 async def taken(stream: AsyncIterator[T], number: int) -> list[T]:
     async with asyncio.timeout(SOON):
         return [await anext(stream) for _ in range(number)]
@@ -283,6 +290,7 @@ async def test_what_is_committed_while_a_query_is_asked_is_not_missed(
             return accounts
         return None
 
+    await told(store)  # nobody is woken any more since the looks begin
     waiting = waits.begin(store.wait_for(slowly))
     if not first:
         await told(store)
@@ -297,7 +305,9 @@ async def test_what_is_committed_while_a_query_is_asked_is_not_missed(
 async def test_one_whose_reads_nobody_can_know_is_asked_after_every_commit(
     store: Store, waits: Waits
 ) -> None:
-    with_session = Asked(lambda uow: uow.session.execute(text("SELECT 1")))
+    with_session = Asked(
+        lambda uow: uow.session.execute(text("SELECT 1")), lambda uow: uow.tasks.find_all()
+    )
     of_nothing = Asked()
     of_edges = Asked(lambda uow: uow.tasks.get_dependencies("t"))
     every = (with_session, of_nothing, of_edges)
@@ -445,6 +455,20 @@ async def test_a_query_is_not_asked_while_the_time_it_waits_for_has_not_come(
     clock.advance(61)
     steppable_loop.advance(0.06)
     await until(lambda: asked.count > before)
+
+
+async def test_what_time_changes_between_an_answer_and_the_next_look_at_the_time_is_not_missed(
+    store: Store, waits: Waits, clock: SteppableClock
+) -> None:
+    await add_task(store, not_before=clock.after(60))
+    await told(store)  # nobody is woken any more since the looks begin
+
+    async def just_before(uow: UnitOfWork) -> object:
+        found = await ready(uow)
+        clock.advance(61)
+        return found
+
+    assert await soon(waits.begin(store.wait_for(just_before)))
 
 
 async def test_times_that_are_over_and_times_that_are_far_wake_nobody(
@@ -623,16 +647,18 @@ async def test_a_wait_that_is_cancelled_leaves_no_claim_of_which_nobody_knows(
 
 
 async def test_what_is_pending_comes_first_and_then_what_is_asked(
-    store: Store, other: Store
+    store: Store, other: Store, waits: Waits
 ) -> None:
     agent = await add_agent(store)
     there = [await add_conversation(store, to_agent_id=agent.id) for _ in range(3)]
     questions = store.listen(agent.id)
     assert await taken(questions, 3) == there
     for who in (store, other, store):
+        listening = waits.begin(taken(questions, 1))
+        await told(store, other)
         await add_conversation(who)
         asked = await add_conversation(who, to_agent_id=agent.id)
-        assert await taken(questions, 1) == [asked]
+        assert await listening == [asked]
     await questions.aclose()
 
 
@@ -743,7 +769,7 @@ async def test_who_follows_a_log_is_woken_when_others_wait_already(
     await told(store, other)
     chunks = store.follow_log("a1")
     following = waits.begin(taken(chunks, 1))
-    await until_idle()
+    await asleep(store)
     async with asyncio.timeout(2):
         added = await add_log_chunk(other)
         assert await following == [added]
@@ -893,6 +919,7 @@ async def test_one_who_waits_after_all_tasks_were_cancelled_is_woken(
         task.cancel()
     await until_idle()
     waiting = waits.begin(store.wait_for(lambda uow: uow.initiatives.find_by_id("i")))
+    await asleep(store)
     await add_initiative(other, id="i")
     assert await soon(waiting)
 
