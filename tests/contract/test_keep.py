@@ -554,12 +554,15 @@ async def test_a_takeover_ends_a_block_that_was_entered_while_a_cancellation_is_
                     in_a_task_of_its_own(taken_over(store, claim))
                     await for_ever()
             assert task().cancelling() == 1
+            ended.set()
 
+    ended = asyncio.Event()
     working = asyncio.create_task(work())
     await asyncio.sleep(0)
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await working
+    assert ended.is_set()
 
 
 async def test_of_nested_blocks_the_one_that_keeps_the_lost_claim_ends(
