@@ -60,6 +60,9 @@ def main() -> int:
         if arguments.what == "claims":
             databases = arguments.database or PRODUCTS
             return _claims(console, Path(folder), quick, output, tuple(databases))
+        if arguments.what == "waits":
+            databases = arguments.database or PRODUCTS
+            return _waits(console, Path(folder), quick, output, tuple(databases))
         if arguments.what == "disk":
             return _disk(console, Path(folder), quick, output)
         try:
@@ -287,6 +290,53 @@ def _claims_on_postgres(console: Console, quick: bool, results: dict[str, Any]) 
     return missed
 
 
+def _waits(
+    console: Console, folder: Path, quick: bool, output: Path | None, databases: Sequence[str]
+) -> int:
+    from bench.waits import LISTENERS, measure_waits
+
+    missed, results = 0, dict[str, Any](machine=machine())
+    for database in databases:
+        with ExitStack() as stack:
+            url = str(folder / "waits.db")
+            if database == "postgres":
+                url = stack.enter_context(_postgres_server()).create_database()
+            found = asyncio.run(measure_waits(url, 50 if quick else 200, _teller(console)))
+        between = 60 if database == "sqlite" else 15
+        table = Table(title=f"whoever waits, on {PRODUCTS[database]}")
+        for name in ("from a call until somebody has it", "median", "p99", "targets", ""):
+            table.add_column(name)
+        for title, wakeups, most in (
+            ("in one process", found.in_process, (1, 5)),
+            ("the same, asked every 100 ms", found.polled, None),
+            ("between processes", found.between_processes, (between, between)),
+            ("completion to the dependent's claim", found.dependent_claimed, (between, between)),
+        ):
+            met = most is None or (wakeups.median < most[0] and wakeups.p99 < most[1])
+            missed += not met
+            target = "" if most is None else f"< {most[0]}, < {most[1]} ms"
+            mark = "" if most is None else _mark(met)
+            times = (f"{time:.2f} ms" for time in wakeups)
+            table.add_row(title, *times, target, mark)
+        for title, value, target, met in (
+            (f"{LISTENERS:,} idle: of a core", f"{found.idle:.1%}", "< 3 %", found.idle < 0.03),
+            (
+                "a writer's work beside them",
+                f"{found.throughput:.2f}",
+                "≥ 0.90",
+                found.throughput >= 0.9,
+            ),
+            ("woken for another's question", str(found.in_vain), "0", not found.in_vain),
+        ):
+            missed += not met
+            table.add_row(title, value, "", target, _mark(met))
+        console.print(table)
+        results[database] = found._asdict()
+    if output is not None:
+        write_json("waits.json", results, output)
+    return 1 if missed else 0
+
+
 def _mark(met: bool) -> str:
     return "[green]met[/]" if met else "[red]not met[/]"
 
@@ -333,10 +383,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("race", "growth", "disk", "claims"),
+        choices=("race", "growth", "disk", "claims", "waits"),
         default="race",
         help="race: everybody side by side (default); growth: cost against table size, and memory; "
-        "disk: many writers where an fsync takes long; claims: claim and complete",
+        "disk: many writers where an fsync takes long; claims: claim and complete; "
+        "waits: how soon somebody wakes, and what many who wait cost",
     )
     parser.add_argument("--quick", action="store_true", help="about a minute; nothing is saved")
     parser.add_argument("--check", action="store_true", help="only compare the answers")

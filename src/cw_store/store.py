@@ -157,7 +157,7 @@ class Store(Waits):
             self._calls.open(backend, owner.loop)
             self._database.use(backend.statements, backend.capabilities)
             side_by_side = backend.capabilities.has_concurrent_writers
-            self._watch.open(backend, tells_of_logs=not side_by_side)
+            self._watch.open(backend, tells_of_all=not side_by_side)
         except BaseException:
             self._forget_folder()
             raise

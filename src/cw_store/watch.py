@@ -43,6 +43,9 @@ SHORTEST_PAUSE = 0.002
 LOG_PAUSE = 0.05
 """Seconds between two looks at logs whose appending nobody tells of."""
 
+ANYTHING_PAUSE = 0.5
+"""Seconds between two looks whether anything was committed of which nobody tells."""
+
 LINGER = 1.0
 """Seconds that are watched on when nobody waits any more, since somebody may in a moment."""
 
@@ -193,14 +196,16 @@ class Waiter:
 class Watch:
     """All who wait in one store.
 
-    `tells_of_logs` says that every commit is told, those that only append to a log as well.
+    `tells_of_all` says that every commit is told, also one that only appends to a log, or writes to
+    a table of the application's.
     """
 
     def __init__(self, database: Database, writing_tasks: WritingTasks) -> None:
         self._database = database
         self._writing_tasks = writing_tasks
         self._commits: CommitWatch | None = None
-        self._tells_of_logs = True
+        self._tells_of_all = True
+        self._seen = ""
         self._waiters: defaultdict[Key, set[Waiter]] = defaultdict(set)
         self._logs: dict[str, str | None] = {}
         """The logs that are followed, and the last chunk of each when it was last looked at."""
@@ -217,10 +222,10 @@ class Watch:
         failed = f", {self._failures} looks failed" if self._failures else ""
         return f"<Watch for {waiting} waiters{failed}>"
 
-    def open(self, commits: CommitWatch, *, tells_of_logs: bool) -> None:
+    def open(self, commits: CommitWatch, *, tells_of_all: bool) -> None:
         """Use this from now on."""
         self._commits = commits
-        self._tells_of_logs = tells_of_logs
+        self._tells_of_all = tells_of_all
 
     def close(self) -> None:
         """End every waiter, since the store is being closed."""
@@ -315,6 +320,8 @@ class Watch:
                 if is_told:
                     self._told.clear()
                     await self._look()
+                elif ANYTHING in self._waiters:
+                    await self._look_for_anything()
                 await self._look_at_logs()
                 self._note_success()
             except StoreClosedError:
@@ -328,13 +335,22 @@ class Watch:
             await asyncio.sleep(max(0.0, began + pause - loop.time()))
 
     async def _until_told(self) -> bool:
-        """Return whether a commit was told; where those of logs are not, in time to look there."""
-        if self._tells_of_logs or not self._logs:
+        """Return whether a commit was told, or in time to look for what is not told of."""
+        pause = self._pause()
+        if pause is None:
             return await self._told.wait()
         with suppress(TimeoutError):
-            async with asyncio.timeout(LOG_PAUSE):
+            async with asyncio.timeout(pause):
                 return await self._told.wait()
         return False
+
+    def _pause(self) -> float | None:
+        """Return the seconds until a look is due although nothing is told."""
+        if self._tells_of_all:
+            return None
+        if self._logs:
+            return LOG_PAUSE
+        return ANYTHING_PAUSE if ANYTHING in self._waiters else None
 
     def _note_success(self) -> None:
         if self._failures:
@@ -369,6 +385,16 @@ class Watch:
             raise
         except NoFeedError:
             self._wake_all()
+
+    async def _look_for_anything(self) -> None:
+        """Wake who waits for anything when something was committed since the last look."""
+        try:
+            seen = (await position_of(self._database)).seen
+        except NoFeedError:  # of a standby, which is asked, every commit is told
+            return
+        if seen != self._seen:
+            self._seen = seen
+            self._wake(())
 
     async def _look_at_logs(self) -> None:
         """Wake who follows a log whose last chunk is another than at the last look."""
