@@ -65,7 +65,11 @@ async def _empty(url: str) -> None:
         tables = [table.name for table in metadata.sorted_tables if table is not changes]
         await connection.execute("SET session_replication_role = replica")  # no trigger runs
         await connection.execute(";".join(f'DELETE FROM "{name}"' for name in tables))
-        await connection.execute("DELETE FROM changes WHERE seq > 0")
+        await connection.execute("DELETE FROM changes")
+        await connection.execute(
+            "INSERT INTO changes (seq, xid, entity, entity_id, action, mark) "
+            "VALUES (0, 0, '', '0', '', 1)"
+        )
     finally:
         await connection.close()
 

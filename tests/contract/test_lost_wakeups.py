@@ -11,7 +11,7 @@ import pytest
 from builders import add_agent, add_conversation, add_initiative, add_log_chunk, add_task
 from cw_store import Store, UnitOfWork
 
-SEEDS = 120
+SEEDS = 60
 
 
 class Shuffling:

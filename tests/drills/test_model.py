@@ -1395,7 +1395,10 @@ ROWS = {
     if name
 }
 
-OF_OTHER_MACHINES = {"change_sets.recording", "change_sets.revert"}
+OF_OTHER_MACHINES = {
+    *("change_sets.recording", "change_sets.revert"),
+    *("changes.read", "changes.position"),
+}
 """Tried with histories of their own, as the claims are (`test_claims_model.py`)."""
 
 
