@@ -291,7 +291,9 @@ class ReaderPool:
         try:
             return await self._open()
         except StoreError as error:
-            if self._closed or not self._all:
+            if self._closed:  # the file may be gone by now
+                raise closed_error() from error
+            if not self._all:
                 raise
             logger.warning("those that read share %d connections: %s", len(self._all), error)
             return None
