@@ -27,9 +27,9 @@ from .display import (
     last_lines_of_blocked,
     next_progress,
     plain,
+    progress_table,
     read_progress,
     summary_table,
-    task_table,
 )
 from .plan import Plan, PlanError, block_phases, read_plan, retry_blocked, store_plan
 from .processes import LockedError, Starter, holder_name
@@ -182,7 +182,7 @@ async def showing(
         progress = await read_progress(uow, plan.id)
 
     def frame() -> Table:
-        table = task_table(progress)
+        table = progress_table(progress)
         table.title, table.caption = plain(plan.name), plain(latest)
         return table
 

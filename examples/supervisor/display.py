@@ -56,7 +56,7 @@ async def next_progress(store: Store, initiative_id: str, shown: Progress) -> Pr
     return await store.wait_for(another)
 
 
-def task_table(progress: Progress) -> Table:
+def progress_table(progress: Progress) -> Table:
     """Show every task with its newest agent, that agent's account, and how it goes."""
     phase_names = {phase.id: phase.name for phase in progress.phases}
     emails = {account.id: account.email for account in progress.accounts}
@@ -80,6 +80,12 @@ def task_table(progress: Progress) -> Table:
             f"{seconds_of(newest):.1f}" if newest else "",
         )
     return table
+
+
+async def task_table(store: Store, initiative_id: str) -> Table:
+    """Show every task as it is now."""
+    async with store.unit_of_work(read_only=True) as uow:
+        return progress_table(await read_progress(uow, initiative_id))
 
 
 async def summary_table(store: Store, initiative_id: str, seconds: float, store_url: str) -> Table:

@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from examples.supervisor.display import plain, read_progress, summary_table, task_table
+from examples.supervisor.display import plain, summary_table, task_table
 from examples.supervisor.terminal import harmless
 from rich.console import Console
 
@@ -33,10 +33,8 @@ async def test_tables_show_any_text_and_let_none_of_it_act(what: str, store: Sto
         initiative_id=initiative.id,
         account_id=account.id,
     )
-    async with store.unit_of_work(read_only=True) as uow:
-        progress = await read_progress(uow, initiative.id)
     for table in (
-        task_table(progress),
+        await task_table(store, initiative.id),
         await summary_table(store, initiative.id, 1.0, text),
     ):
         shown = io.StringIO()
