@@ -15,6 +15,7 @@ import grimp
 PACKAGE = "cw_store"
 ALLOWED = {
     # A unit of work that is entered without a store looks up the default one at that moment.
+    ("cw_store.uow", "cw_store.store"),
     ("cw_store.uow", "cw_store.default_store"),
 }
 
