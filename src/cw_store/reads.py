@@ -13,7 +13,7 @@ from sqlalchemy.sql import visitors
 from cw_store.repos.changes import ChangedEntity
 from cw_store.statements.query import Query
 from cw_store.uow import UnitOfWork
-from cw_store.watch import ANYTHING, Key, of_table
+from cw_store.waiter import ANYTHING, Key, of_table
 
 FED = frozenset(get_args(ChangedEntity))
 """The tables that the feed tells of."""

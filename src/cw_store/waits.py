@@ -28,22 +28,23 @@ from cw_store.repos.conversations import Conversation
 from cw_store.repos.log_chunks import LogChunk
 from cw_store.repos.sql.changes import ENTITIES, change_of, filter_of
 from cw_store.repos.sql.claims import Claims
-from cw_store.repos.sql.feed import Cursor, Filter, Told, cursor_of, read_feed
+from cw_store.repos.sql.feed import read_feed
+from cw_store.repos.sql.feed_rows import Cursor, Filter, Told, cursor_of
 from cw_store.repos.sql.ids import new_id
 from cw_store.repos.sql.living import NEXT_MOMENT, Moment
 from cw_store.statements.database import Database
 from cw_store.types import EPOCH, StrictClock, microseconds_of
 from cw_store.uow import Repositories, UnitOfWork
-from cw_store.watch import (
+from cw_store.waiter import (
     ASKING,
     Key,
     Waiter,
-    Watch,
     addressed_to,
     of_log,
     of_row,
     of_table,
 )
+from cw_store.watch import Watch
 
 R = TypeVar("R")
 

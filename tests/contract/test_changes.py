@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from builders import add_account, add_initiative, add_phase, add_task
 from cw_store import Change, InvalidValueError, StaleCursorError, Store, UnitOfWork
-from cw_store.repos.sql import feed
+from cw_store.repos.sql import feed_by_snapshots
 from cw_store.store import backend_of
 
 
@@ -26,7 +26,7 @@ async def side_by_side(store: Store) -> None:
 def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many rows are looked at, at a time."""
     if request.param == "in many parts":
-        monkeypatch.setattr(feed, "LEAST_AT_ONCE", 1)
+        monkeypatch.setattr(feed_by_snapshots, "LEAST_AT_ONCE", 1)
 
 
 def names(changes: list[Change]) -> list[str]:
@@ -94,7 +94,7 @@ async def test_a_page_never_ends_inside_of_a_transaction(store: Store) -> None:
 async def test_a_page_has_at_least_as_many_as_are_asked_for_unless_it_is_the_last(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "LEAST_AT_ONCE", 1)
+    monkeypatch.setattr(feed_by_snapshots, "LEAST_AT_ONCE", 1)
     await add(store, *(f"{number}" for number in range(9)))
     first = await store.changes.read(None, limit=4)
     assert len(first.changes) >= 4
@@ -137,7 +137,7 @@ async def test_a_filter_passes_what_is_not_asked_for_and_its_cursor_too(store: S
 async def test_a_filter_finds_the_one_change_behind_many_others(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "LEAST_AT_ONCE", 2)
+    monkeypatch.setattr(feed_by_snapshots, "LEAST_AT_ONCE", 2)
     for number in range(20):
         await add(store, f"{number}")
     task = await add_task(store)
@@ -349,7 +349,7 @@ async def test_whoever_commits_when_a_reader_sees_each_whole_transaction_once(
 async def test_a_window_that_is_read_in_parts_leaves_nothing_out_that_is_committed_meanwhile(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "LEAST_AT_ONCE", 2)
+    monkeypatch.setattr(feed_by_snapshots, "LEAST_AT_ONCE", 2)
     early = await Writer(store).begin("early")
     await add(store, *(f"{number}" for number in range(6)))
     first = await store.changes.read(None, limit=1)

@@ -152,7 +152,7 @@ def _on_sqlite(fed: Fed, name: str, event: str, action: str, when: str = "") -> 
     values = _values(fed, action, row, at).replace("{place}.", "")
     table = fed.table.name
     full = f"{OURS}{table}_{name}"
-    written = f"INSERT INTO changes ({_WRITTEN}) VALUES ({values}, random())"  # noqa: S608
+    written = f"INSERT INTO changes ({_WRITTEN}) VALUES ({values}, random())"  # noqa: S608 -- the schema's names
     return Trigger(
         full, table, f"CREATE TRIGGER {full} {event} ON {table}{when} BEGIN\n    {written};\nEND"
     )

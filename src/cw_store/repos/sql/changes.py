@@ -7,7 +7,8 @@ from typing import cast, get_args
 
 from cw_store.errors import InvalidValueError
 from cw_store.repos.changes import Change, ChangedEntity, ChangePage, ChangeRepository
-from cw_store.repos.sql.feed import Filter, Told, cursor_of, position_of, read_feed
+from cw_store.repos.sql.feed import position_of, read_feed
+from cw_store.repos.sql.feed_rows import Filter, Told, cursor_of
 from cw_store.repos.sql.listings import checked_limit
 from cw_store.schema import changes
 from cw_store.statements.database import Database
