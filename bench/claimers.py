@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from typing import Any, TypedDict
 
-import asyncpg  # pyright: ignore[reportMissingTypeStubs]
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 import nanoid
 
 from bench.contenders.by_hand import ACCOUNT_COLUMNS, TASK_COLUMNS, Account, Task

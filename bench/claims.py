@@ -148,7 +148,7 @@ async def measure_claims(
     """Let the two take turns."""
     keep_to_one_core()
     template = folder / "claims.db"
-    await _fill(template)
+    await fill_plan(template)
     files = [Path(shutil.copyfile(template, folder / f"claims-{n}.db")) for n in range(2)]
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(
@@ -191,8 +191,9 @@ def _pair(rounds: dict[str, list[float]]) -> Pair:
     }
 
 
-async def _fill(path: Path) -> None:
-    async with Store(path) as store, store.unit_of_work() as uow:
+async def fill_plan(url: str | Path) -> None:
+    """Store eight accounts and tasks that are ready to be claimed."""
+    async with Store(url) as store, store.unit_of_work() as uow:
         initiative = await uow.initiatives.create(name="User authentication")
         for number in range(8):
             await uow.accounts.create(email=f"agent{number}@example.org")

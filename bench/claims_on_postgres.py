@@ -15,16 +15,12 @@ from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from typing import Any, NamedTuple, TypedDict
 
-import asyncpg  # pyright: ignore[reportMissingTypeStubs]
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 
 from bench.claimers import CONTENDERS, Done
-from cw_store import Store
+from bench.claims import WAITING, fill_plan
 
 PROCESSES = 8
-
-PHASES = 5
-WAITING = 60_000
-"""Tasks, and jobs, that wait to be claimed, which a run does not use up."""
 
 OURS = "cw_store"
 
@@ -142,18 +138,7 @@ def _hear(process: subprocess.Popen[str]) -> Any:
 
 
 async def _fill(url: str) -> None:
-    async with Store(url) as store, store.unit_of_work() as uow:
-        initiative = await uow.initiatives.create(name="User authentication")
-        for number in range(8):
-            await uow.accounts.create(email=f"agent{number}@example.org")
-        for number in range(PHASES):
-            phase = await uow.phases.create(initiative_id=initiative.id, name=f"Phase {number}")
-            await uow.tasks.create_many(
-                [
-                    {"phase_id": phase.id, "name": f"Task {order}", "order": order}
-                    for order in range(WAITING // PHASES)
-                ]
-            )
+    await fill_plan(url)
     await _execute(url, _FINISHED, "VACUUM ANALYZE")
 
 

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
-import asyncpg  # pyright: ignore[reportMissingTypeStubs]
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 
 from cw_store import Store, ensure_schema
 from cw_store.triggers import triggers_on

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
+import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -148,6 +149,17 @@ def kept_on_server(folder: str, server: PostgresServer) -> Generator[Database]:
     run(fill_server(url, folder))
     yield with_columns(Database(url, "postgresql"))
     server.drop_database(url)
+
+
+@contextmanager
+def kept(folder: str, request: pytest.FixtureRequest, path: Path) -> Generator[Database]:
+    """Give what is kept in this folder, in a file or on a `server`, as the parameter says."""
+    if request.param == "sqlite":
+        with kept_file(folder, path) as database:
+            yield database
+    else:
+        with kept_on_server(folder, request.getfixturevalue("server")) as database:
+            yield database
 
 
 def schema_of(database: Database) -> set[Any]:

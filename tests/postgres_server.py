@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, cast
 
-import asyncpg  # pyright: ignore[reportMissingTypeStubs]
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 from sqlalchemy.engine import URL, make_url
 
 EXTERNAL_URL = "CW_STORE_TEST_POSTGRES"

@@ -23,8 +23,7 @@ from old_database import (
     TRIGGERS,
     WITH_ID,
     Database,
-    kept_file,
-    kept_on_server,
+    kept,
     own,
     schema_of,
 )
@@ -41,12 +40,8 @@ def server() -> Iterator[PostgresServer]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A database of the first release."""
-    if request.param == "sqlite":
-        with kept_file("first_release", tmp_path / "cw.db") as database:
-            yield database
-    else:
-        with kept_on_server("first_release", request.getfixturevalue("server")) as database:
-            yield database
+    with kept("first_release", request, tmp_path / "cw.db") as database:
+        yield database
 
 
 def test_every_row_is_kept_and_numbered_by_the_order_that_it_had(old: Database) -> None:

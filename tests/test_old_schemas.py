@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cw_store.revisions import revisions
-from old_database import Database, differences, kept_file, kept_on_server, schema_of
+from old_database import Database, differences, kept, schema_of
 from postgres_server import PostgresServer
 
 KEPT = {"0001": "first_release", "0002": "second_schema", "0003": "third_schema"}
@@ -30,16 +30,20 @@ def revision(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def old(request: pytest.FixtureRequest, revision: str, tmp_path: Path) -> Iterator[Database]:
     """A database of this revision."""
-    if request.param == "sqlite":
-        with kept_file(KEPT[revision], tmp_path / "cw.db") as database:
-            yield database
-    else:
-        with kept_on_server(KEPT[revision], request.getfixturevalue("server")) as database:
-            yield database
+    with kept(KEPT[revision], request, tmp_path / "cw.db") as database:
+        yield database
 
 
 def test_a_database_of_every_earlier_schema_is_kept() -> None:
     assert tuple(KEPT) == revisions()[:-1]
+
+
+def test_every_row_is_kept(old: Database, revision: str) -> None:
+    before = old.rows()
+    assert all(before.values()), "each is to hold rows"
+    assert (revision,) in old.query("SELECT version_num FROM cw_store_version")
+    old.upgrade()
+    assert old.rows() == before
 
 
 def test_autogenerate_finds_no_difference_to_the_schema(old: Database) -> None:

@@ -18,8 +18,7 @@ from old_database import (
     OWN,
     TRIGGERS,
     Database,
-    kept_file,
-    kept_on_server,
+    kept,
     own,
     schema_of,
 )
@@ -35,20 +34,8 @@ def server() -> Iterator[PostgresServer]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A database of the third schema."""
-    if request.param == "sqlite":
-        with kept_file("third_schema", tmp_path / "cw.db") as database:
-            yield database
-    else:
-        with kept_on_server("third_schema", request.getfixturevalue("server")) as database:
-            yield database
-
-
-def test_every_row_is_kept(old: Database) -> None:
-    before = old.rows()
-    assert all(before.values()), "each is to hold rows"
-    assert ("0003",) in old.query("SELECT version_num FROM cw_store_version")
-    old.upgrade()
-    assert old.rows() == before
+    with kept("third_schema", request, tmp_path / "cw.db") as database:
+        yield database
 
 
 def test_the_feed_begins_with_nothing_of_what_was_before(old: Database) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Generator
-from contextlib import contextmanager
 from typing import Any, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
@@ -19,29 +18,12 @@ from postgres_proxy import Proxy
 from postgres_server import PostgresServer
 from steppable_loop import SteppableLoop
 from waits import until, until_idle
+from watcher import Watcher, watching
 
 driver = cast(Any, asyncpg)
 
 SOON = 3.0
 """Less than it takes until the server is asked again."""
-
-
-class Watcher:
-    """Counts how often it is told."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def told(self) -> None:
-        self.count += 1
-
-
-@contextmanager
-def watching(store: Store) -> Generator[Watcher]:
-    watcher = Watcher()
-    backend_of(store).start_watching(watcher.told)
-    yield watcher
-    backend_of(store).stop_watching()
 
 
 class Messages(logging.Handler):

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -17,30 +17,13 @@ from cw_store.backends.sqlite.commit_watch import LONGEST_PAUSE
 from cw_store.store import backend_of
 from programs import start_program
 from waits import until
+from watcher import Watcher, watching
 
 INSERT = """
 INSERT INTO projects (id, name, url, default_branch, created_at, updated_at, seq)
 SELECT 'p' || n, 'name' || n, 'url' || n, 'main', 1795885593080378, 1795885593080378, n
 FROM (SELECT count(*) + 1 AS n FROM projects)
 """
-
-
-class Watcher:
-    """Counts how often it is told."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def told(self) -> None:
-        self.count += 1
-
-
-@contextmanager
-def watching(store: Store) -> Generator[Watcher]:
-    watcher = Watcher()
-    backend_of(store).start_watching(watcher.told)
-    yield watcher
-    backend_of(store).stop_watching()
 
 
 async def a_while() -> None:

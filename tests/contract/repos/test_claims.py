@@ -626,7 +626,7 @@ async def test_a_revoked_task_is_fenced_from_its_holder(store: Store) -> None:
     with pytest.raises(NotFoundError):
         await store.claims.revoke("unknown")
     with pytest.raises(InvalidValueError):
-        await store.claims.revoke(task_id, status="done")  # pyright: ignore[reportArgumentType]
+        await store.claims.revoke(task_id, status="done")  # pyright: ignore[reportArgumentType] -- wrong
 
 
 async def test_a_lease_that_ran_out_is_recovered_by_whoever_asks_for_work(
