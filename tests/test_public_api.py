@@ -51,8 +51,8 @@ ChatSessionStatus
 ChatTargetType NewChatMessage NewChatSession
 Change ChangeAction ChangeFollower ChangePage ChangeRepository ChangedEntity StaleCursorError
 Claim ClaimOptions ClaimRepository Claimed Finished InitiativeFull InitiativeInactive LeaseLostError
-NextOptions NoAccount NotBefore PhaseNotOpen Readiness ReadyOptions Reason WaitsForPhase
-WaitsForTask WrongCategory WrongStatus
+NextOptions NoAccount NotBefore Obstacle PhaseNotOpen Readiness ReadyOptions Reason Standing
+WaitsForPhase WaitsForTask WrongCategory WrongStatus
 Conversation ConversationChanges ConversationExpected ConversationRepository ConversationStatus
 NewConversation
 Errand ErrandChanges ErrandExpected ErrandRepository ErrandStatus NewErrand

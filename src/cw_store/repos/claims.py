@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, TypeAlias, Unpack
+from typing import Literal, Protocol, TypeAlias, Unpack
 
 from typing_extensions import TypedDict
 
@@ -156,6 +156,32 @@ class Readiness:
 
     is_ready: bool
     reasons: tuple[Reason, ...]
+
+
+Obstacle: TypeAlias = Literal[
+    "wrong_status",
+    "claimed",
+    "wrong_category",
+    "waits_for_task",
+    "waits_for_phase",
+    "phase_not_open",
+    "not_before",
+    "initiative_inactive",
+    "initiative_full",
+    "no_account",
+]
+"""What keeps a task from being claimed: the kinds of a `Reason`, in the order of a `Readiness`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A task that is not completed, and what keeps it from being claimed; None if nothing does."""
+
+    task_id: str
+    phase_id: str | None
+    initiative_id: str | None
+    status: TaskStatus
+    obstacle: Obstacle | None
 
 
 class ReadyOptions(TypedDict, total=False):
@@ -349,6 +375,24 @@ class ClaimRepository(Protocol):
 
         It is ready exactly when `find_ready` with the same options has it. They are `provider`,
         `account_id`, `phase_statuses` and `categories`, of which `ReadyOptions` tells.
+        """
+        ...
+
+    async def find_standings(
+        self, initiative_id: str | None = None, **options: Unpack[ReadyOptions]
+    ) -> list[Standing]:
+        """Return for each task that is not completed what keeps it from being claimed.
+
+        That is the first of the reasons that `explain` with the same options lists, and None for
+        exactly those that `find_ready` has; all in one statement. Those of an initiative, or of all
+        and of none, by priority, then `order`, then the oldest first.
+        """
+        ...
+
+    async def now(self) -> datetime:
+        """Return the time that leases and `not_before` are compared with.
+
+        In a unit of work that only reads it still goes on, other than what is read.
         """
         ...
 

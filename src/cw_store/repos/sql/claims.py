@@ -19,6 +19,7 @@ from cw_store.repos.claims import (
     NextOptions,
     Readiness,
     ReadyOptions,
+    Standing,
 )
 from cw_store.repos.initiatives import InitiativeStatus
 from cw_store.repos.json_value import JsonValue
@@ -32,10 +33,10 @@ from cw_store.repos.sql.claiming import (
     claim_next,
     claim_one,
 )
-from cw_store.repos.sql.explaining import explanation, reasons
+from cw_store.repos.sql.explaining import explanation, reasons, standings
 from cw_store.repos.sql.fence import IS_HELD, claim_values, find_lost_error, refuse_no_claim
 from cw_store.repos.sql.listings import LARGEST_LIMIT, checked_limit
-from cw_store.repos.sql.living import NEXT_DEADLINE, live_claims, renew
+from cw_store.repos.sql.living import NEXT_DEADLINE, TIME, live_claims, renew
 from cw_store.repos.sql.readiness import (
     all_ready,
     filter_of,
@@ -200,6 +201,18 @@ class Claims(ClaimRepository):
             raise NotFoundError(tasks.name, task_id)
         why = reasons(found)
         return Readiness(not why, why)
+
+    async def find_standings(
+        self, initiative_id: str | None = None, **options: Unpack[ReadyOptions]
+    ) -> list[Standing]:
+        _refuse_unknown("find_standings", options, OF_READY)
+        asked = filter_of(options, initiative_id)
+        return await self._database.all(standings(asked), **values_of(options, initiative_id))
+
+    async def now(self) -> datetime:
+        now = await self._database.first(TIME)
+        assert now is not None, "it is always some time"
+        return now
 
     async def next_deadline(self) -> datetime | None:
         return await self._database.first(NEXT_DEADLINE)

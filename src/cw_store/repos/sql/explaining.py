@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     bindparam,
+    case,
     cast,
     literal_column,
     null,
@@ -30,15 +31,25 @@ from cw_store.repos.claims import (
     InitiativeInactive,
     NoAccount,
     NotBefore,
+    Obstacle,
     PhaseNotOpen,
     Reason,
+    Standing,
     WaitsForPhase,
     WaitsForTask,
     WrongCategory,
     WrongStatus,
 )
 from cw_store.repos.sql.agents import described
-from cw_store.repos.sql.readiness import Filter, in_its_place, is_it, is_open, of_its_place
+from cw_store.repos.sql.readiness import (
+    Filter,
+    Requirements,
+    in_its_place,
+    is_it,
+    is_open,
+    of_its_place,
+    order_in_phase,
+)
 from cw_store.schema import (
     agents,
     initiatives,
@@ -148,6 +159,48 @@ def explanation(asked: Filter) -> Query[Found]:
         found.append(_found("account", place, missing["account"], text=provider))
     everything = union_all(*found).subquery("everything")
     return Query(Found, select(*everything.c), tasks)
+
+
+OBSTACLES: dict[str, Obstacle] = {
+    "status": "wrong_status",
+    "claimed": "claimed",
+    "category": "wrong_category",
+    "waits": "waits_for_task",
+    "phase_waits": "waits_for_phase",
+    "phase": "phase_not_open",
+    "not_before": "not_before",
+    "inactive": "initiative_inactive",
+    "full": "initiative_full",
+    "account": "no_account",
+}
+"""What the kinds of an explanation are called where there is no more to say, in their order."""
+
+
+@cache
+def standings(asked: Filter) -> Query[Standing]:
+    """Return the query for what keeps each open task from being claimed, by the same requirements.
+
+    `provider` is a parameter where an account is taken, `initiative_id` where that is given.
+    """
+    missing: Requirements = {
+        kind: holds.is_not(true()) for kind, holds in of_its_place(asked).items()
+    }
+    # As above: it is said once, by what is nearest.
+    is_claimed = tasks.c.claimed_by_agent_id.is_not(None)
+    missing["claimed"], missing["status"] = is_claimed, missing["status"] & ~is_claimed
+    missing["phase_waits"] &= is_open(phases)
+    first = case(
+        *[
+            (missing[kind], literal_column(f"'{name}'", PlainText()))
+            for kind, name in OBSTACLES.items()
+            if kind in missing
+        ]
+    )
+    place = [tasks.c.id, tasks.c.phase_id, tasks.c.initiative_id, tasks.c.status]
+    statement = select(*place, first).select_from(in_its_place).where(is_open(tasks))
+    if asked.is_initiative_given:
+        statement = statement.where(tasks.c.initiative_id == bindparam("initiative_id", type_=Id()))
+    return Query(Standing, statement.order_by(*order_in_phase(tasks)), tasks)
 
 
 REASONS: dict[str, Callable[[Any], Reason]] = {

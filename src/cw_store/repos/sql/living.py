@@ -165,6 +165,10 @@ NEXT_DEADLINE = Query(datetime, select(func.min(deadlines.c.at)), agents)
 """When the first lease, pause or rest is over."""
 
 
+TIME = Query(datetime, select(SHARED_NOW), agents)
+"""The time that leases are compared with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """A time at which something changes, if there is one, and what time it is now.

@@ -185,7 +185,8 @@ def rank(task: FromClause) -> ColumnElement[int]:
     return literal_column(PRIORITY_RANK.replace("priority", f"{name}.priority"), WholeNumber())
 
 
-def _order(task: FromClause) -> tuple[ColumnElement[Any], ...]:
+def order_in_phase(task: FromClause) -> tuple[ColumnElement[Any], ...]:
+    """Return the order in which the tasks of a phase are taken."""
     return rank(task), task.c.order, task.c.seq
 
 
@@ -205,7 +206,7 @@ def _first_of(asked: Filter, *group: ColumnElement[bool]) -> Select[Any]:
     return (
         select(head.c.id)
         .where(is_open(head), *of_task(head, asked).values(), *group)
-        .order_by(*_order(head))
+        .order_by(*order_in_phase(head))
         .limit(bindparam("limit", type_=WholeNumber()))
     )
 
@@ -318,7 +319,7 @@ def _in_order(
         .select_from(heads)
         .join(tasks, tasks.c.id == heads.c.id)
         .outerjoin(phases, phases.c.id == tasks.c.phase_id)
-        .order_by(heads.c.turn.nulls_first(), *_order(tasks))
+        .order_by(heads.c.turn.nulls_first(), *order_in_phase(tasks))
         .limit(limit)
     )
     return Query(record, statement, tasks)
