@@ -1,0 +1,31 @@
+"""Commands that are neither about looking nor about acting: `completion`, `version`, `demo`."""
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from cw_store.cli.context import Here
+
+
+async def version(*, here: Here) -> None:
+    """Show the versions of all that takes part."""
+    import platform
+    from importlib.metadata import version as version_of
+
+    from cw_store import __version__
+
+    versions = {
+        "cw-store": __version__,
+        "python": platform.python_version(),
+        "sqlalchemy": version_of("sqlalchemy"),
+    }
+    here.output.facts(versions)
+
+
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Which one.")], /, *, here: Here
+) -> None:
+    """Print what completes commands and ids."""
+    from cw_store.cli.app import application
+
+    here.output.text(application().generate_completion(shell=shell))

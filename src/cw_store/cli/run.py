@@ -1,0 +1,64 @@
+"""From the words that were typed to an exit code, whatever happens on the way."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from cw_store.cli.general_help import first_command, write_help
+
+Clock = Callable[[], datetime]
+
+HELP = {"--help", "-h"}
+
+
+def run(words: Sequence[str], clock: Clock | None) -> int:
+    """Run the command; return the exit code, and raise nothing."""
+    try:
+        code = _answer(words, clock)
+        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] -- `>&-`
+            sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _write_to_nobody()
+        return 0
+    except BaseException as error:
+        if isinstance(error, GeneratorExit):
+            raise
+        return _failed(error, words)
+
+
+def _answer(words: Sequence[str], clock: Clock | None) -> int:
+    command = first_command(words)
+    if command is None and (not words or HELP & set(words)):
+        write_help(sys.stdout)
+        return 0
+    from cw_store.cli.app import run_command
+
+    return run_command(words, command, clock)
+
+
+def _failed(error: BaseException, words: Sequence[str]) -> int:
+    if isinstance(error, ImportError) and error.name in ("cyclopts", "rich"):
+        with suppress(OSError):
+            print("cw-store: it needs the extra cli: install cw-store[cli]", file=sys.stderr)
+        return 3
+    from cw_store.cli.failures import failure_of
+    from cw_store.cli.output import tell_failure
+
+    failure = failure_of(error)
+    tell_failure(failure, is_json="--json" in words)
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    return failure.exit_code
+
+
+def _write_to_nobody() -> None:
+    """Give what is still to be written a place to go, or Python complains of it at its end."""
+    with suppress(OSError, ValueError):
+        nobody = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nobody, sys.stdout.fileno())
+        os.close(nobody)
