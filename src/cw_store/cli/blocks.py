@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from cw_store.cli.safe import lines_of
+
 Cell: TypeAlias = object
 """A value as the store has it: text, a number, a time, a length of time, a list, nothing."""
 
@@ -34,10 +36,15 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Text of any number of lines, as it is stored or made."""
+    """Lines of text; what in one of them is an end of a line is shown as such."""
 
-    text: str
+    lines: Sequence[str]
     title: str | None = None
+
+    @classmethod
+    def of(cls, text: str, *, title: str | None = None) -> Text:
+        """Return a text that is shown in lines as it has them."""
+        return cls(lines_of(text), title)
 
 
 Block: TypeAlias = Table | Facts | Text

@@ -25,6 +25,13 @@ class Command(NamedTuple):
 
 COMMANDS = (
     Command("status", SET_UP, "setup:status", "Show the schema, rows and bytes, and who is at it."),
+    Command("ls", LOOK, "look:ls", "List what is stored, in the order of storing."),
+    Command(
+        "show",
+        LOOK,
+        "look:show",
+        "Show one thing, and what belongs to it.",
+    ),
     Command("completion", ELSE, "other:completion", "Print what completes commands and ids."),
     Command("version", ELSE, "other:version", "Show the versions of all that takes part."),
 )

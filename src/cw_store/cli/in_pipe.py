@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from cw_store.cli.blocks import Block, Facts, Table, Text
 from cw_store.cli.cells import exact
-from cw_store.cli.safe import safe, safe_lines
+from cw_store.cli.safe import safe
 
 
 def lines_of(blocks: Iterable[Block]) -> Iterator[str]:
@@ -23,4 +23,5 @@ def lines_of(blocks: Iterable[Block]) -> Iterator[str]:
             case Facts():
                 yield from (f"{safe(name)}\t{exact(it)}" for name, it in block.values.items())
             case Text():
-                yield from safe_lines(block.text)
+                indent = "" if block.title is None else "  "
+                yield from (f"{indent}{safe(line)}" for line in block.lines)

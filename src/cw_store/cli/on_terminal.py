@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Literal, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table as RichTable
@@ -13,10 +14,16 @@ from rich.text import Text as RichText
 
 from cw_store.cli.blocks import Block, Facts, Table, Text
 from cw_store.cli.cells import brief
-from cw_store.cli.safe import safe, safe_lines
+from cw_store.cli.safe import lines_of, safe
 
 WHOLE = frozenset({"id", "command", "email"})
-"""Columns that are never cut, since what is in them is to be typed again."""
+"""Columns of which nothing is left out, since it is to be typed again."""
+
+FOLDED = frozenset({"command"})
+"""Those of them that take several lines rather than room from others."""
+
+SHORT = 12
+"""A column that is no wider keeps its width on a terminal that is too narrow for all."""
 
 STYLES = {
     "completed": "green",
@@ -92,9 +99,9 @@ def _table(block: Table, now: datetime) -> RichTable:
         table.add_column(
             RichText(name.replace("_", " ")),
             justify="right" if is_number else "left",
-            no_wrap=name != "command",
+            no_wrap=name not in FOLDED,
             overflow="fold" if name in WHOLE else "ellipsis",
-            min_width=max(len(name), _widest(block, position)) if name in WHOLE else None,
+            min_width=_least_width(block, position, now),
         )
     for row in block.rows:
         table.add_row(*(cell(value, now) for value in row))
@@ -112,12 +119,12 @@ def _facts(block: Facts, now: datetime) -> RichTable:
 
 def _fact(value: object, now: datetime) -> RichText:
     if isinstance(value, str) and "\n" in value:
-        return RichText("\n".join(safe_lines(value)))
+        return RichText("\n".join(map(safe, lines_of(value))))
     return cell(value, now)
 
 
 def _text(block: Text) -> RichText | Padding:
-    text = RichText("\n".join(safe_lines(block.text)), overflow="fold")
+    text = RichText("\n".join(map(safe, block.lines)), overflow="fold")
     return text if block.title is None else Padding(text, (0, 0, 0, 2))
 
 
@@ -125,6 +132,9 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _widest(block: Table, position: int) -> int:
-    longest = max((len(str(row[position] or "")) for row in block.rows), default=0)
-    return min(longest, 40)
+def _least_width(block: Table, position: int, now: datetime) -> int:
+    """Return how narrow a column may be: what is short or is typed again is not cut."""
+    name = block.columns[position]
+    widest = max(cell_len(brief(row[position], now)) for row in block.rows)
+    width = max(widest, len(name))
+    return width if width <= SHORT or (name in WHOLE and name not in FOLDED) else SHORT

@@ -93,7 +93,7 @@ class Output:
 
     def done(self, sentence: str, *, data: object) -> None:
         """Say what was done; as JSON it is `data`."""
-        self.page(data, Text(sentence))
+        self.page(data, Text((sentence,)))
 
     def remark(self, sentence: str) -> None:
         """Say on stderr what is good to know beside the data; `--quiet` leaves it out."""

@@ -19,10 +19,10 @@ def safe(text: str) -> str:
     return text if text.isprintable() else "".join(map(_spelled_out, text))
 
 
-def safe_lines(text: str) -> list[str]:
-    """Return the lines of a text of several, each as `safe` does, tabs as spaces."""
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text of several, not safe yet; tabs are spaces in them."""
     lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
-    return [safe(line.expandtabs(4)) for line in lines]
+    return [line.expandtabs(4) for line in lines]
 
 
 def safe_json(text: str) -> str:

@@ -1,0 +1,86 @@
+"""Looking: `ls`, `show`, `ready`, `inbox`, `logs`, `search`, `graph`, `watch`."""
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from cw_store.cli.context import Here
+
+What = Literal[
+    "initiatives",
+    "phases",
+    "tasks",
+    "agents",
+    "accounts",
+    "conversations",
+    "messages",
+    "proposals",
+    "pages",
+    "projects",
+    "errands",
+    "reviews",
+    "chats",
+    "changesets",
+]
+
+
+def _id(help: str) -> Parameter:
+    """Ids may begin with a hyphen."""
+    return Parameter(help=help, allow_leading_hyphen=True)
+
+
+async def ls(
+    what: Annotated[What, Parameter(help="What to list.")],
+    /,
+    *,
+    status: Annotated[
+        tuple[str, ...], Parameter(negative="", help="Only those in this status; may be repeated.")
+    ] = (),
+    initiative: Annotated[str | None, _id("Only those of this initiative (id or name).")] = None,
+    phase: Annotated[str | None, _id("Only those of this phase.")] = None,
+    task: Annotated[str | None, _id("Only those of this task.")] = None,
+    agent: Annotated[str | None, _id("Only those of, from or to this agent.")] = None,
+    account: Annotated[str | None, _id("Only those of this account (id or address).")] = None,
+    project: Annotated[str | None, _id("Only those of this project (id or name).")] = None,
+    provider: Annotated[str | None, Parameter(help="Only those of this provider.")] = None,
+    sort: Annotated[
+        str | None, _id("Order by this column; with a hyphen before it the other way round.")
+    ] = None,
+    limit: Annotated[int, Parameter(help="At most so many.")] = 100,
+    after: Annotated[str | None, _id("Go on behind the one with this id.")] = None,
+    columns: Annotated[str | None, Parameter(help="Show these columns: id,name,…")] = None,
+    here: Here,
+) -> None:
+    """List what is stored, in the order of storing.
+
+    References are shown by name; `--columns` takes a table's columns, `phase_id` as well as
+    `phase`. What is left over is said on stderr.
+    """
+    from cw_store.cli.listing import Asked, list_rows
+
+    references = {
+        "initiative": initiative,
+        "phase": phase,
+        "task": task,
+        "agent": agent,
+        "account": account,
+        "project": project,
+    }
+    asked = Asked(status, references, provider, sort, limit, after, columns)
+    await list_rows(here, what, asked)
+
+
+async def show(
+    id: Annotated[str, _id("An id, its beginning, or the name of an agent.")],
+    /,
+    *,
+    here: Here,
+) -> None:
+    """Show one thing, and what belongs to it.
+
+    A task with why it waits, its agents and the questions about it; an agent with its questions and
+    sessions.
+    """
+    from cw_store.cli.showing import show_one
+
+    await show_one(here, id)
