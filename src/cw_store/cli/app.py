@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -39,6 +39,7 @@ from cyclopts import App, Group, Parameter
 
 from cw_store.cli.commands import COMMANDS, GROUPS
 from cw_store.cli.context import Context
+from cw_store.cli.failures import UsageError
 from cw_store.cli.output import Output, tell
 
 Clock = Callable[[], datetime]
@@ -110,6 +111,7 @@ def _launcher(app: App, clock: Clock | None) -> Callable[..., int]:
         output = Output(now, is_json=json, colour=color, is_quiet=quiet)
         here = Context(url, output, clock)
         function, bound, ignored = app.parse_args(words, exit_on_error=False, print_error=False)
+        _refuse_options_in_place_of_ids(words, bound.arguments)
         with _logged(LEVELS["verbose" if verbose else "quiet" if quiet else ""]):
             result = function(*bound.args, **bound.kwargs, **dict.fromkeys(ignored, here))
             if inspect.iscoroutine(result):
@@ -119,6 +121,18 @@ def _launcher(app: App, clock: Clock | None) -> Callable[..., int]:
         return result if isinstance(result, int) else 0
 
     return launch
+
+
+def _refuse_options_in_place_of_ids(words: Sequence[str], values: Mapping[str, object]) -> None:
+    """Refuse an option that is unknown, or at a place where it is taken for an id.
+
+    Ids may begin with hyphens, and are taken as they are behind a `--`.
+    """
+    for value in values.values():
+        if isinstance(value, str) and value.startswith("--") and "--" not in words:
+            if value in words:
+                message = f"unknown option {value}; before an id that begins like one write --"
+                raise UsageError(message)
 
 
 def _now() -> datetime:

@@ -32,6 +32,7 @@ COMMANDS = (
         "look:show",
         "Show one thing, and what belongs to it.",
     ),
+    Command("logs", LOOK, "look:logs", "Show what an agent wrote, and what it writes from now on."),
     Command("completion", ELSE, "other:completion", "Print what completes commands and ids."),
     Command("version", ELSE, "other:version", "Show the versions of all that takes part."),
 )

@@ -84,3 +84,30 @@ async def show(
     from cw_store.cli.showing import show_one
 
     await show_one(here, id)
+
+
+async def logs(
+    agent: Annotated[str, _id("The agent's name, its id, or the beginning of that.")],
+    /,
+    *,
+    follow: Annotated[
+        bool, Parameter(alias="-f", negative="", help="Go on with what comes, until Ctrl-C.")
+    ] = False,
+    session: Annotated[int | None, Parameter(help="Only this session: 1 is the first.")] = None,
+    since: Annotated[str | None, Parameter(help="Only the last 10m, 2h, 3d.")] = None,
+    grep: Annotated[
+        str | None, _id("Only what has this text in it, in capitals or small letters.")
+    ] = None,
+    raw: Annotated[bool, Parameter(negative="", help="As it was written, not decoded.")] = False,
+    here: Here,
+) -> None:
+    """Show what an agent wrote, and what it writes from now on.
+
+    In a pipe each line is time, session, kind and text; with `--json` each is an object in an
+    envelope of its own. The log of a deleted agent is found by the agent's whole id.
+    """
+    from cw_store.cli.lengths import length_of
+    from cw_store.cli.logs import Asked, show_log
+
+    begin = None if since is None else here.now() - length_of(since)
+    await show_log(here, agent, Asked(session, begin, grep, raw, follow))

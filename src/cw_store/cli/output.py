@@ -84,7 +84,11 @@ class Output:
 
     def line(self, text: str, *, data: object) -> None:
         """Show one line of a list that may not end, at once; as JSON it is `data`, on one line."""
-        self._write(envelope(data) if self.is_json else safe(text))
+        self.written_line(safe(text), data=data)
+
+    def written_line(self, text: str, *, data: object) -> None:
+        """Show a line as `line` does, of which each part went through `safe` before."""
+        self._write(envelope(data) if self.is_json else text)
         sys.stdout.flush()
 
     def text(self, text: str) -> None:
