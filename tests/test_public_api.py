@@ -34,6 +34,8 @@ REPOSITORIES = [
 PUBLIC = """
 Store UnitOfWork ensure_schema
 copy_store CopiedTable CopyReport
+import_original Finding FindingLevel ImportReport ImportedTable OriginalMigrations ValueMap
+query_store QueryResult QueryValue
 metadata TABLE_NAMES include_name
 AlreadyExistsError BrokenReferenceError ChangeConflict ChangeConflictError ChangeConflictReason
 ConflictError DependencyCycleError InvalidValueError

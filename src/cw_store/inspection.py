@@ -27,9 +27,9 @@ ORIGINALS_COLUMNS = {
     "tasks": "parenttaskid",
     "agents": "worktreeid",
     "phases": "initiativeid",
-    "initiatives": "status",
+    "initiatives": "id",
 }
-"""What tells the TypeScript program's tables; its column names may be in either case."""
+"""What tells the TypeScript program's tables, by `plain_name`, as they may be in either case."""
 
 # Indexes and constraints are named after their table, those that later revisions drop too.
 _NAME_OF_OURS = re.compile(f"(?:ix|uq|pk)_(?:{'|'.join(metadata.tables)})(?:_.*)?", re.DOTALL)
@@ -85,7 +85,7 @@ def _refuse_what_is_in_the_way(found: Contents, place: str) -> None:
     if _is_originals(found):
         raise SchemaError(
             f"{place} is the database of the TypeScript program; nothing was changed; "
-            "give the store a file of its own"
+            "cw-store import brings it over"
         )
     in_the_way = [
         f"{kind} {name}"
@@ -139,14 +139,25 @@ def _is_a_store_without_version(found: Contents) -> bool:
 
 
 def _is_originals(found: Contents) -> bool:
+    return is_originals(
+        {
+            table: columns
+            for table, columns in found.columns.items()
+            if found.relations.get(table) == "table"
+        }
+    )
+
+
+def is_originals(columns: Mapping[str, Sequence[str]]) -> bool:
+    """Whether tables with these columns, each by its plain name, are the TypeScript program's."""
     return all(
-        found.relations.get(table) == "table"
-        and column in {_plain(name) for name in found.columns.get(table, ())}
+        column in map(plain_name, columns.get(table, ()))
         for table, column in ORIGINALS_COLUMNS.items()
     )
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return what a name of the TypeScript program's is compared by: it writes them in two ways."""
     return name.replace("_", "").lower()
 
 

@@ -32,7 +32,17 @@ from cw_store.errors import (
     UnreadableError,
 )
 from cw_store.migrations import ensure_schema
+from cw_store.original import (
+    Finding,
+    FindingLevel,
+    ImportedTable,
+    ImportReport,
+    OriginalMigrations,
+    ValueMap,
+    import_original,
+)
 from cw_store.pruning import Pruned
+from cw_store.querying import QueryResult, QueryValue, query_store
 from cw_store.repos.accounts import (
     Account,
     AccountChanges,
@@ -213,6 +223,16 @@ __all__ = [
     "copy_store",
     "CopiedTable",
     "CopyReport",
+    "import_original",
+    "Finding",
+    "FindingLevel",
+    "ImportReport",
+    "ImportedTable",
+    "OriginalMigrations",
+    "ValueMap",
+    "query_store",
+    "QueryResult",
+    "QueryValue",
     "metadata",
     "TABLE_NAMES",
     "include_name",

@@ -54,7 +54,7 @@ def transaction_control(sql: str) -> str | None:
     Comments are read as SQLite does, which does not nest them, and as PostgreSQL does.
     """
     for nested in (False, True):
-        words = _leading_words(sql, nested=nested)
+        words = leading_words(sql, nested=nested)
         first, second = (*(word.upper() for word in words[:2]), "", "")[:2]
         if first in _ENDS:
             return first
@@ -68,7 +68,7 @@ def transaction_control(sql: str) -> str | None:
     return None
 
 
-def _leading_words(sql: str, *, nested: bool) -> list[str]:
+def leading_words(sql: str, *, nested: bool) -> list[str]:
     """Return the first words of a statement, as many as a savepoint's longest takes."""
     words: list[str] = []
     start = _past_blanks(sql, 0, nested=nested)

@@ -1,0 +1,119 @@
+"""A person's own query of a PostgreSQL database, in a transaction that only reads.
+
+A READ ONLY transaction writes to no table, but a function may do more: end other sessions, read
+files of the server, notify, go to another server. So a function that is volatile, and not among
+those known to be harmless, is refused, whether the statement names it or what the server makes of
+the statement does (EXPLAIN runs nothing; it shows what is behind a view, and not what is behind a
+LIMIT). What a function does that calls itself stable is not seen: the real fence is a role that has
+no rights but to read.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from cw_store.backends.cancellation import shielded
+from cw_store.backends.free_query import QueryResult, QueryValue, refuse_unless_reading
+from cw_store.backends.postgres.connection import connect_beside_pool
+from cw_store.backends.postgres.errors import DRIVER_ERRORS, refusals
+from cw_store.backends.postgres.transaction import BEGIN_READING
+from cw_store.errors import ReadOnlyError, StoreError
+from cw_store.postgres_url import Server
+
+_WORDS = ("SELECT", "WITH", "VALUES", "TABLE")
+
+_HARMLESS = (
+    "clock_timestamp",
+    "gen_random_uuid",
+    "pg_lock_status",
+    "pg_table_size",
+    "pg_indexes_size",
+    "pg_relation_size",
+    "pg_total_relation_size",
+    "pg_database_size",
+    "pg_size_pretty",
+    "random",
+    "random_normal",
+    "statement_timestamp",
+    "timeofday",
+    "uuidv4",
+    "uuidv7",
+)
+
+_VOLATILE = """
+SELECT DISTINCT proname FROM pg_catalog.pg_proc
+WHERE provolatile = 'v' AND proname = ANY ($1::text[]) AND NOT proname = ANY ($2::text[])
+ORDER BY proname
+"""
+
+_CALL = re.compile(r"""([^\W\d][\w$]*)"?\s*(?=\(|/\*|--)""")
+"""A name and what a call may have next. Texts and comments are looked through like all else: who
+skips them can be led astray about where they end."""
+
+_ESCAPED_NAME = re.compile(r"""\bu&\s*\"""", re.IGNORECASE)
+
+_SYNTAX_AND_NAMES = "42"
+_READ_ONLY = "25006"
+
+
+async def run_query(
+    server: Server, sql: str, *, limit: int | None, busy_timeout: float
+) -> QueryResult:
+    """Run one statement that reads; raises ReadOnlyError for any other."""
+    refuse_unless_reading(sql, _WORDS, nested=True)
+    if _ESCAPED_NAME.search(sql):
+        raise ReadOnlyError('a name that is written with escapes (U&"…") is not run here')
+    with refusals():
+        connection = await connect_beside_pool(server, busy_timeout)
+    try:
+        with refusals():
+            await connection.execute(BEGIN_READING)
+        return await _run(connection, sql, limit)
+    finally:
+        await shielded(_end(connection))
+
+
+async def _end(connection: Any) -> None:
+    connection.terminate()
+
+
+async def _run(connection: Any, sql: str, limit: int | None) -> QueryResult:
+    try:
+        # As a prepared statement it is one and no more.
+        plan = await connection.fetch(f"EXPLAIN (VERBOSE, COSTS OFF) {sql}")
+        await _refuse_volatile(connection, sql, *(line for (line,) in plan))
+        statement = await connection.prepare(sql)
+        columns = tuple(attribute.name for attribute in statement.get_attributes())
+        if limit is None:
+            rows = await statement.fetch()
+        else:
+            cursor = await statement.cursor()
+            rows = await cursor.fetch(limit + 1)
+    except (*DRIVER_ERRORS, ValueError) as error:
+        raise _refusal(error) from error
+    found = rows if limit is None else rows[:limit]
+    values = tuple(tuple(_value(value) for value in row) for row in found)
+    return QueryResult(columns, values, len(found) < len(rows))
+
+
+async def _refuse_volatile(connection: Any, *texts: str) -> None:
+    called = {name.lower() for text in texts for name in _CALL.findall(text)}
+    found = await connection.fetch(_VOLATILE, sorted(called), list(_HARMLESS))
+    if found:
+        names = ", ".join(name for (name,) in found)
+        raise ReadOnlyError(f"a function that may do more than read is not run here: {names}")
+
+
+def _refusal(error: Exception) -> Exception:
+    state = getattr(error, "sqlstate", None) or ""
+    if state == _READ_ONLY:
+        return ReadOnlyError("the statement would do more than read, and was not run")
+    if state.startswith(_SYNTAX_AND_NAMES) or isinstance(error, ValueError):
+        return StoreError(f"PostgreSQL cannot run the statement: {error}")
+    with_state = f" with {state}" if state else ""
+    return StoreError(f"PostgreSQL failed{with_state}: {error}")
+
+
+def _value(value: Any) -> QueryValue:
+    return value if isinstance(value, QueryValue) else str(value)

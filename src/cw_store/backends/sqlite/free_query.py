@@ -1,0 +1,142 @@
+"""A person's own query of a SQLite file, on a connection of its own that can do nothing but read.
+
+Three fences, each of which is enough for what the store's tests try: the file is opened for
+reading, `query_only` is on, and every action of a statement has to be one of those listed here
+("Compile-Time Authorization Callbacks" in SQLite's documentation), however it is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cw_store.backends.free_query import QueryResult, QueryValue, refuse_unless_reading
+from cw_store.backends.sqlite.errors import is_busy, is_interrupted, plain_failure
+from cw_store.backends.sqlite.opening import open_with
+from cw_store.backends.sqlite.raw_connection import GivenUp
+from cw_store.backends.sqlite.unlocked import connect_to_read_with_retry
+from cw_store.backends.thread.worker import LoopCallbacks
+from cw_store.errors import ReadOnlyError, StoreError
+
+_WORDS = ("SELECT", "WITH", "VALUES", "EXPLAIN", "PRAGMA")
+
+_READING = frozenset(
+    (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
+)
+
+_FORBIDDEN_FUNCTIONS = frozenset(("load_extension", "fts3_tokenizer", "writefile", "edit"))
+
+_PRAGMAS_OF_ANYTHING = frozenset(
+    (
+        "foreign_key_check",
+        "foreign_key_list",
+        "function_list",
+        "index_info",
+        "index_list",
+        "index_xinfo",
+        "integrity_check",
+        "quick_check",
+        "table_info",
+        "table_list",
+        "table_xinfo",
+    )
+)
+"""Those that only tell, whatever they are asked about."""
+
+_PRAGMAS_OF_NOTHING = frozenset(
+    (
+        "application_id",
+        "compile_options",
+        "data_version",
+        "encoding",
+        "freelist_count",
+        "journal_mode",
+        "page_count",
+        "page_size",
+        "schema_version",
+        "user_version",
+    )
+)
+"""Those that tell when they are given nothing, and set otherwise."""
+
+
+_TABLES_OF_FUNCTIONS = (
+    "json_each",
+    "json_tree",
+    "dbstat",
+    *(f"pragma_{name}" for name in sorted(_PRAGMAS_OF_ANYTHING)),
+)
+"""Tables that SQLite declares when a connection first uses them, which no statement may do later.
+"""
+
+
+async def run_query(path: Path, sql: str, *, limit: int | None, busy_timeout: float) -> QueryResult:
+    """Run one statement that reads; raises ReadOnlyError for any other."""
+    refuse_unless_reading(sql, _WORDS, nested=False)
+    connection = await open_with(
+        partial(_connect, path, busy_timeout),
+        path,
+        loop_callbacks=LoopCallbacks(asyncio.get_running_loop()),
+        name="query",
+        busy_timeout=busy_timeout,
+    )
+    try:
+        return await connection.run(lambda: _run(connection.raw, sql, limit))
+    finally:
+        await connection.closed()
+
+
+# What follows runs in the connection's thread.
+
+
+def _connect(path: Path, timeout: float, given_up: GivenUp | None = None) -> sqlite3.Connection:
+    raw = connect_to_read_with_retry(path.resolve(), timeout, given_up)
+    raw.text_factory = _decoded
+    for table in _TABLES_OF_FUNCTIONS:
+        with suppress(sqlite3.OperationalError):  # not every build has each
+            raw.execute(f"SELECT 1 FROM {table} LIMIT 0").close()  # noqa: S608 -- a name of ours
+    raw.set_authorizer(_authorize)
+    return raw
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode(errors="replace")
+
+
+def _authorize(action: int, first: Any, second: Any, _database: Any, _source: Any) -> int:
+    """Allow what reads and nothing else."""
+    if action == sqlite3.SQLITE_FUNCTION:
+        is_allowed = str(second).lower() not in _FORBIDDEN_FUNCTIONS
+    elif action == sqlite3.SQLITE_PRAGMA:
+        name = str(first).lower()
+        is_allowed = name in _PRAGMAS_OF_ANYTHING or (
+            second is None and name in _PRAGMAS_OF_NOTHING
+        )
+    else:
+        is_allowed = action in _READING
+    return sqlite3.SQLITE_OK if is_allowed else sqlite3.SQLITE_DENY
+
+
+def _run(raw: sqlite3.Connection, sql: str, limit: int | None) -> QueryResult:
+    try:
+        cursor = raw.execute(sql)
+        columns = tuple(name for name, *_ in cursor.description or ())
+        rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit + 1)
+        cursor.close()
+    except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
+        raise _refusal(error) from error
+    found: list[tuple[QueryValue, ...]] = rows if limit is None else rows[:limit]
+    return QueryResult(columns, tuple(found), len(found) < len(rows))
+
+
+def _refusal(error: Exception) -> Exception:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code in (sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY):
+        return ReadOnlyError("the statement would do more than read, and was not run")
+    if isinstance(error, sqlite3.Error) and (is_busy(error) or is_interrupted(error)):
+        return plain_failure(error)
+    return StoreError(f"SQLite cannot run the statement: {error}")

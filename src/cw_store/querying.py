@@ -1,0 +1,56 @@
+"""A person's own query of a store, of which nothing but reading comes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cw_store.backends.free_query import QueryResult, QueryValue
+from cw_store.backends.sqlite import free_query
+from cw_store.errors import SchemaAheadError, SchemaBehindError, StoreError
+from cw_store.location import locate
+from cw_store.migrations import bring_up_to_date
+
+MOST_ROWS = 1_000
+
+__all__ = ["QueryResult", "QueryValue", "query_store"]
+
+
+async def query_store(
+    url: str | Path | None, sql: str, *, limit: int | None = MOST_ROWS, busy_timeout: float = 30.0
+) -> QueryResult:
+    """Run one SQL statement that reads on the store at `url`, and return what it gives.
+
+    It sees one state of the database. Values are as they are stored: on SQLite times are
+    microseconds since 1970 and JSON is text, and what is encrypted stays so. `limit` is the most
+    rows that are fetched, None for all. The store may be of another version than this cw_store;
+    nothing is brought up to date and nothing is made. `busy_timeout` is how many seconds to wait
+    for a lock; a cancellation ends the statement.
+
+    On SQLite nothing that writes, attaches or loads gets through: the connection is opened for
+    reading, and each action of the statement is looked at. On PostgreSQL it runs in a READ ONLY
+    transaction, and functions that may do more than read are refused as far as the server tells
+    of them; only a role without other rights is certain.
+
+    Raises ReadOnlyError for a statement that does anything else, SchemaError when there is no
+    store, StoreError when the database cannot run it.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError("limit is at least 1")
+    location = locate(url)
+    if location.is_memory:
+        raise StoreError("a store in memory ends with its object; there is nothing to query")
+    try:
+        await bring_up_to_date(location, migrate=False, busy_timeout=busy_timeout)
+    except SchemaAheadError:
+        pass
+    except SchemaBehindError as error:
+        if error.current is None:
+            raise
+    if location.path is not None:
+        return await free_query.run_query(
+            location.path, sql, limit=limit, busy_timeout=busy_timeout
+        )
+    assert location.server is not None
+    from cw_store.backends.postgres.free_query import run_query  # an extra
+
+    return await run_query(location.server, sql, limit=limit, busy_timeout=busy_timeout)

@@ -1,0 +1,283 @@
+"""A person's own query: it reads, and nothing that writes gets through in any disguise."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from builders import add_initiative, add_task
+from cw_store import (
+    ReadOnlyError,
+    SchemaBehindError,
+    SchemaError,
+    Store,
+    StoreError,
+    query_store,
+)
+from originals import small_original
+from postgres_server import PostgresServer
+
+
+@pytest.fixture(params=["a file", "a server"])
+def url(
+    request: pytest.FixtureRequest, tmp_path: Path, postgres_server: PostgresServer
+) -> Iterator[str]:
+    if request.param == "a file":
+        yield str(tmp_path / "cw.db")
+        return
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture
+async def filled(url: str) -> str:
+    async with Store(url) as store:
+        initiative = await add_initiative(store, id="i", name="User auth")
+        for number in range(5):
+            await add_task(store, id=f"t{number}", initiative_id=initiative.id)
+    return url
+
+
+@pytest.fixture
+async def file(tmp_path: Path) -> Path:
+    async with Store(tmp_path / "cw.db") as store:
+        await add_initiative(store, id="i", name="User auth")
+    return tmp_path / "cw.db"
+
+
+@pytest.fixture
+async def server(postgres_server: PostgresServer) -> str:
+    url = postgres_server.create_database()
+    async with Store(url) as store:
+        await add_initiative(store, id="i", name="User auth")
+    return url
+
+
+def is_server(url: str) -> bool:
+    return url.startswith("postgresql")
+
+
+async def test_rows_come_with_the_names_of_their_columns(filled: str) -> None:
+    found = await query_store(filled, "SELECT id, name, status FROM initiatives")
+    assert found.columns == ("id", "name", "status")
+    assert found.rows == (("i", "User auth", "active"),)
+    assert not found.is_cut
+
+
+async def test_no_more_rows_are_fetched_than_were_asked_for(filled: str) -> None:
+    sql = "SELECT id FROM tasks ORDER BY id"
+    found = await query_store(filled, sql, limit=3)
+    assert found.rows == (("t0",), ("t1",), ("t2",)) and found.is_cut
+    for limit in (5, None):
+        found = await query_store(filled, sql, limit=limit)
+        assert len(found.rows) == 5 and not found.is_cut
+    with pytest.raises(ValueError, match="limit"):
+        await query_store(filled, sql, limit=0)
+
+
+async def test_comments_parentheses_and_a_semicolon_do_no_harm(filled: str) -> None:
+    sql = " -- which\n /* ones? */ (SELECT count(*) FROM tasks) ;"
+    if not is_server(filled):
+        sql = sql.replace("(SELECT count(*) FROM tasks)", "SELECT count(*) FROM tasks")
+    assert (await query_store(filled, sql)).rows == ((5,),)
+    sql = "WITH few AS (SELECT id FROM tasks LIMIT 2) SELECT count(*), max(id) FROM few"
+    assert (await query_store(filled, sql)).rows[0][0] == 2
+
+
+WRITES = (
+    "DELETE FROM tasks",
+    "/* SELECT */ DELETE FROM tasks",
+    "-- SELECT\nDELETE FROM tasks",
+    "UPDATE tasks SET name = 'x'",
+    "INSERT INTO store_state (name, value) VALUES ('a', 'b')",
+    "WITH x AS (SELECT 1) DELETE FROM tasks",
+    "WITH gone AS (DELETE FROM tasks RETURNING id) SELECT * FROM gone",
+    "SELECT 1; DELETE FROM tasks",
+    "SELECT 1;; DROP TABLE tasks",
+    ";DELETE FROM tasks",
+    "CREATE TABLE mine (a int)",
+    "CREATE TEMP TABLE mine (a int)",
+    "CREATE TABLE mine AS SELECT 1",
+    "SELECT * INTO mine FROM tasks",
+    "DROP TABLE changes",
+    "ALTER TABLE tasks ADD COLUMN mine text",
+    "BEGIN",
+    "COMMIT",
+    "SAVEPOINT a",
+    "ANALYZE",
+    "VACUUM",
+    "REINDEX",
+    "EXPLAIN ANALYZE DELETE FROM tasks",
+    "",
+    "-- nothing",
+    "/* not closed",
+)
+
+
+@pytest.mark.parametrize("sql", WRITES)
+async def test_nothing_that_writes_gets_through(filled: str, sql: str) -> None:
+    with pytest.raises(StoreError):
+        await query_store(filled, sql)
+    async with Store(filled) as store:
+        assert len(await store.tasks.find_all()) == 5
+        assert [task.name for task in await store.tasks.find_all()] != ["x"] * 5
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "ATTACH '{folder}/other.db' AS other",
+        "VACUUM INTO '{folder}/other.db'",
+        "/* a */ VACUUM main INTO '{folder}/other.db'",
+        "PRAGMA journal_mode = DELETE",
+        "PRAGMA query_only = OFF",
+        "PRAGMA writable_schema = ON",
+        "PRAGMA user_version = 7",
+        "PRAGMA main.user_version(7)",
+        "PRAGMA wal_checkpoint(TRUNCATE)",
+        "PRAGMA optimize",
+        "PRAGMA temp_store_directory = '{folder}'",
+        "SELECT * FROM pragma_user_version(7)",
+        "SELECT load_extension('{folder}/other.so')",
+        "SELECT LOAD_EXTENSION('{folder}/other.so')",
+        "SELECT \"load_extension\"('{folder}/other.so')",
+        "SELECT writefile('{folder}/other.db', 'x')",
+        "SELECT fts3_tokenizer('simple', x'00')",
+        "CREATE VIRTUAL TABLE temp.mine USING fts5(a)",
+        "DETACH main",
+        "REPLACE INTO store_state VALUES ('a', 'b')",
+    ],
+)
+async def test_nothing_leaves_a_file_or_changes_one(file: Path, sql: str) -> None:
+    before = {each.name: each.read_bytes() for each in file.parent.iterdir()}
+    with pytest.raises(StoreError):
+        await query_store(file, sql.replace("{folder}", str(file.parent)))
+    assert {each.name: each.read_bytes() for each in file.parent.iterdir()} == before
+
+
+async def test_what_tells_of_a_file_is_allowed(file: Path) -> None:
+    found = await query_store(file, "PRAGMA table_info(tasks)")
+    assert "name" in found.columns and ("id" in {row[1] for row in found.rows})
+    found = await query_store(file, "SELECT name FROM pragma_table_list WHERE name = 'tasks'")
+    assert found.rows == (("tasks",),)
+    assert (await query_store(file, "PRAGMA quick_check")).rows == (("ok",),)
+    assert (await query_store(file, "EXPLAIN QUERY PLAN SELECT * FROM tasks")).rows
+    assert (await query_store(file, "SELECT value FROM json_each('[1, 2]')")).rows == ((1,), (2,))
+    assert (await query_store(file, "VALUES (1.5, NULL, x'00')")).rows == ((1.5, None, b"\0"),)
+
+
+async def test_a_file_that_is_at_rest_stays_by_itself(file: Path) -> None:
+    await query_store(file, "SELECT 1")
+    assert [each.name for each in file.parent.iterdir() if each.suffix.startswith(".db-w")] == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT pg_terminate_backend(pg_backend_pid())",
+        'SELECT "pg_terminate_backend"(1)',
+        "SELECT pg_catalog.pg_terminate_backend/* x */(1)",
+        "SELECT PG_Terminate_Backend -- x\n(1)",
+        'SELECT U&"pg\\005fterminate_backend"(1)',
+        "VALUES (1), (pg_terminate_backend(1)::int)",
+        "SELECT 1 LIMIT pg_terminate_backend(1)::int",
+        "SELECT 1 WHERE pg_terminate_backend(1)",
+        "SELECT 1 ORDER BY pg_terminate_backend(1)",
+        "SELECT * FROM pg_read_file('/etc/passwd')",
+        "SELECT lo_import('/etc/passwd')",
+        "SELECT lo_creat(1)",
+        "SELECT nextval('tasks_seq_seq')",
+        "SELECT setval('tasks_seq_seq', 1)",
+        "SELECT set_config('transaction_read_only', 'off', true)",
+        "SELECT pg_notify('cw_store', '')",
+        "SELECT pg_advisory_lock(1)",
+        "SELECT pg_sleep(60)",
+        "SELECT query_to_xml('SELECT pg_terminate_backend(1)', true, true, '')",
+        "SELECT * FROM ts_stat('SELECT pg_terminate_backend(1)')",
+        "TABLE tasks; SELECT 1",
+        "COPY tasks TO PROGRAM 'cat'",
+        "COPY tasks TO '/tmp/tasks'",
+        "SET transaction_read_only = off",
+        "SET ROLE postgres",
+        "DO $$ BEGIN END $$",
+        "CALL nothing()",
+        "EXECUTE something",
+        "NOTIFY cw_store",
+        "LISTEN cw_store",
+        "SELECT * FROM tasks FOR UPDATE",
+        "MERGE INTO tasks USING tasks AS t ON false WHEN MATCHED THEN DELETE",
+        "SELECT * FROM hidden",
+    ],
+)
+async def test_nothing_goes_further_than_to_read_on_a_server(server: str, sql: str) -> None:
+    async with Store(server) as store, store.unit_of_work() as uow:
+        from sqlalchemy import text
+
+        await uow.session.execute(
+            text("CREATE VIEW hidden AS SELECT pg_terminate_backend(1) WHERE false")
+        )
+    with pytest.raises(StoreError) as caught:
+        await query_store(server, sql)
+    assert isinstance(caught.value, ReadOnlyError) or "cannot" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT random() < 2, now() IS NOT NULL, gen_random_uuid() IS NOT NULL",
+        "TABLE initiatives",
+        "SELECT pg_size_pretty(pg_total_relation_size('tasks'))",
+        "SELECT name, setting FROM pg_settings WHERE name = 'server_version'",
+        "SELECT count(*) FROM pg_locks",
+        "SELECT count(*) FROM pg_stat_activity",
+        "SELECT 'pg_sleep' AS name",
+        "SELECT array_agg(id), max(created_at), '{\"a\": 1}'::jsonb FROM initiatives",
+    ],
+)
+async def test_what_only_reads_is_allowed_on_a_server(server: str, sql: str) -> None:
+    assert (await query_store(server, sql)).rows
+
+
+async def test_a_mistake_in_a_statement_is_told_in_the_databases_words(filled: str) -> None:
+    with pytest.raises(StoreError, match="nothing_of_this_name"):
+        await query_store(filled, "SELECT * FROM nothing_of_this_name")
+    with pytest.raises(StoreError, match="cannot run the statement"):
+        await query_store(filled, "SELECT FROM FROM")
+
+
+async def test_where_there_is_no_store_none_is_made(tmp_path: Path) -> None:
+    with pytest.raises(SchemaBehindError):
+        await query_store(tmp_path / "none.db", "SELECT 1")
+    assert not (tmp_path / "none.db").exists()
+    small_original(tmp_path / "original.db")
+    with pytest.raises(SchemaError, match="TypeScript"):
+        await query_store(tmp_path / "original.db", "SELECT 1")
+    with pytest.raises(StoreError, match="in memory"):
+        await query_store(":memory:", "SELECT 1")
+
+
+async def test_a_statement_that_does_not_end_can_be_given_up(filled: str) -> None:
+    endless = (
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    )
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await query_store(filled, endless)
+
+
+async def test_a_store_in_use_can_be_queried(filled: str) -> None:
+    async with Store(filled) as store, store.unit_of_work() as uow:
+        await add_initiative(uow, id="not committed")
+        found = await query_store(filled, "SELECT id FROM initiatives")
+        assert found.rows == (("i",),)
+
+
+async def test_text_that_is_no_utf8_is_shown_all_the_same(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("UPDATE initiatives SET name = CAST(X'61FF' AS TEXT)")
+        other.commit()
+    assert (await query_store(file, "SELECT name FROM initiatives")).rows == (("a\ufffd",),)
