@@ -94,6 +94,7 @@ def application(command: str | None = None, clock: Clock | None = None) -> App:
             # Given here it would be all that the command's own help says.
             help=None if each.name == command else each.help,
         )
+    app.meta.suppress_keyboard_interrupt = False
     app.meta.default(_launcher(app, clock))
     return app
 

@@ -24,7 +24,10 @@ class Command(NamedTuple):
 
 
 COMMANDS = (
+    Command("init", SET_UP, "setup:init", "Make a new store."),
+    Command("migrate", SET_UP, "setup:migrate", "Bring a store to the schema of this cw-store."),
     Command("status", SET_UP, "setup:status", "Show the schema, rows and bytes, and who is at it."),
+    Command("rekey", SET_UP, "setup:rekey", "Encrypt all credentials anew, under another key."),
     Command("ls", LOOK, "look:ls", "List what is stored, in the order of storing."),
     Command(
         "show",
@@ -33,6 +36,11 @@ COMMANDS = (
         "Show one thing, and what belongs to it.",
     ),
     Command("logs", LOOK, "look:logs", "Show what an agent wrote, and what it writes from now on."),
+    Command("answer", ACT, "act:answer", "Answer a message to you, or an agent's question."),
+    Command("retry", ACT, "act:retry", "Begin blocked tasks anew: pending, with no retry counted."),
+    Command("account", ACT, "act:account", "Bring an account back, or take it out."),
+    Command("accept", ACT, "act:accept", "Accept what an agent proposes."),
+    Command("dismiss", ACT, "act:dismiss", "Dismiss what an agent proposes."),
     Command("completion", ELSE, "other:completion", "Print what completes commands and ids."),
     Command("version", ELSE, "other:version", "Show the versions of all that takes part."),
 )

@@ -38,16 +38,17 @@ class Context:
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[Store]:
         """Open the store to look at it: nothing is created, migrated or changed."""
-        async with _opened(self._store(read_only=True)) as store:
+        async with _opened(self.store(read_only=True)) as store:
             yield store
 
     @asynccontextmanager
     async def acting(self) -> AsyncGenerator[Store]:
         """Open the store to change something in it; it is neither created nor migrated."""
-        async with _opened(self._store(read_only=False)) as store:
+        async with _opened(self.store(read_only=False)) as store:
             yield store
 
-    def _store(self, *, read_only: bool) -> Store:
+    def store(self, *, read_only: bool) -> Store:
+        """Return the store, not open yet; UsageError when the URL leads nowhere."""
         from cw_store import Store
 
         try:

@@ -22,7 +22,7 @@ WHOLE = frozenset({"id", "command", "email"})
 FOLDED = frozenset({"command"})
 """Those of them that take several lines rather than room from others."""
 
-SHORT = 12
+SHORT = 11
 """A column that is no wider keeps its width on a terminal that is too narrow for all."""
 
 STYLES = {

@@ -1,9 +1,52 @@
 """Setting up: `init`, `migrate`, `status`, `rekey`."""
 
+from typing import Annotated
+
+from cyclopts import Parameter
+
 from cw_store.cli.context import Here
+
+
+async def init(*, here: Here) -> None:
+    """Make a new store.
+
+    One that is there already stays as it is. A file is readable by nobody else.
+    """
+    from cw_store.cli.setting_up import make_store
+
+    await make_store(here)
+
+
+async def rekey(*, here: Here) -> None:
+    """Encrypt all credentials anew, under another key.
+
+    $CW_STORE_KEYS has the keys, separated by commas: the first encrypts, the others are those that
+    credentials may be encrypted under now. What is in clear is encrypted. Others go on working
+    meanwhile.
+    """
+    from cw_store.cli.setting_up import encrypt_anew
+
+    await encrypt_anew(here)
 
 
 async def status(*, here: Here) -> None:
     """Show the schema, rows and bytes, and who is at it."""
-    async with here.reading() as store:
-        here.output.facts({"store": store.url})
+    from cw_store.cli.status import show_status
+
+    await show_status(here)
+
+
+async def migrate(
+    *,
+    check: Annotated[
+        bool, Parameter(negative="", help="Only tell whether it is behind: then the exit is 1.")
+    ] = False,
+    here: Here,
+) -> int:
+    """Bring a store to the schema of this cw-store.
+
+    All steps are one transaction; others wait meanwhile. A store is not made here, but by init.
+    """
+    from cw_store.cli.setting_up import bring_up_to_date
+
+    return await bring_up_to_date(here, only_check=check)

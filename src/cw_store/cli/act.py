@@ -1,0 +1,84 @@
+"""Acting: `answer`, `retry`, `account`, `accept`, `dismiss`. Nothing is ever deleted here."""
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from cw_store.cli.context import Here
+
+
+def _id(help: str) -> Parameter:
+    """Ids may begin with a hyphen, and so may an answer."""
+    return Parameter(help=help, allow_leading_hyphen=True)
+
+
+async def answer(
+    id: Annotated[str, _id("A message to you, or an agent's question to another.")],
+    text: Annotated[str, _id("The answer; - reads it from stdin.")],
+    /,
+    *,
+    here: Here,
+) -> None:
+    """Answer a message to you, or an agent's question.
+
+    A message gets a reply and is then responded to; a question gets its one answer, for which the
+    agent that asked may be waiting. Whoever answers second is told so, and changes nothing.
+    """
+    from cw_store.cli.acting import answer_one, typed_or_read
+
+    await answer_one(here, id, typed_or_read(text))
+
+
+async def retry(
+    *tasks: Annotated[str, _id("Blocked tasks.")],
+    blocked: Annotated[bool, Parameter(negative="", help="All tasks that are blocked.")] = False,
+    initiative: Annotated[str | None, _id("With --blocked, of this initiative alone.")] = None,
+    here: Here,
+) -> None:
+    """Begin blocked tasks anew: pending, with no retry counted.
+
+    All of them or none; one that is not blocked any more is somebody else's by now.
+    """
+    from cw_store.cli.acting import retry_tasks
+
+    await retry_tasks(here, tasks, is_all=blocked, initiative=initiative)
+
+
+async def account(
+    action: Annotated[
+        Literal["available", "exhaust"], Parameter(help="Bring it back, or take it out.")
+    ],
+    email: Annotated[str, _id("The account's address or id.")],
+    /,
+    *,
+    until: Annotated[
+        str | None,
+        Parameter(help="Take it out until then: 2026-11-30T09:00 (UTC), or 2h from now."),
+    ] = None,
+    here: Here,
+) -> None:
+    """Bring an account back, or take it out.
+
+    Without `--until` it stays out until it is brought back. What an agent has reported before is
+    never shortened by taking it out.
+    """
+    from cw_store.cli.acting import mark_account
+
+    await mark_account(here, action, email, until)
+
+
+async def accept(proposal: Annotated[str, _id("A pending proposal.")], /, *, here: Here) -> None:
+    """Accept what an agent proposes.
+
+    The proposal is marked; whoever supervises the agents does what it says.
+    """
+    from cw_store.cli.acting import decide
+
+    await decide(here, proposal, "accepted")
+
+
+async def dismiss(proposal: Annotated[str, _id("A pending proposal.")], /, *, here: Here) -> None:
+    """Dismiss what an agent proposes."""
+    from cw_store.cli.acting import decide
+
+    await decide(here, proposal, "dismissed")

@@ -1,0 +1,67 @@
+"""Making a store, bringing one up to date, and giving its credentials another key."""
+
+from __future__ import annotations
+
+import os
+
+from cw_store import TABLE_NAMES, SchemaBehindError, Store, ensure_schema
+from cw_store.cli.context import BUSY_TIMEOUT, Context
+from cw_store.cli.failures import CommandError, UsageError
+
+
+async def make_store(here: Context) -> None:
+    """Make a store where there is none; say so where there is one."""
+    store = here.store(read_only=True)
+    behind = await _behind(store)
+    if behind is None:
+        here.output.done(
+            f"{store.url} is a store already", data={"url": store.url, "is_new": False}
+        )
+        return
+    if behind.current is not None:
+        raise behind
+    await ensure_schema(here.url, busy_timeout=BUSY_TIMEOUT)
+    here.output.done(
+        f"created {store.url} at schema {behind.head} ({len(TABLE_NAMES)} tables)",
+        data={"url": store.url, "is_new": True, "schema": behind.head},
+    )
+
+
+async def bring_up_to_date(here: Context, *, only_check: bool) -> int:
+    """Apply the steps that are missing, or only say whether there are any; return the exit code."""
+    store = here.store(read_only=True)
+    behind = await _behind(store)
+    if behind is None:
+        here.output.done("nothing to do", data={"is_behind": False})
+        return 0
+    if behind.current is None:
+        raise CommandError("no-store", f"there is no store at {store.url}; cw-store init makes one")
+    steps = int(behind.head) - int(behind.current)
+    told = f"{behind.current} → {behind.head}: {steps} {'step' if steps == 1 else 'steps'}"
+    data = {"is_behind": only_check, "from": behind.current, "to": behind.head, "steps": steps}
+    if not only_check:
+        await ensure_schema(here.url, busy_timeout=BUSY_TIMEOUT)
+    here.output.done(told, data=data)
+    return 1 if only_check else 0
+
+
+async def _behind(store: Store) -> SchemaBehindError | None:
+    """Return how far the store is behind, or None; changes nothing."""
+    try:
+        async with store:
+            return None
+    except SchemaBehindError as error:
+        return error
+
+
+async def encrypt_anew(here: Context) -> None:
+    """Encrypt all credentials under the first key that there is."""
+    if not os.environ.get("CW_STORE_KEYS", "").strip(", "):
+        raise UsageError(
+            "there are no keys: set CW_STORE_KEYS to Fernet keys, the new one first, with commas "
+            "between them"
+        )
+    async with here.acting() as store:
+        count = await store.rekey()
+    rows = "1 account" if count == 1 else f"{count} accounts"
+    here.output.done(f"encrypted the credentials of {rows} anew", data={"accounts": count})
