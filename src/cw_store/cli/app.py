@@ -40,6 +40,7 @@ from cyclopts import App, Group, Parameter
 from cw_store.cli.commands import COMMANDS, GROUPS
 from cw_store.cli.context import Context
 from cw_store.cli.failures import UsageError
+from cw_store.cli.general_help import first_command, options_first
 from cw_store.cli.output import Output, tell
 
 Clock = Callable[[], datetime]
@@ -64,12 +65,13 @@ Verbose = Annotated[bool, _flag(alias="-v", help="What the store does meanwhile.
 LEVELS = {"quiet": logging.ERROR, "": logging.WARNING, "verbose": logging.DEBUG}
 
 
-def run_command(words: Sequence[str], command: str | None, clock: Clock | None) -> int:
+def run_command(words: Sequence[str], clock: Clock | None) -> int:
     """Run the command that `words` ask for; return the exit code.
 
     Raises CycloptsError for what makes no sense, and whatever the command raises.
     """
-    code = application(command, clock).meta(list(words), exit_on_error=False, print_error=False)
+    app = application(first_command(words), clock)
+    code = app.meta(options_first(words), exit_on_error=False, print_error=False)
     return code if isinstance(code, int) else 0
 
 

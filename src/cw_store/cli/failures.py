@@ -93,8 +93,9 @@ def _of_usage(error: BaseException) -> Failure | None:
 
     if not isinstance(error, CycloptsError):
         return None
+    told = str(error).partition(" Available commands:")[0].rstrip(".")
     command = " ".join(["cw-store", *(error.command_chain or ()), "--help"])
-    return Failure("usage", f"{str(error).rstrip('.')}; see {command}")
+    return Failure("usage", f"{told}; see {command}")
 
 
 def _of_store(error: BaseException) -> Failure | None:

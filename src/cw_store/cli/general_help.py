@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import islice, takewhile
 from typing import TextIO
 
 from cw_store.cli.commands import COMMANDS, GROUPS
@@ -18,6 +19,9 @@ OPTIONS = (
     ("--version", "The version of cw-store."),
 )
 WITH_VALUE = ("--url", "--color")
+FLAGS = ("--json", "-q", "--quiet", "-v", "--verbose")
+
+HELP = ("--help", "-h")
 
 EXIT_CODES = """\
 Exit codes: 0 done, 1 the answer is no, 2 usage, 3 no such store or none that can be opened,
@@ -33,6 +37,40 @@ def first_command(words: Sequence[str]) -> str | None:
         else:
             return word
     return None
+
+
+def options_first(words: Sequence[str]) -> list[str]:
+    """Return the words with the options of every command before the others, up to a `--`.
+
+    Behind a command they could be taken for an id that begins with a hyphen.
+    """
+    options: list[str] = []
+    others: list[str] = []
+    left = iter(words)
+    for word in left:
+        if word == "--":
+            return [*options, *others, word, *left]
+        if word in WITH_VALUE:
+            value = list(islice(left, 1))
+            (options if value else others).extend([word, *value])
+        elif word in FLAGS or word.startswith(tuple(f"{name}=" for name in WITH_VALUE)):
+            options.append(word)
+        else:
+            others.append(word)
+    return options + others
+
+
+def is_json(words: Sequence[str]) -> bool:
+    """Whether `--json` is among the options, for whoever could not read them."""
+    return "--json" in takewhile(lambda word: word != "--", words)
+
+
+def asks_for_help(words: Sequence[str]) -> bool:
+    """Whether these words name no command, and nothing that is unknown."""
+    if first_command(words) is not None:
+        return False
+    left = options_first(words)
+    return all(word.startswith(("--url=", "--color=")) or word in (*FLAGS, *HELP) for word in left)
 
 
 def write_help(stream: TextIO) -> None:

@@ -86,6 +86,63 @@ async def show(
     await show_one(here, id)
 
 
+async def ready(
+    initiative: Annotated[str | None, _id("Only of this initiative (id or name).")] = None,
+    /,
+    *,
+    explain: Annotated[
+        bool, Parameter(negative="", help="Each task that is not completed, and what holds it.")
+    ] = False,
+    provider: Annotated[
+        str | None, Parameter(help="Whose account has to be free; anybody's unless given.")
+    ] = None,
+    limit: Annotated[int, Parameter(help="At most so many.")] = 100,
+    here: Here,
+) -> None:
+    """Show what could start now, or what holds each task.
+
+    In the order in which tasks would be claimed.
+    """
+    from cw_store.cli.readying import show_ready
+
+    await show_ready(here, initiative, provider, limit, explains=explain)
+
+
+async def inbox(
+    initiative: Annotated[str | None, _id("Only of this initiative (id or name).")] = None,
+    /,
+    *,
+    limit: Annotated[int, Parameter(help="At most so many.")] = 100,
+    here: Here,
+) -> None:
+    """Show what waits for a person, and how to answer it.
+
+    Oldest first: messages to you, agents that wait for input, questions that nobody can answer any
+    more, blocked tasks, what is to be reviewed, proposals, comments, and accounts that only a
+    person brings back.
+    """
+    from cw_store.cli.inboxes import show_inbox
+
+    await show_inbox(here, initiative, limit)
+
+
+async def search(
+    text: Annotated[str, _id("What to find, in capitals or small letters; or the begin of an id.")],
+    /,
+    *,
+    limit: Annotated[int, Parameter(help="At most so many of each kind.")] = 20,
+    here: Here,
+) -> None:
+    """Find a text in names, questions, pages and logs.
+
+    The newest first. A search looks at so many rows, and for so long; where it was cut off is said
+    on stderr.
+    """
+    from cw_store.cli.inboxes import show_search
+
+    await show_search(here, text, limit)
+
+
 async def logs(
     agent: Annotated[str, _id("The agent's name, its id, or the beginning of that.")],
     /,

@@ -68,15 +68,18 @@ class Output:
         """Show names and values of one thing; as JSON they are `data`, or else themselves."""
         self.page(values if data is None else data, Facts(values))
 
-    def page(self, data: object, *blocks: Block) -> None:
-        """Show blocks, one below the other; as JSON it is `data`."""
+    def page(self, data: object, *blocks: Block, now: datetime | None = None) -> None:
+        """Show blocks, one below the other; as JSON it is `data`.
+
+        Ages are counted from `now` where what is shown has a time of its own.
+        """
         if self.is_json:
             self._write(envelope(data, indent=2 if is_terminal(sys.stdout) else None))
         elif self.is_terminal:
             from cw_store.cli.on_terminal import drawn
 
             console = self.console()
-            for each in drawn(blocks, self._now()):
+            for each in drawn(blocks, now or self._now()):
                 console.print(each)
         else:
             for line in lines_of(blocks):

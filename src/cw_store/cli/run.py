@@ -8,11 +8,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
-from cw_store.cli.general_help import first_command, write_help
+from cw_store.cli.general_help import asks_for_help, is_json, write_help
 
 Clock = Callable[[], datetime]
-
-HELP = {"--help", "-h"}
 
 
 def run(words: Sequence[str], clock: Clock | None) -> int:
@@ -32,13 +30,12 @@ def run(words: Sequence[str], clock: Clock | None) -> int:
 
 
 def _answer(words: Sequence[str], clock: Clock | None) -> int:
-    command = first_command(words)
-    if command is None and (not words or HELP & set(words)):
+    if asks_for_help(words):
         write_help(sys.stdout)
         return 0
     from cw_store.cli.app import run_command
 
-    return run_command(words, command, clock)
+    return run_command(words, clock)
 
 
 def _failed(error: BaseException, words: Sequence[str]) -> int:
@@ -50,7 +47,7 @@ def _failed(error: BaseException, words: Sequence[str]) -> int:
     from cw_store.cli.output import tell_failure
 
     failure = failure_of(error)
-    tell_failure(failure, is_json="--json" in words)
+    tell_failure(failure, is_json=is_json(words))
     with suppress(OSError, ValueError):
         sys.stdout.flush()
     return failure.exit_code

@@ -1,0 +1,66 @@
+"""`inbox` and `search`: views of `cw_store.views`, as tables."""
+
+from __future__ import annotations
+
+from cw_store import views
+from cw_store.cli.blocks import Block, Table
+from cw_store.cli.context import Context
+from cw_store.cli.failures import UsageError
+from cw_store.cli.finding import find
+
+INBOX = ("since", "kind", "what", "command")
+
+
+async def show_inbox(here: Context, initiative: str | None, limit: int) -> None:
+    """Show what waits for a person, oldest first."""
+    if limit < 1:
+        raise UsageError("--limit is at least 1")
+    async with here.reading() as store, store.unit_of_work(read_only=True) as uow:
+        of = None if initiative is None else (await find(uow, initiative, "initiative")).id
+        inbox = await views.inbox(uow, initiative_id=of, limit=limit)
+    here.output.page(inbox, inbox_table(inbox), now=inbox.now)
+    if inbox.total > len(inbox.items):
+        here.output.remark(f"{inbox.total} wait in all; --limit shows more of them")
+
+
+def inbox_table(inbox: views.Inbox, *, title: str | None = None) -> Table:
+    """Return the inbox as a table: since when, what it is, and the command that answers it."""
+    rows = [(item.since, item.kind, what_waits(item), item.command) for item in inbox.items]
+    return Table(INBOX, rows, title=title, nothing="nothing waits for you")
+
+
+def what_waits(item: views.InboxItem) -> str:
+    """Return one line that says who wants what."""
+    who = f"{item.who}: " if item.who and item.who not in item.title else ""
+    return f"{who}{item.title}" + (f": {item.text}" if item.text else "")
+
+
+async def show_search(here: Context, text: str, limit: int) -> None:
+    """Show where a text is found, kind by kind; say where it was not looked."""
+    if not text:
+        raise UsageError("there is nothing to search for")
+    if limit < 1:
+        raise UsageError("--limit is at least 1")
+    async with here.reading() as store:
+        result = await views.search(store, text, limit=limit)
+    rows = [
+        (hit.kind, hit.at, hit.title, hit.excerpt, hit.command)
+        for group in result.groups
+        for hit in group.hits
+    ]
+    columns = ("kind", "at", "title", "excerpt", "command")
+    blocks: list[Block] = [Table(columns, rows, nothing="found nowhere")]
+    here.output.page(result, *blocks, now=result.now)
+    for group in result.groups:
+        if group.cut is not None:
+            here.output.remark(_where_it_was_cut(group))
+
+
+def _where_it_was_cut(group: views.SearchGroup) -> str:
+    match group.cut:
+        case "hits":
+            return f"{group.kind}: there may be more; --limit shows more of them"
+        case "rows":
+            return f"{group.kind}: only the newest {group.rows_looked_at} were looked at"
+        case _:
+            return f"{group.kind}: the time was over after {group.rows_looked_at} were looked at"
