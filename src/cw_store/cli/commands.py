@@ -39,6 +39,8 @@ COMMANDS = (
     Command("inbox", LOOK, "look:inbox", "Show what waits for a person, and how to answer it."),
     Command("logs", LOOK, "look:logs", "Show what an agent wrote, and what it writes from now on."),
     Command("search", LOOK, "look:search", "Find a text in names, questions, pages and logs."),
+    Command("graph", LOOK, "look:graph", "Show a plan: who waits for whom, as text or a drawing."),
+    Command("watch", LOOK, "look:watch", "Show what happens until the initiative ends."),
     Command("answer", ACT, "act:answer", "Answer a message to you, or an agent's question."),
     Command("retry", ACT, "act:retry", "Begin blocked tasks anew: pending, with no retry counted."),
     Command("account", ACT, "act:account", "Bring an account back, or take it out."),

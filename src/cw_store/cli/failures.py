@@ -94,8 +94,9 @@ def _of_usage(error: BaseException) -> Failure | None:
     if not isinstance(error, CycloptsError):
         return None
     told = str(error).partition(" Available commands:")[0].rstrip(".")
+    end = "" if told.endswith("?") else "."
     command = " ".join(["cw-store", *(error.command_chain or ()), "--help"])
-    return Failure("usage", f"{told}; see {command}")
+    return Failure("usage", f"{told}{end} See {command}")
 
 
 def _of_store(error: BaseException) -> Failure | None:

@@ -44,12 +44,17 @@ def options_first(words: Sequence[str]) -> list[str]:
 
     Behind a command they could be taken for an id that begins with a hyphen.
     """
+    options, others = _apart(words)
+    return options + others
+
+
+def _apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
     options: list[str] = []
     others: list[str] = []
     left = iter(words)
     for word in left:
         if word == "--":
-            return [*options, *others, word, *left]
+            return options, [*others, word, *left]
         if word in WITH_VALUE:
             value = list(islice(left, 1))
             (options if value else others).extend([word, *value])
@@ -57,7 +62,7 @@ def options_first(words: Sequence[str]) -> list[str]:
             options.append(word)
         else:
             others.append(word)
-    return options + others
+    return options, others
 
 
 def is_json(words: Sequence[str]) -> bool:
@@ -69,8 +74,7 @@ def asks_for_help(words: Sequence[str]) -> bool:
     """Whether these words name no command, and nothing that is unknown."""
     if first_command(words) is not None:
         return False
-    left = options_first(words)
-    return all(word.startswith(("--url=", "--color=")) or word in (*FLAGS, *HELP) for word in left)
+    return all(word in HELP for word in _apart(words)[1])
 
 
 def write_help(stream: TextIO) -> None:

@@ -168,3 +168,44 @@ async def logs(
 
     begin = None if since is None else here.now() - length_of(since)
     await show_log(here, agent, Asked(session, begin, grep, raw, follow))
+
+
+async def graph(
+    initiative: Annotated[str | None, _id("Only of this initiative (id or name).")] = None,
+    /,
+    *,
+    format: Annotated[
+        Literal["text", "mermaid", "dot"], Parameter(help="A list, or what draws a picture.")
+    ] = "text",
+    output: Annotated[
+        str | None, Parameter(alias="-o", help="Write it to this file instead of stdout.")
+    ] = None,
+    here: Here,
+) -> None:
+    """Show a plan: who waits for whom, as text or a drawing.
+
+    As text it is a list by phase, each task with its lane and what it still waits for. The others
+    are the source of a picture for Mermaid and for Graphviz (`dot -Tsvg`), phases as boxes.
+    """
+    from cw_store.cli.graphs import show_graph
+
+    await show_graph(here, initiative, format, output)
+
+
+async def watch(
+    initiative: Annotated[str | None, _id("Only this initiative (id or name).")] = None,
+    /,
+    *,
+    every: Annotated[str, Parameter(help="How often to look: 1s, 500ms, 1min.")] = "1s",
+    here: Here,
+) -> int:
+    """Show what happens until the initiative ends.
+
+    Without one, until none is active. What waits for you, agents and accounts; drawn anew on a
+    terminal, in a pipe a line for what is new. When nothing goes on until a person does something,
+    it ends with the exit code 1.
+    """
+    from cw_store.cli.lengths import length_of
+    from cw_store.cli.watching import watch as watch_store
+
+    return await watch_store(here, initiative, length_of(every).total_seconds())

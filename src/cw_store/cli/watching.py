@@ -1,0 +1,153 @@
+"""`watch`: what happens, looked at again and again, until there is nothing more to see."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import NamedTuple, TypeAlias
+
+from cw_store import Store, views
+from cw_store.cli.blocks import Block, Table, Text
+from cw_store.cli.cells import as_time
+from cw_store.cli.context import Context
+from cw_store.cli.finding import find
+from cw_store.cli.inboxes import inbox_table, what_waits
+from cw_store.cli.safe import safe
+
+SHORTEST = 0.1
+"""Seconds between two looks at least, so that nobody is kept from working by being watched."""
+
+MOST = 10
+"""So many rows of each table are shown."""
+
+
+class Seen(NamedTuple):
+    """One look: what waits for a person, the board, and whether time alone changes something."""
+
+    inbox: views.Inbox
+    board: views.Board
+    changes_by_itself: bool
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no initiative is at work any more."""
+        return all(each.status != "active" for each in self.board.initiatives)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether nothing goes on until a person does something."""
+        counts = self.board.counts
+        return not (counts.running or counts.ready or self.changes_by_itself)
+
+
+Show: TypeAlias = Callable[[Seen], None]
+
+
+async def watch(here: Context, initiative: str | None, every: float) -> int:
+    """Show each look until the initiative, or all of them, ended; return the exit code."""
+    async with here.reading() as store:
+        id = await _id(store, initiative)
+        with _shown(here) as show:
+            while True:
+                seen = await _look(store, id)
+                show(seen)
+                if seen.is_over or seen.is_stuck:
+                    break
+                await asyncio.sleep(max(every, SHORTEST))
+    if seen.is_over:
+        return 0
+    here.output.remark("nothing goes on until somebody answers; cw-store inbox says what")
+    return 1
+
+
+async def _id(store: Store, typed: str | None) -> str | None:
+    if typed is None:
+        return None
+    async with store.unit_of_work(read_only=True) as uow:
+        return (await find(uow, typed, "initiative")).id
+
+
+async def _look(store: Store, id: str | None) -> Seen:
+    async with store.unit_of_work(read_only=True) as uow:
+        return Seen(
+            await views.inbox(uow, initiative_id=id, limit=MOST),
+            await views.board(uow, id, cards=1),
+            await uow.claims.next_deadline() is not None,
+        )
+
+
+@contextmanager
+def _shown(here: Context) -> Generator[Show]:
+    """Give what shows a look: drawn anew on a terminal, and as lines of what is new elsewhere."""
+    if here.output.is_json or not here.output.is_terminal:
+        yield _Lines(here).show
+        return
+    from rich.console import Group
+    from rich.live import Live
+
+    from cw_store.cli.on_terminal import drawn
+
+    with Live(console=here.output.console(), auto_refresh=False) as live:
+        yield lambda seen: live.update(Group(*drawn(_blocks(seen), seen.board.now)), refresh=True)
+
+
+def _blocks(seen: Seen) -> list[Block]:
+    return [
+        Text((_summary(seen.board),)),
+        inbox_table(seen.inbox, title=f"waits for you: {seen.inbox.total}"),
+        _agents(seen.board),
+        _accounts(seen.board),
+    ]
+
+
+def _summary(board: views.Board) -> str:
+    names = ", ".join(each.name for each in board.initiatives) or "no initiatives"
+    counts = board.counts
+    return (
+        f"{names}: {counts.done} of {counts.total} done, {counts.running} running, "
+        f"{counts.ready} ready, {counts.waiting} waiting, {counts.needs_you} need you"
+    )
+
+
+def _agents(board: views.Board) -> Table:
+    rows = [
+        (each.name, each.status, each.task_name, each.account_email, each.seen_at)
+        for each in board.agents[:MOST]
+    ]
+    columns = ("agent", "status", "task", "account", "seen")
+    return Table(columns, rows, title=f"agents: {len(board.agents)}", nothing="none at work")
+
+
+def _accounts(board: views.Board) -> Table:
+    rows = [
+        (each.email, each.provider, each.state, each.until, ", ".join(each.agent_names))
+        for each in board.accounts[:MOST]
+    ]
+    columns = ("email", "provider", "state", "until", "agents")
+    return Table(columns, rows, title=f"accounts: {len(board.accounts)}", nothing="none")
+
+
+class _Lines:
+    """Shows in lines what is different from the look before."""
+
+    def __init__(self, here: Context) -> None:
+        self._output = here.output
+        self._counts: views.LaneCounts | None = None
+        self._told: set[str] = set()
+
+    def show(self, seen: Seen) -> None:
+        """Show new counts, and what waits for a person since the last look."""
+        counts, now = seen.board.counts, seen.board.now
+        new = [item for item in seen.inbox.items if item.id not in self._told]
+        self._told |= {item.id for item in new}
+        if counts != self._counts:
+            self._counts = counts
+            self._line(now, "tasks", _summary(seen.board), data={"at": now, "counts": counts})
+        for item in new:
+            fields = (item.kind, what_waits(item), item.command)
+            self._line(now, *fields, data={"at": now, "item": item})
+
+    def _line(self, at: datetime, *fields: str, data: object) -> None:
+        self._output.written_line("\t".join((as_time(at), *map(safe, fields))), data=data)
