@@ -5,16 +5,14 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from cw_store.cli.context import Here
+from cw_store.cli.parameters import flag, id_of, word
 
-
-def _id(help: str) -> Parameter:
-    """Ids may begin with a hyphen, and so may an answer."""
-    return Parameter(help=help, allow_leading_hyphen=True)
+Proposal = Annotated[str, id_of("A pending proposal.", "proposal")]
 
 
 async def answer(
-    id: Annotated[str, _id("A message to you, or an agent's question to another.")],
-    text: Annotated[str, _id("The answer; - reads it from stdin.")],
+    id: Annotated[str, id_of("A message to you, or an agent's question.", "message", "question")],
+    text: Annotated[str, word("The answer; - reads it from stdin.")],
     /,
     *,
     here: Here,
@@ -30,9 +28,9 @@ async def answer(
 
 
 async def retry(
-    *tasks: Annotated[str, _id("Blocked tasks.")],
-    blocked: Annotated[bool, Parameter(negative="", help="All tasks that are blocked.")] = False,
-    initiative: Annotated[str | None, _id("With --blocked, of this initiative alone.")] = None,
+    *tasks: Annotated[str, id_of("Blocked tasks.", "blocked task")],
+    blocked: Annotated[bool, flag("All tasks that are blocked.")] = False,
+    initiative: Annotated[str | None, id_of("With --blocked, of this alone.", "initiative")] = None,
     here: Here,
 ) -> None:
     """Begin blocked tasks anew: pending, with no retry counted.
@@ -48,7 +46,7 @@ async def account(
     action: Annotated[
         Literal["available", "exhaust"], Parameter(help="Bring it back, or take it out.")
     ],
-    email: Annotated[str, _id("The account's address or id.")],
+    email: Annotated[str, id_of("The account's address or id.", "account")],
     /,
     *,
     until: Annotated[
@@ -67,7 +65,7 @@ async def account(
     await mark_account(here, action, email, until)
 
 
-async def accept(proposal: Annotated[str, _id("A pending proposal.")], /, *, here: Here) -> None:
+async def accept(proposal: Proposal, /, *, here: Here) -> None:
     """Accept what an agent proposes.
 
     The proposal is marked; whoever supervises the agents does what it says.
@@ -77,7 +75,7 @@ async def accept(proposal: Annotated[str, _id("A pending proposal.")], /, *, her
     await decide(here, proposal, "accepted")
 
 
-async def dismiss(proposal: Annotated[str, _id("A pending proposal.")], /, *, here: Here) -> None:
+async def dismiss(proposal: Proposal, /, *, here: Here) -> None:
     """Dismiss what an agent proposes."""
     from cw_store.cli.acting import decide
 

@@ -3,8 +3,8 @@
 How to add a command
     1. Write a function in a module of this package, like `keep.py`: `async def`, typed, its last
        parameter `*, here: Here`. Each of its parameters is `Annotated[type, Parameter(help="…")]`;
-       what stands before a `/` is positional, what stands behind a `*` an option. A word that may
-       begin with a hyphen, as ids do, gets `allow_leading_hyphen=True`, a flag `negative=""`.
+       what stands before a `/` is positional, what stands behind a `*` an option. `parameters.py`
+       has `flag`, `id_of` and `word`, since ids and other words may begin with a hyphen.
     2. Add one line to `commands.py`: its name, group, `"keep:backup"`, and its help, which is the
        first line of the function's docstring. Nothing more is needed.
 
@@ -38,6 +38,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Group, Parameter
 
 from cw_store.cli.commands import COMMANDS, GROUPS
+from cw_store.cli.completers import asked_url
 from cw_store.cli.context import Context
 from cw_store.cli.failures import UsageError
 from cw_store.cli.general_help import first_command, options_first
@@ -62,6 +63,9 @@ AsJson = Annotated[bool, _flag(help="Data and errors as JSON.")]
 Quiet = Annotated[bool, _flag(alias="-q", help="Nothing beside the data.")]
 Verbose = Annotated[bool, _flag(alias="-v", help="What the store does meanwhile.")]
 
+COMPLETE = "__complete"
+"""What the shells' scripts ask, as cyclopts writes them."""
+
 LEVELS = {"quiet": logging.ERROR, "": logging.WARNING, "verbose": logging.DEBUG}
 
 
@@ -70,9 +74,20 @@ def run_command(words: Sequence[str], clock: Clock | None) -> int:
 
     Raises CycloptsError for what makes no sense, and whatever the command raises.
     """
+    if words[0] == COMPLETE:
+        return _complete(words[1:])
     app = application(first_command(words), clock)
     code = app.meta(options_first(words), exit_on_error=False, print_error=False)
     return code if isinstance(code, int) else 0
+
+
+def _complete(words: Sequence[str]) -> int:
+    """Answer a shell's Tab: the last of the words is being typed."""
+    typed = options_first(words[:-1])
+    if "--url" in typed[:-1]:
+        asked_url.set(typed[typed.index("--url") + 1])
+    application().meta([COMPLETE, *typed, *words[-1:]], exit_on_error=False, print_error=False)
+    return 0
 
 
 def application(command: str | None = None, clock: Clock | None = None) -> App:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from cw_store.cli.context import Here
+from cw_store.cli.parameters import flag, id_of, word
 
 What = Literal[
     "initiatives",
@@ -23,10 +24,14 @@ What = Literal[
     "changesets",
 ]
 
+AGENTS = ("agent name", "agent")
+SHOWN = (*AGENTS, "initiative", "phase", "task", "question", "message", "proposal")
 
-def _id(help: str) -> Parameter:
-    """Ids may begin with a hyphen."""
-    return Parameter(help=help, allow_leading_hyphen=True)
+Initiative = Annotated[str | None, id_of("Only of this initiative (id or name).", "initiative")]
+Statuses = Annotated[
+    tuple[str, ...],
+    Parameter(negative="", show_default=False, help="Only those in this status; may be repeated."),
+]
 
 
 async def ls(
@@ -34,20 +39,29 @@ async def ls(
     /,
     *,
     status: Annotated[
-        tuple[str, ...], Parameter(negative="", help="Only those in this status; may be repeated.")
+        tuple[str, ...],
+        Parameter(
+            negative="", show_default=False, help="Only those in this status; may be repeated."
+        ),
     ] = (),
-    initiative: Annotated[str | None, _id("Only those of this initiative (id or name).")] = None,
-    phase: Annotated[str | None, _id("Only those of this phase.")] = None,
-    task: Annotated[str | None, _id("Only those of this task.")] = None,
-    agent: Annotated[str | None, _id("Only those of, from or to this agent.")] = None,
-    account: Annotated[str | None, _id("Only those of this account (id or address).")] = None,
-    project: Annotated[str | None, _id("Only those of this project (id or name).")] = None,
+    initiative: Initiative = None,
+    phase: Annotated[str | None, id_of("Only those of this phase.", "phase")] = None,
+    task: Annotated[str | None, id_of("Only those of this task.", "task")] = None,
+    agent: Annotated[
+        str | None, id_of("Only those of, from or to this agent.", "agent name", "agent")
+    ] = None,
+    account: Annotated[
+        str | None, id_of("Only those of this account (or address).", "account")
+    ] = None,
+    project: Annotated[
+        str | None, id_of("Only those of this project (or name).", "project")
+    ] = None,
     provider: Annotated[str | None, Parameter(help="Only those of this provider.")] = None,
     sort: Annotated[
-        str | None, _id("Order by this column; with a hyphen before it the other way round.")
+        str | None, word("Order by this column; with a hyphen before it the other way round.")
     ] = None,
     limit: Annotated[int, Parameter(help="At most so many.")] = 100,
-    after: Annotated[str | None, _id("Go on behind the one with this id.")] = None,
+    after: Annotated[str | None, word("Go on behind the one with this id.")] = None,
     columns: Annotated[str | None, Parameter(help="Show these columns: id,name,…")] = None,
     here: Here,
 ) -> None:
@@ -71,7 +85,7 @@ async def ls(
 
 
 async def show(
-    id: Annotated[str, _id("An id, its beginning, or the name of an agent.")],
+    id: Annotated[str, id_of("An id, its beginning, or the name of an agent.", *SHOWN)],
     /,
     *,
     here: Here,
@@ -87,12 +101,10 @@ async def show(
 
 
 async def ready(
-    initiative: Annotated[str | None, _id("Only of this initiative (id or name).")] = None,
+    initiative: Initiative = None,
     /,
     *,
-    explain: Annotated[
-        bool, Parameter(negative="", help="Each task that is not completed, and what holds it.")
-    ] = False,
+    explain: Annotated[bool, flag("Each task that is not completed, and what holds it.")] = False,
     provider: Annotated[
         str | None, Parameter(help="Whose account has to be free; anybody's unless given.")
     ] = None,
@@ -109,7 +121,7 @@ async def ready(
 
 
 async def inbox(
-    initiative: Annotated[str | None, _id("Only of this initiative (id or name).")] = None,
+    initiative: Initiative = None,
     /,
     *,
     limit: Annotated[int, Parameter(help="At most so many.")] = 100,
@@ -127,7 +139,7 @@ async def inbox(
 
 
 async def search(
-    text: Annotated[str, _id("What to find, in capitals or small letters; or the begin of an id.")],
+    text: Annotated[str, word("What to find, in any case; or the beginning of an id.")],
     /,
     *,
     limit: Annotated[int, Parameter(help="At most so many of each kind.")] = 20,
@@ -144,18 +156,16 @@ async def search(
 
 
 async def logs(
-    agent: Annotated[str, _id("The agent's name, its id, or the beginning of that.")],
+    agent: Annotated[str, id_of("The agent's name, its id, or the beginning of that.", *AGENTS)],
     /,
     *,
-    follow: Annotated[
-        bool, Parameter(alias="-f", negative="", help="Go on with what comes, until Ctrl-C.")
-    ] = False,
+    follow: Annotated[bool, flag("Go on with what comes, until Ctrl-C.", "-f")] = False,
     session: Annotated[int | None, Parameter(help="Only this session: 1 is the first.")] = None,
     since: Annotated[str | None, Parameter(help="Only the last 10m, 2h, 3d.")] = None,
     grep: Annotated[
-        str | None, _id("Only what has this text in it, in capitals or small letters.")
+        str | None, word("Only what has this text in it, in capitals or small letters.")
     ] = None,
-    raw: Annotated[bool, Parameter(negative="", help="As it was written, not decoded.")] = False,
+    raw: Annotated[bool, flag("As it was written, not decoded.")] = False,
     here: Here,
 ) -> None:
     """Show what an agent wrote, and what it writes from now on.
@@ -171,7 +181,7 @@ async def logs(
 
 
 async def graph(
-    initiative: Annotated[str | None, _id("Only of this initiative (id or name).")] = None,
+    initiative: Initiative = None,
     /,
     *,
     format: Annotated[
@@ -193,7 +203,7 @@ async def graph(
 
 
 async def watch(
-    initiative: Annotated[str | None, _id("Only this initiative (id or name).")] = None,
+    initiative: Initiative = None,
     /,
     *,
     every: Annotated[str, Parameter(help="How often to look: 1s, 500ms, 1min.")] = "1s",

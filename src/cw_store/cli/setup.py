@@ -2,9 +2,8 @@
 
 from typing import Annotated
 
-from cyclopts import Parameter
-
 from cw_store.cli.context import Here
+from cw_store.cli.parameters import flag
 
 
 async def init(*, here: Here) -> None:
@@ -38,9 +37,7 @@ async def status(*, here: Here) -> None:
 
 async def migrate(
     *,
-    check: Annotated[
-        bool, Parameter(negative="", help="Only tell whether it is behind: then the exit is 1.")
-    ] = False,
+    check: Annotated[bool, flag("Only tell whether it is behind: then the exit is 1.")] = False,
     here: Here,
 ) -> int:
     """Bring a store to the schema of this cw-store.
