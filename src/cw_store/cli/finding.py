@@ -67,7 +67,7 @@ async def _by_name(uow: UnitOfWork, typed: str, among: Sequence[Kind]) -> list[F
         for kind in named
     ]
     rows = await uow.session.execute(union_all(*queries))
-    return [Found(BY_SINGULAR[singular], id) for singular, id in rows.tuples()]
+    return [Found(BY_SINGULAR[singular], id) for singular, id in rows]
 
 
 def _listed(kinds: Sequence[Kind]) -> str:

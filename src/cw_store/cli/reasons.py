@@ -35,7 +35,7 @@ async def names_in(uow: UnitOfWork, reasons: Iterable[Reason]) -> dict[str, str]
     for table, ids in ((metadata.tables["tasks"], tasks), (metadata.tables["phases"], phases)):
         if ids:
             found = select(table.c.id, table.c.name).where(table.c.id.in_(ids))
-            names.update(dict((await uow.session.execute(found)).tuples().all()))
+            names.update({row.id: row.name for row in await uow.session.execute(found)})
     return names
 
 

@@ -66,7 +66,7 @@ async def _status(store: Store, uow: UnitOfWork) -> Status:
         holders = holders_of(store.url)
     else:
         facts["server"] = await uow.session.scalar(text("SHOW server_version"))
-        sizes = dict((await uow.session.execute(_SIZES_ON_SERVER)).tuples().all())
+        sizes = {name: size for name, size in await uow.session.execute(_SIZES_ON_SERVER)}
         holders = await _others_on_server(uow)
     return Status(facts, await _tables(uow, sizes), holders)
 
@@ -97,16 +97,16 @@ async def _sizes_in_file(uow: UnitOfWork, path: str) -> dict[str, int]:
     """Return the bytes of each table with its indexes, of a file that is not too long to read."""
     if _size(path) > MEASURED:
         return {}
-    tables = dict((await uow.session.execute(_INDEXES_ON_SQLITE)).tuples().all())
+    tables = {name: table for name, table in await uow.session.execute(_INDEXES_ON_SQLITE)}
     sizes: dict[str, int] = {}
-    for name, size in (await uow.session.execute(_SIZES_ON_SQLITE)).tuples():
+    for name, size in await uow.session.execute(_SIZES_ON_SQLITE):
         table = tables.get(name, name)
         sizes[table] = sizes.get(table, 0) + size
     return sizes
 
 
 async def _others_on_server(uow: UnitOfWork) -> list[Holder]:
-    rows = (await uow.session.execute(_OTHERS_ON_SERVER)).tuples()
+    rows = await uow.session.execute(_OTHERS_ON_SERVER)
     return [
         Holder(pid, "in a transaction", name or None, round(seconds))
         for pid, name, _, seconds in rows
