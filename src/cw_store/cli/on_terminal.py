@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Literal, TextIO
@@ -22,8 +23,19 @@ WHOLE = frozenset({"id", "command", "email"})
 FOLDED = frozenset({"command"})
 """Those of them that take several lines rather than room from others."""
 
+KEPT = WHOLE - FOLDED
+"""Those that keep their width."""
+
 SHORT = 11
-"""A column that is no wider keeps its width on a terminal that is too narrow for all."""
+"""A column that is no wider is made narrower after all others are as narrow as that."""
+
+SHORTEST = 5
+"""The width of what is left of a column."""
+
+GAP = 2
+"""Spaces between two columns."""
+
+PADDING = (0, GAP, 0, 0)
 
 STYLES = {
     "completed": "green",
@@ -62,7 +74,8 @@ def console_on(stream: TextIO, colour: Literal["auto", "always", "never"]) -> Co
     return _Console(
         file=stream,
         force_terminal=True if colour == "always" else None,
-        no_color={"auto": None, "always": False, "never": True}[colour],
+        color_system=None if _is_plain(colour) else "auto",
+        no_color=False,
         markup=False,
         emoji=False,
         highlight=False,
@@ -70,8 +83,15 @@ def console_on(stream: TextIO, colour: Literal["auto", "always", "never"]) -> Co
     )
 
 
-def drawn(blocks: Iterable[Block], now: datetime) -> Iterator[Drawn]:
-    """Give what Rich prints for blocks; nothing of what is stored is taken for markup."""
+def _is_plain(colour: str) -> bool:
+    return colour == "never" or (colour == "auto" and bool(os.environ.get("NO_COLOR")))
+
+
+def drawn(blocks: Iterable[Block], now: datetime, width: int) -> Iterator[Drawn]:
+    """Give what Rich prints for blocks, `width` columns wide.
+
+    Nothing of what is stored is taken for markup.
+    """
     for number, block in enumerate(blocks):
         if number:
             yield RichText("")
@@ -79,7 +99,7 @@ def drawn(blocks: Iterable[Block], now: datetime) -> Iterator[Drawn]:
             yield RichText(safe(block.title), style="bold")
         match block:
             case Table():
-                yield _table(block, now) if block.rows else RichText(block.nothing, style="dim")
+                yield _table(block, now, width)
             case Facts():
                 yield _facts(block, now)
             case Text():
@@ -92,8 +112,11 @@ def cell(value: object, now: datetime) -> RichText:
     return RichText(text, style=STYLES.get(text, "") if isinstance(value, str) else "")
 
 
-def _table(block: Table, now: datetime) -> RichTable:
-    table = RichTable(box=None, pad_edge=False, header_style="bold", show_edge=False)
+def _table(block: Table, now: datetime, width: int) -> RichTable | RichText:
+    if not block.rows:
+        return RichText(block.nothing, style="dim")
+    table = RichTable(box=None, padding=PADDING, pad_edge=False, header_style="bold")
+    widths = _widths(block, now, width - GAP * len(block.columns))
     for position, name in enumerate(block.columns):
         is_number = all(_is_number(row[position]) for row in block.rows)
         table.add_column(
@@ -101,15 +124,38 @@ def _table(block: Table, now: datetime) -> RichTable:
             justify="right" if is_number else "left",
             no_wrap=name not in FOLDED,
             overflow="fold" if name in WHOLE else "ellipsis",
-            min_width=_least_width(block, position, now),
+            width=widths[position],
         )
     for row in block.rows:
         table.add_row(*(cell(value, now) for value in row))
     return table
 
 
+def _widths(block: Table, now: datetime, width: int) -> list[int]:
+    """Return how wide the columns are: as wide as what is in them, or the widest ones less.
+
+    What is to be typed again keeps its width, even on a terminal that is too narrow for it.
+    """
+    widths = [
+        max(cell_len(name), *(cell_len(brief(row[position], now)) for row in block.rows))
+        for position, name in enumerate(block.columns)
+    ]
+    for least in (SHORT, SHORTEST):
+        _narrow(widths, width, [0 if name in KEPT else least for name in block.columns])
+    return widths
+
+
+def _narrow(widths: list[int], width: int, least: list[int]) -> None:
+    """Take from the widest columns until all fit; 0 says of a column that nothing is taken."""
+    while sum(widths) > width:
+        spare = [at for at, low in enumerate(least) if low and widths[at] > low]
+        if not spare:
+            return
+        widths[max(spare, key=widths.__getitem__)] -= 1
+
+
 def _facts(block: Facts, now: datetime) -> RichTable:
-    table = RichTable(box=None, pad_edge=False, show_header=False)
+    table = RichTable(box=None, padding=PADDING, pad_edge=False, show_header=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in block.values.items():
@@ -130,11 +176,3 @@ def _text(block: Text) -> RichText | Padding:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _least_width(block: Table, position: int, now: datetime) -> int:
-    """Return how narrow a column may be: what is short or is typed again is not cut."""
-    name = block.columns[position]
-    widest = max(cell_len(brief(row[position], now)) for row in block.rows)
-    width = max(widest, len(name))
-    return width if width <= SHORT or (name in WHOLE and name not in FOLDED) else SHORT

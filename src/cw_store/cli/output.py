@@ -79,7 +79,7 @@ class Output:
             from cw_store.cli.on_terminal import drawn
 
             console = self.console()
-            for each in drawn(blocks, now or self._now()):
+            for each in drawn(blocks, now or self._now(), console.width):
                 console.print(each)
         else:
             for line in lines_of(blocks):

@@ -89,8 +89,14 @@ def _shown(here: Context) -> Generator[Show]:
 
     from cw_store.cli.on_terminal import drawn
 
-    with Live(console=here.output.console(), auto_refresh=False) as live:
-        yield lambda seen: live.update(Group(*drawn(_blocks(seen), seen.board.now)), refresh=True)
+    console = here.output.console()
+    with Live(console=console, auto_refresh=False) as live:
+
+        def show(seen: Seen) -> None:
+            blocks = drawn(_blocks(seen), seen.board.now, console.width)
+            live.update(Group(*blocks), refresh=True)
+
+        yield show
 
 
 def _blocks(seen: Seen) -> list[Block]:
