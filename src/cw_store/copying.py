@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -14,9 +13,8 @@ from sqlalchemy import Table
 
 from cw_store.backends.table_copy import Bulk
 from cw_store.errors import StoreError
-from cw_store.location import locate
+from cw_store.location import Location, locate
 from cw_store.migrations import bring_up_to_date
-from cw_store.statements.reading import Row
 from cw_store.whole_tables import (
     BATCH_ROWS,
     TABLES,
@@ -25,6 +23,7 @@ from cw_store.whole_tables import (
     open_tables,
     refuse_same,
     refuse_unless_empty,
+    reported,
 )
 
 
@@ -91,9 +90,23 @@ async def copy_store(
     """
     if batch_rows < 1:
         raise ValueError("batch_rows is at least 1")
-    started = time.monotonic()
     source, target = locate(source_url), locate(target_url)
     refuse_same(source, target)
+    return await copy_tables(
+        source, target, on_progress=on_progress, batch_rows=batch_rows, busy_timeout=busy_timeout
+    )
+
+
+async def copy_tables(
+    source: Location,
+    target: Location,
+    *,
+    on_progress: Progress | None,
+    batch_rows: int = BATCH_ROWS,
+    busy_timeout: float,
+) -> CopyReport:
+    """Do what `copy_store` does, between two places that are not the same."""
+    started = time.monotonic()
     await bring_up_to_date(source, migrate=False, busy_timeout=busy_timeout)
     await bring_up_to_date(target, migrate=True, busy_timeout=busy_timeout)
     with_batches = partial(open_tables, batch_rows=batch_rows, busy_timeout=busy_timeout)
@@ -104,30 +117,12 @@ async def copy_store(
         await refuse_unless_empty(writer, target)
         for table in TABLES:
             total = await reader.count(table)
-            async with aclosing(_reported(reader, table, total, on_progress)) as batches:
+            async with aclosing(reported(reader, table, total, on_progress)) as batches:
                 await writer.write(table, batches)
         left_behind = await reader.strangers()
         tables = [await _compared(reader, writer, table) for table in TABLES]
         await writer.commit()
     return CopyReport(tuple(tables), time.monotonic() - started, tuple(left_behind))
-
-
-async def _reported(
-    reader: Bulk, table: Table, total: int, on_progress: Progress | None
-) -> AsyncGenerator[list[Row]]:
-    """Give the source's batches and report each when the target has taken it."""
-    report = on_progress or _nothing
-    done = 0
-    report(table.name, done, total)
-    async with aclosing(reader.read(table, by_key=False)) as batches:
-        async for batch in batches:
-            yield batch
-            done += len(batch)
-            report(table.name, done, total)
-
-
-def _nothing(table: str, done: int, total: int) -> None:
-    pass
 
 
 async def _compared(reader: Bulk, writer: Bulk, table: Table) -> CopiedTable:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from sqlalchemy import Table
@@ -28,6 +28,7 @@ BATCH_SIZE = 2 * 1024 * 1024
 """Characters of text, or bytes, after which a batch is full although it has few rows."""
 
 Progress = Callable[[str, int, int], object]
+"""Called with what is being done, how much of it is done, and how much there is in all."""
 
 TABLES = [table for table in metadata.sorted_tables if table is not changes]
 """What is copied. The feed of a database is its own, and tells of the copy there."""
@@ -93,6 +94,24 @@ def _postgres_bulk(server: Server, settings: dict[str, Any]) -> Bulk:
     return PostgresBulk(server, **settings)
 
 
+async def reported(
+    reader: Bulk, table: Table, total: int, on_progress: Progress | None
+) -> AsyncGenerator[list[Row]]:
+    """Give the source's batches and report each when the target has taken it."""
+    report = on_progress or _nothing
+    done = 0
+    report(table.name, done, total)
+    async with aclosing(reader.read(table, by_key=False)) as batches:
+        async for batch in batches:
+            yield batch
+            done += len(batch)
+            report(table.name, done, total)
+
+
+def _nothing(table: str, done: int, total: int) -> None:
+    pass
+
+
 class TableDigest:
     """SHA-256 of a table's rows as one JSON array, whoever stores them."""
 
@@ -112,19 +131,20 @@ class TableDigest:
     async def add(self, batches: AsyncIterator[list[Row]]) -> None:
         """Add rows; both sides add theirs in one order, by key or as they were stored."""
         async for batch in batches:
-            try:
-                encoded = self._encode(
-                    [self._canonical(row) for row in batch] if self._json else batch
-                )
-            except (TypeError, ValueError) as error:
-                raise StoreError(
-                    f"{self._table.name} cannot be copied: it holds a value that the store "
-                    "cannot read"
-                ) from error
-            if self.rows:
-                self._hash.update(b",")
-            self._hash.update(encoded[1:-1].encode())
-            self.rows += len(batch)
+            self.add_batch(batch)
+
+    def add_batch(self, batch: list[Row]) -> None:
+        """Add the rows that come next, at least one; also in a thread."""
+        try:
+            encoded = self._encode([self._canonical(row) for row in batch] if self._json else batch)
+        except (TypeError, ValueError) as error:
+            raise StoreError(
+                f"{self._table.name} cannot be copied: it holds a value that the store cannot read"
+            ) from error
+        if self.rows:
+            self._hash.update(b",")
+        self._hash.update(encoded[1:-1].encode())
+        self.rows += len(batch)
 
     def hexadecimal(self) -> str:
         """Return the digest of the rows so far."""
