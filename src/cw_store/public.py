@@ -5,6 +5,7 @@ Pythons, and whoever only has the package installed should not wait for it.
 """
 
 from cw_store.application_tables import TABLE_NAMES, include_name
+from cw_store.backing_up import BackupReport, TableRows
 from cw_store.copying import CopiedTable, CopyReport, copy_store
 from cw_store.errors import (
     AlreadyExistsError,
@@ -221,6 +222,8 @@ __all__ = [
     "UnitOfWork",
     "ensure_schema",
     "copy_store",
+    "BackupReport",
+    "TableRows",
     "CopiedTable",
     "CopyReport",
     "import_original",

@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypedDict, TypeVar, Unpack
@@ -29,14 +29,12 @@ from cw_store.opening import (
     open_in_memory,
 )
 from cw_store.owner import Owner
-from cw_store.pruning import Pruned, prune
 from cw_store.reads import ReadingUnit
-from cw_store.rekeying import rekey
 from cw_store.repos.claims import LEASE, Claim
 from cw_store.statements.database import Database
 from cw_store.types import MAX_TEXT_BYTES, Reading, StrictClock
 from cw_store.uow import UnitOfWork
-from cw_store.waits import Waits
+from cw_store.upkeep import Upkeep
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -58,7 +56,7 @@ class StoreSettings(TypedDict, total=False):
     wakeups: Literal["notify", "poll"]
 
 
-class Store(Waits):
+class Store(Upkeep):
     """One database: `async with Store("cw.db") as store:`.
 
     `url` is a file path, or a URL (`sqlite:///cw.db`, `postgresql://host/database`);
@@ -133,7 +131,7 @@ class Store(Waits):
         self._terminate_backend: finalize[[Owner, Backend], Store] | None = None
         calls = self._calls = StoreCalls()
         database = Database(calls, calls.no_statements, check=calls.check, is_transaction=False)
-        super().__init__(database, calls, strict)
+        super().__init__(database, calls, strict, self._location, self._rules)
         self._keeper = Keeper(self._database)
 
     @classmethod
@@ -251,54 +249,6 @@ class Store(Waits):
         on undisturbed. Closing the store ends all blocks with StoreClosedError.
         """
         return Keep(self._keeper, claims, lease)
-
-    async def rekey(self, *, batch_rows: int = 100) -> int:
-        """Encrypt all stored credentials anew under the first key; return how many rows had any.
-
-        Each text is bound to its row and column; records stay as they are, `updated_at` included.
-        Online: each batch is a transaction of its own, so others work on in between, and a call
-        that broke can be started again. Without keys nothing is changed.
-
-        On SQLite nothing is left in the file, or in its log, of what credentials were before,
-        those of deleted accounts included: at the end the file is written anew, in one turn of
-        about ten seconds for each gigabyte, which takes as much room again beside it and in the
-        folder for temporary files. If that turn is cut short by a cancellation, or fails, all is
-        encrypted anew nevertheless. On PostgreSQL what was before stays in the server's files
-        until `VACUUM FULL accounts`, and longer in its log; backups are yours.
-
-        Raises UnreadableError for a text that cannot be read, its key not being among
-        `encryption_keys`, after all this; further ones are in its notes. Raises StoreBusyError
-        when on SQLite somebody has read an old snapshot for `busy_timeout` seconds.
-        """
-        return await rekey(self._database, backend_of(self), self._rules.encrypts, batch_rows)
-
-    async def prune(
-        self,
-        *,
-        changes_kept: timedelta | None = None,
-        log_chunks_before: datetime | None = None,
-        batch_rows: int = 1000,
-    ) -> Pruned:
-        """Delete what is old of the feed and of the logs; return how many rows that were.
-
-        With `changes_kept` the changes that are older than that, from the first on, and with
-        `log_chunks_before` the log chunks stored before that time, by their `created_at`; None
-        deletes none. A cursor from before the oldest change that is kept is a StaleCursorError.
-        The newest change stays, and so does what comes behind one that is not old enough. On
-        PostgreSQL nothing goes that was written while a transaction was open that still is.
-
-        Online: each batch is a transaction of its own, so others work on in between, and a call
-        that broke can be started again. At the end room is given back. On SQLite, when more than a
-        quarter of the file is free, it is written anew, in one turn of about ten seconds for each
-        gigabyte that is left, for which writers wait, and which takes as much room beside it and in
-        the folder for temporary files. On PostgreSQL the two tables are vacuumed, for which nobody
-        waits, so that the room is used again.
-
-        Raises InvalidValueError, TypeError or ValueError before anything is deleted, ReadOnlyError
-        where nothing may be, and StoreBusyError when the lock was not to be had.
-        """
-        database, backend = self._database, backend_of(self)
-        return await prune(database, backend, changes_kept, log_chunks_before, batch_rows)
 
     @property
     def connections_in_use(self) -> int:

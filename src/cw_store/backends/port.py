@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy import Dialect
@@ -97,6 +98,11 @@ class Backend(Executor, Protocol):
     @property
     def connections_in_use(self) -> int:
         """How many connections somebody holds or is using."""
+        ...
+
+    @property
+    def path(self) -> Path | None:
+        """The file that the data is in; None where it is on a server."""
         ...
 
     @property

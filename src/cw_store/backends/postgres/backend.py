@@ -82,6 +82,8 @@ _VACUUM = f"VACUUM {changes.name}, {agent_log_chunks.name}"
 class PostgresBackend:
     """One PostgreSQL database, as one process on one event loop uses it."""
 
+    path = None
+
     def __init__(
         self,
         server: Server,

@@ -1,0 +1,184 @@
+"""A file that has its name only once it is whole.
+
+It is written as `NAME.partial` beside its place, and locked by the process that writes it. What a
+killed process left of one is not locked any more, and is removed by whoever writes there next.
+
+Everything here blocks but `whole_file`, which has threads do it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+from cw_store.backends.cancellation import shielded
+from cw_store.errors import StoreBusyError, StoreError
+
+logger = logging.getLogger(__name__)
+
+SUFFIX = ".partial"
+
+BESIDE = ("-wal", "-shm", "-journal")
+"""How the names end of what SQLite keeps beside a database that it writes."""
+
+
+class PartialFile:
+    """A file on its way to `path`, which is followed if it is a link.
+
+    Nothing is put where a log of SQLite's lies beside the place: it would be taken for the new
+    file's, and what it holds written over it.
+    """
+
+    def __init__(self, path: Path, *, replaces: bool) -> None:
+        self.target = Path(os.path.realpath(path))
+        self.path = self.target.with_name(self.target.name + SUFFIX)
+        self._replaces = replaces
+        self._descriptor = -1
+
+    def open(self) -> None:
+        """Make it, empty and for its owner alone; raises StoreError where that is not possible.
+
+        StoreBusyError says that somebody else is writing to the same place.
+        """
+        with _failures(self.target):
+            self._refuse_target()
+            while not self._make():
+                self._remove_left_over()
+
+    def publish(self) -> None:
+        """Give it its name, once all of it is on the disk; raises StoreError, with nothing done."""
+        with _failures(self.target):
+            os.fsync(self._descriptor)
+            if self._replaces:
+                os.replace(self.path, self.target)
+            else:
+                self._rename_to_new_name()
+            _sync_folder(self.target.parent)
+        self._close()
+
+    def discard(self) -> None:
+        """Leave nothing of it; nothing to do where it was published."""
+        if self._descriptor >= 0:
+            self._remove()
+            self._close()
+
+    def _refuse_target(self) -> None:
+        if self.target.is_dir():
+            raise StoreError(f"{str(self.target)!r} is a folder; name a file in it")
+        if not self.target.parent.is_dir():
+            raise StoreError(f"there is no folder {str(self.target.parent)!r}")
+        if not self._replaces and os.path.lexists(self.target):
+            raise exists_error(self.target)
+        for suffix in BESIDE:
+            if os.path.exists(f"{self.target}{suffix}"):
+                raise StoreError(
+                    f"beside {str(self.target)!r} is {self.target.name + suffix!r}: a program is "
+                    "using a database of this name, or was killed over it; name another file"
+                )
+
+    def _make(self) -> bool:
+        """Make and lock it; False where there is one, which may be somebody's."""
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self.path, flags, 0o600)
+        except FileExistsError:
+            return False
+        if self._is_locked_here(descriptor):
+            self._descriptor = descriptor
+            return True
+        os.close(descriptor)  # taken for a left-over in the moment before the lock
+        return False
+
+    def _remove_left_over(self) -> None:
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self.path, flags)
+        except FileNotFoundError:
+            return
+        try:
+            if self._is_locked_here(descriptor):
+                self._remove()
+                logger.info("removed %s, which a killed process had left", self.path.name)
+            elif os.path.samestat(os.fstat(descriptor), os.stat(self.path)):
+                raise StoreBusyError(f"somebody else is writing {self.path.name} just now")
+        except FileNotFoundError:
+            pass
+        finally:
+            os.close(descriptor)
+
+    def _is_locked_here(self, descriptor: int) -> bool:
+        """Lock the file; False if somebody has it, or has removed it meanwhile."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.path.samestat(os.fstat(descriptor), os.stat(self.path))
+        except (BlockingIOError, FileNotFoundError):
+            return False
+
+    def _remove(self) -> None:
+        for suffix in ("", *BESIDE):
+            with suppress(FileNotFoundError):
+                os.unlink(f"{self.path}{suffix}")
+
+    def _rename_to_new_name(self) -> None:
+        """Rename it unless there is something of that name, which a rename would replace."""
+        try:
+            os.link(self.path, self.target)
+        except FileExistsError:
+            raise exists_error(self.target) from None
+        except OSError:  # a file system without links
+            if os.path.lexists(self.target):
+                raise exists_error(self.target) from None
+            os.rename(self.path, self.target)
+        else:
+            os.unlink(self.path)
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
+
+
+@asynccontextmanager
+async def whole_file(path: Path, *, replaces: bool) -> AsyncGenerator[Path]:
+    """Give the path of an empty file, which is at `path` once the block has ended without error.
+
+    A cancellation of the last step leaves the whole file there; anything else leaves what was.
+    """
+    file = PartialFile(path, replaces=replaces)
+    try:
+        await shielded(asyncio.to_thread(file.open))
+        yield file.path
+        await shielded(asyncio.to_thread(file.publish))
+    finally:
+        await shielded(asyncio.to_thread(file.discard))
+
+
+def exists_error(path: Path) -> StoreError:
+    """Return the error for a place that is taken."""
+    return StoreError(
+        f"{str(path)!r} exists already; name another file, or pass force to replace it"
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the new name outlast a power cut too."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _failures(path: Path) -> Generator[None]:
+    try:
+        yield
+    except StoreError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StoreError(f"{str(path)!r} cannot be written: {reason}") from error
