@@ -33,7 +33,7 @@ REPOSITORIES = [
 
 PUBLIC = """
 Store UnitOfWork ensure_schema
-copy_store CopiedTable CopyReport BackupReport TableRows
+copy_store CopiedTable CopyReport BackupReport TableRows restore_store RestoreReport
 import_original Finding FindingLevel ImportReport ImportedTable OriginalMigrations ValueMap
 query_store QueryResult QueryValue
 metadata TABLE_NAMES include_name

@@ -66,7 +66,8 @@ async def back_up(
     left_behind: tuple[str, ...] = ()
     if source.path is not None:
         _refuse_itself(source.path, path)
-    async with whole_file(path, replaces=force) as target:
+    async with whole_file(path, replaces=force) as file:
+        target = file.path
         if source.path is not None:
             held = await copy_file(source.path, target, on_progress, busy_timeout)
         else:

@@ -12,8 +12,10 @@ import asyncio
 import fcntl
 import logging
 import os
+import stat
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from cw_store.backends.cancellation import shielded
@@ -22,22 +24,29 @@ from cw_store.errors import StoreBusyError, StoreError
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".partial"
+KEPT = ".before-restore"
 
-BESIDE = ("-wal", "-shm", "-journal")
+LOGS = ("-wal", "-journal")
+INDEX = "-shm"
+BESIDE = (*LOGS, INDEX)
 """How the names end of what SQLite keeps beside a database that it writes."""
 
 
 class PartialFile:
     """A file on its way to `path`, which is followed if it is a link.
 
-    Nothing is put where a log of SQLite's lies beside the place: it would be taken for the new
-    file's, and what it holds written over it.
+    With `replaces` it takes the place of a file that is there, and with `keeps` that one gets
+    another name, `kept_as`, in the same step, and hands on its owner and mode. Nothing is put where
+    a log of SQLite's lies beside the place, unless what is there is kept, and its log with it: it
+    would be taken for the new file's, and what it holds written over it.
     """
 
-    def __init__(self, path: Path, *, replaces: bool) -> None:
+    def __init__(self, path: Path, *, replaces: bool = False, keeps: bool = False) -> None:
         self.target = Path(os.path.realpath(path))
         self.path = self.target.with_name(self.target.name + SUFFIX)
-        self._replaces = replaces
+        self.kept_as: Path | None = None
+        self._replaces = replaces or keeps
+        self._keeps = keeps
         self._descriptor = -1
 
     def open(self) -> None:
@@ -54,6 +63,8 @@ class PartialFile:
         """Give it its name, once all of it is on the disk; raises StoreError, with nothing done."""
         with _failures(self.target):
             os.fsync(self._descriptor)
+            if self._keeps:
+                self._keep_old()
             if self._replaces:
                 os.replace(self.path, self.target)
             else:
@@ -74,7 +85,7 @@ class PartialFile:
             raise StoreError(f"there is no folder {str(self.target.parent)!r}")
         if not self._replaces and os.path.lexists(self.target):
             raise exists_error(self.target)
-        for suffix in BESIDE:
+        for suffix in () if self._keeps else BESIDE:
             if os.path.exists(f"{self.target}{suffix}"):
                 raise StoreError(
                     f"beside {str(self.target)!r} is {self.target.name + suffix!r}: a program is "
@@ -124,6 +135,36 @@ class PartialFile:
             with suppress(FileNotFoundError):
                 os.unlink(f"{self.path}{suffix}")
 
+    def _keep_old(self) -> None:
+        """Give what is there a second name, which it has alone from the next step on."""
+        try:
+            old = os.stat(self.target)
+        except FileNotFoundError:
+            return
+        kept = self._free_name()
+        try:
+            os.link(self.target, kept)
+        except FileExistsError:
+            raise exists_error(kept) from None
+        except OSError:  # a file system without links: for a moment there is none of its name
+            os.rename(self.target, kept)
+        self.kept_as = kept
+        for suffix in LOGS:  # there are none but beside a damaged file
+            with suppress(FileNotFoundError):
+                os.rename(f"{self.target}{suffix}", f"{kept}{suffix}")
+        with suppress(FileNotFoundError):  # which is made anew of the log
+            os.unlink(f"{self.target}{INDEX}")
+        with suppress(PermissionError):
+            os.fchown(self._descriptor, old.st_uid, old.st_gid)
+        os.fchmod(self._descriptor, stat.S_IMODE(old.st_mode))
+
+    def _free_name(self) -> Path:
+        for number in count(1):
+            name = f"{self.target.name}{KEPT}" + (f"-{number}" if number > 1 else "")
+            if not os.path.lexists(self.target.with_name(name)):
+                return self.target.with_name(name)
+        raise AssertionError("numbers do not end")
+
     def _rename_to_new_name(self) -> None:
         """Rename it unless there is something of that name, which a rename would replace."""
         try:
@@ -143,15 +184,17 @@ class PartialFile:
 
 
 @asynccontextmanager
-async def whole_file(path: Path, *, replaces: bool) -> AsyncGenerator[Path]:
-    """Give the path of an empty file, which is at `path` once the block has ended without error.
+async def whole_file(
+    path: Path, *, replaces: bool = False, keeps: bool = False
+) -> AsyncGenerator[PartialFile]:
+    """Give an empty file, which is at `path` once the block has ended without error.
 
     A cancellation of the last step leaves the whole file there; anything else leaves what was.
     """
-    file = PartialFile(path, replaces=replaces)
+    file = PartialFile(path, replaces=replaces, keeps=keeps)
     try:
         await shielded(asyncio.to_thread(file.open))
-        yield file.path
+        yield file
         await shielded(asyncio.to_thread(file.publish))
     finally:
         await shielded(asyncio.to_thread(file.discard))

@@ -212,6 +212,7 @@ from cw_store.repos.tasks import (
     TaskStatus,
     TaskType,
 )
+from cw_store.restoring import RestoreReport, restore_store
 from cw_store.schema import metadata
 from cw_store.store import Store
 from cw_store.uow import UnitOfWork
@@ -222,7 +223,9 @@ __all__ = [
     "UnitOfWork",
     "ensure_schema",
     "copy_store",
+    "restore_store",
     "BackupReport",
+    "RestoreReport",
     "TableRows",
     "CopiedTable",
     "CopyReport",
