@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Unpack
+
+from sqlalchemy import select
 
 from cw_store import (
     InitiativeStatus,
     PhaseStatus,
     ReadyOptions,
+    Standing,
     TaskCategory,
     TaskPriority,
     TaskStatus,
+    UnitOfWork,
 )
-from cw_store.views.seen import AccountSeen, AgentSeen, Lane, LaneCounts, QuestionSeen
-from cw_store.views.snapshots import Source
+from cw_store.views.lanes import Lanes, Place, read_lanes, why_blocked, why_waiting
+from cw_store.views.plans import Details, Done, Plan, Spot, read_details, read_done, read_plan
+from cw_store.views.reading import (
+    HOLDS_A_CLAIM,
+    IS_ALIVE,
+    IS_PENDING,
+    agents,
+    asking,
+    check_limit,
+    conversations,
+    needed_initiative,
+    of_initiative,
+    read,
+    read_accounts,
+    read_agents,
+    read_circles,
+    read_questions,
+)
+from cw_store.views.seen import LANES, AccountSeen, AgentSeen, Lane, LaneCounts, QuestionSeen
+from cw_store.views.snapshots import Source, snapshot
 
-CARDS = 100
+CARDS = 50
 """How many cards there are in a lane of a phase, unless it is said otherwise."""
 
 
@@ -126,4 +149,211 @@ async def board(
     `NotFoundError` for an unknown initiative; `InvalidValueError` for `cards` below 1, and for what
     `claims.find_ready` refuses.
     """
-    raise NotImplementedError
+    if cards is not None:
+        check_limit("board", cards=cards)
+    async with snapshot(source) as uow:
+        if initiative_id is not None:
+            await needed_initiative(uow, initiative_id)
+        now = await uow.claims.now()
+        accounts = await read_accounts(uow, now)
+        of_it = [] if initiative_id is None else [of_initiative(initiative_id)]
+        alive = await read_agents(uow, IS_ALIVE | HOLDS_A_CLAIM, *of_it)
+        lanes = await read_lanes(uow, alive, accounts, initiative_id, options)
+        plan = await read_plan(uow, initiative_id)
+        initiatives = await _read_initiatives(uow, lanes, plan, initiative_id, cards, alive)
+        questions, circles = await _read_questions(uow, initiative_id)
+        return Board(
+            now=now,
+            counts=total(one.counts for one in initiatives),
+            initiatives=initiatives,
+            agents=tuple(alive),
+            questions=questions,
+            circles=circles,
+            accounts=tuple(accounts),
+        )
+
+
+def total(counts: Iterable[LaneCounts]) -> LaneCounts:
+    """Add up counts."""
+    listed = list(counts)
+    return LaneCounts(**{lane: sum(getattr(one, lane) for one in listed) for lane in LANES})
+
+
+async def _read_questions(
+    uow: UnitOfWork, initiative_id: str | None
+) -> tuple[tuple[QuestionSeen, ...], tuple[tuple[str, ...], ...]]:
+    """Return the pending questions, and the names around the circles of which any is a part."""
+    of_it = [IS_PENDING]
+    if initiative_id is not None:
+        is_asked_in_it = conversations.c.initiative_id == initiative_id
+        of_it.append(is_asked_in_it | (asking.c.initiative_id == initiative_id))
+    circles = await read_circles(uow)
+    questions = await read_questions(uow, circles, *of_it)
+    who = {question.from_agent_id for question in questions}
+    shown = [circle for circle in circles if who.intersection(circle)]
+    ids = {id for circle in shown for id in circle}
+    named = select(agents.c.id, agents.c.name).where(agents.c.id.in_(ids))
+    names = {id: name for id, name in await read(uow, named)} if ids else {}
+    return tuple(questions), tuple(tuple(names[id] for id in circle) for circle in shown)
+
+
+Heap = dict[Lane, list[Standing]]
+"""The open tasks of a spot, by lane."""
+
+
+def _heaped(lanes: Lanes) -> dict[Spot, Heap]:
+    heaps: dict[Spot, Heap] = {}
+    for standing in lanes.standings:
+        spot = Spot(standing.initiative_id, standing.phase_id)
+        heap = heaps.get(spot)
+        if heap is None:
+            heap = heaps[spot] = {lane: [] for lane in LANES}
+        heap[lanes.lane_of(standing)].append(standing)
+    return heaps
+
+
+async def _read_initiatives(
+    uow: UnitOfWork,
+    lanes: Lanes,
+    plan: Plan,
+    initiative_id: str | None,
+    cards: int | None,
+    alive: Iterable[AgentSeen],
+) -> tuple[BoardInitiative, ...]:
+    done = await read_done(uow, initiative_id, cards)
+    heaps = _heaped(lanes)
+    drawn: dict[str | None, list[BoardPhase]] = {}
+    spots = [(spot, place) for spot, place in plan.spots() if _is_shown(spot, heaps, done)]
+    shown = [
+        standing
+        for spot, _ in spots
+        for heap in heaps.get(spot, {}).values()
+        for standing in heap[:cards]
+    ]
+    done_ids = [id for spot, _ in spots for id in done.newest.get(spot, ())]
+    drawer = _Drawer(lanes, plan, done, await read_details(uow, shown, done_ids), cards)
+    for spot, place in spots:
+        drawn.setdefault(spot.initiative_id, []).append(
+            drawer.phase(spot, place, heaps.get(spot, {}))
+        )
+    at_work: dict[str | None, int] = {}
+    for agent in alive:
+        if agent.lease_expires_at is not None:
+            at_work[agent.initiative_id] = at_work.get(agent.initiative_id, 0) + 1
+    return tuple(_initiatives(plan, drawn, at_work))
+
+
+def _is_shown(spot: Spot, heaps: dict[Spot, Heap], done: Done) -> bool:
+    """Whether there is a phase, or a task without one."""
+    return spot.phase_id is not None or spot in heaps or spot in done.counts
+
+
+def _initiatives(
+    plan: Plan, drawn: dict[str | None, list[BoardPhase]], at_work: dict[str | None, int]
+) -> Iterable[BoardInitiative]:
+    for row in plan.initiatives:
+        phases = drawn.get(row.id, [])
+        yield BoardInitiative(
+            id=row.id,
+            name=row.name,
+            status=row.status,
+            max_agents=row.max_agents,
+            agents_at_work=at_work.get(row.id, 0),
+            counts=total(phase.counts for phase in phases),
+            phases=tuple(phases),
+        )
+    if without := drawn.get(None):
+        yield BoardInitiative(
+            id=None,
+            name="",
+            status=None,
+            max_agents=None,
+            agents_at_work=at_work.get(None, 0),
+            counts=total(phase.counts for phase in without),
+            phases=tuple(without),
+        )
+
+
+class _Drawer:
+    """Makes cards of what was read."""
+
+    def __init__(
+        self, lanes: Lanes, plan: Plan, done: Done, details: Details, cards: int | None
+    ) -> None:
+        self._lanes = lanes
+        self._phases = {phase.id: phase for phase in plan.phases}
+        self._done = done
+        self._details = details
+        self._cards = cards
+
+    def phase(self, spot: Spot, place: Place, heap: Heap) -> BoardPhase:
+        """Draw a phase, or the tasks of an initiative that are in none."""
+        row = self._phases.get(spot.phase_id)
+        lanes = [
+            BoardLane(
+                lane=lane,
+                count=len(heap.get(lane, ())),
+                cards=tuple(
+                    self._card(lane, one, place) for one in heap.get(lane, ())[: self._cards]
+                ),
+            )
+            for lane in LANES[:-1]
+        ]
+        lanes.append(self._done_lane(spot))
+        return BoardPhase(
+            id=spot.phase_id,
+            name="" if row is None else row.name,
+            status=None if row is None else row.status,
+            waits_for=place.phase_waits_for,
+            counts=LaneCounts(**{one.lane: one.count for one in lanes}),
+            lanes=tuple(lanes),
+        )
+
+    def _done_lane(self, spot: Spot) -> BoardLane:
+        return BoardLane(
+            lane="done",
+            count=self._done.counts.get(spot, 0),
+            cards=tuple(
+                self._with("done", id, None, (), None) for id in self._done.newest.get(spot, ())
+            ),
+        )
+
+    def _card(self, lane: Lane, one: Standing, place: Place) -> TaskCard:
+        details, lanes, agent, why = self._details, self._lanes, None, None
+        row = details.tasks[one.task_id]
+        waits_for = details.waits_for.get(one.task_id, [])
+        if one.status == "blocked":
+            agent = details.last_agents.get(one.task_id)
+            why = why_blocked(row.retry_count, row.max_retries)
+        elif lane in ("running", "needs_you"):
+            agent = lanes.agent_of.get(one.task_id)
+            why = None if agent is None else lanes.why_it_stops(agent)
+        elif one.obstacle is not None:
+            names = [name for _, name in waits_for]
+            why = why_waiting(one.obstacle, row, place, names, lanes.provider)
+        return self._with(lane, one.task_id, why, tuple(id for id, _ in waits_for), agent)
+
+    def _with(
+        self,
+        lane: Lane,
+        id: str,
+        why: str | None,
+        waits_for: tuple[str, ...],
+        agent: AgentSeen | None,
+    ) -> TaskCard:
+        row = self._details.tasks[id]
+        return TaskCard(
+            id=id,
+            name=row.name,
+            lane=lane,
+            status=row.status,
+            priority=row.priority,
+            category=row.category,
+            retry_count=row.retry_count,
+            max_retries=row.max_retries,
+            not_before=row.not_before,
+            changed_at=row.updated_at,
+            why=why,
+            waits_for=waits_for,
+            agent=agent,
+        )

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
-from cw_store.views.snapshots import Source
+from sqlalchemy import func, select
+
+from cw_store import JsonValue, UnitOfWork
+from cw_store.views.commands import ANSWER, command
+from cw_store.views.reading import agents, check_limit, is_any_of, needed_initiative, read
+from cw_store.views.snapshots import Source, snapshot
+from cw_store.views.waiting import LONGEST_TEXT, all_waiting
 
 InboxKind: TypeAlias = Literal[
     "message",
@@ -40,10 +48,10 @@ class InboxItem:
     """One thing that waits for a person.
 
     `since` is when it was stored, of what waits by its status when it was last changed. `title` is
-    a line that names it; `text` is what is asked, said or proposed, as it is stored, and empty
-    where there is nothing more to say. `who` is the name of the agent that it comes from, or the
-    author of a comment, where that is known. `command` is the command line that answers it, quoted
-    for a shell; `TEXT` in it stands for the answer.
+    a line that names it; `text` is what is asked, said or proposed, as it is stored, at most 4,000
+    characters of it, and empty where there is nothing more to say. `who` is the name of the agent
+    that it comes from, or the author of a comment, where that is known. `command` is the command
+    line that answers it, quoted for a shell; `TEXT` in it stands for the answer.
     """
 
     kind: InboxKind
@@ -84,8 +92,112 @@ class Inbox:
 async def inbox(source: Source, *, initiative_id: str | None = None, limit: int = 100) -> Inbox:
     """Return what waits for a person, oldest first, at most `limit` items.
 
-    With `initiative_id` only what belongs to that initiative; accounts belong to none, and so do
-    errands, and are left out then. An unknown initiative has an empty inbox. A `limit` below 1 is
-    an `InvalidValueError`.
+    With `initiative_id` only what belongs to that initiative; accounts and errands belong to none,
+    and are left out then. What belongs to an archived initiative waits for nobody.
+
+    `NotFoundError` for an unknown initiative; `InvalidValueError` for a `limit` below 1.
     """
-    raise NotImplementedError
+    check_limit("inbox", limit=limit)
+    async with snapshot(source) as uow:
+        if initiative_id is not None:
+            await needed_initiative(uow, initiative_id)
+        waiting = all_waiting(initiative_id).subquery("waiting")
+        counts = select(waiting.c.kind, func.count()).group_by(waiting.c.kind)
+        oldest = select(waiting).order_by(waiting.c.since, waiting.c.kind, waiting.c.id)
+        found = await read(uow, oldest.limit(limit))
+        questions = await _pending_questions(uow, [row.id for row in found if row.kind == "agent"])
+        return Inbox(
+            now=await uow.claims.now(),
+            initiative_id=initiative_id,
+            items=tuple(_item(row, questions) for row in found),
+            counts={kind: count for kind, count in await read(uow, counts)},
+        )
+
+
+PENDING_QUESTIONS = select(agents.c.id, agents.c.pending_questions).where(is_any_of(agents.c.id))
+
+
+async def _pending_questions(uow: UnitOfWork, ids: Iterable[str]) -> dict[str, str]:
+    """Return what agents wait for, as text."""
+    listed = list(ids)
+    if not listed:
+        return {}
+    found = await read(uow, PENDING_QUESTIONS, ids=listed)
+    return {id: in_words(questions)[:LONGEST_TEXT] for id, questions in found}
+
+
+def in_words(value: JsonValue) -> str:
+    """Return JSON as a person reads it: a list by lines, an object with a question as that."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "\n".join(map(in_words, value))
+    if isinstance(value, dict):
+        for key in ("question", "text", "prompt"):
+            if isinstance(told := value.get(key), str):
+                return told
+        if list(value) == ["questions"]:
+            return in_words(value["questions"])
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _item(row: Any, questions: dict[str, str]) -> InboxItem:
+    kind = cast(InboxKind, row.kind)
+    return InboxItem(
+        kind=kind,
+        id=row.id,
+        since=row.since,
+        title=_title(row),
+        text=questions.get(row.id, "") if kind == "agent" else _text(row),
+        who=row.who,
+        agent_id=row.agent_id,
+        task_id=row.task_id,
+        task_name=row.task_name,
+        phase_id=row.phase_id,
+        phase_name=row.phase_name,
+        initiative_id=row.initiative_id,
+        initiative_name=row.initiative_name,
+        command=_command(kind, row),
+    )
+
+
+def _title(row: Any) -> str:
+    match row.kind:
+        case "message":
+            says = {"question": "asks you", "error": "reports an error", "response": "answers"}
+            return f"{row.title or 'somebody'} {says.get(row.more, 'tells you')}"
+        case "question":
+            end = "has crashed" if row.more == "crashed" else "is stopped"
+            return f"{row.who} asks {row.title}, which {end}"
+        case "comment":
+            return f"{row.title}:{row.more}"
+        case "errand":
+            return next(iter(row.title.splitlines()), "")
+        case _:
+            return row.title
+
+
+def _text(row: Any) -> str:
+    match row.kind:
+        case "errand":
+            return f"{row.text} is in conflict" if row.more == "conflict" else row.text
+        case "task" if not row.text and int(row.more):
+            return f"{row.more} failed tries"
+        case _:
+            return row.text or ""
+
+
+def _command(kind: InboxKind, row: Any) -> str:
+    match kind:
+        case "message" | "question":
+            return command("answer", about=row.id, text=ANSWER)
+        case "task":
+            return command("retry", about=row.id)
+        case "proposal":
+            return command("accept", about=row.id)
+        case "account":
+            return command("account", "available", about=row.title)
+        case _:
+            return command("show", about=row.id)
