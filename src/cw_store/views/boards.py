@@ -327,7 +327,7 @@ class _Drawer:
             why = why_blocked(row.retry_count, row.max_retries)
         elif lane in ("running", "needs_you"):
             agent = lanes.agent_of.get(one.task_id)
-            why = None if agent is None else lanes.why_it_stops(agent)
+            why = None if agent is None else lanes.why_it_runs_not(agent)
         elif one.obstacle is not None:
             names = [name for _, name in waits_for]
             why = why_waiting(one.obstacle, row, place, names, lanes.provider)

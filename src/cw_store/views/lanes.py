@@ -24,6 +24,7 @@ class Lanes:
     """The agent at a task, by the task's id."""
     asking: frozenset[str]
     """The ids of agents that wait for the user's response."""
+    now: datetime
 
     def lane_of(self, standing: Standing) -> Lane:
         """Return where a task is."""
@@ -33,6 +34,13 @@ class Lanes:
             return "needs_you"
         agent = self.agent_of.get(standing.task_id)
         return "running" if agent is None or self.why_it_stops(agent) is None else "needs_you"
+
+    def why_it_runs_not(self, agent: AgentSeen) -> str | None:
+        """Say why an agent that has a task may not be at it; None when there is no reason."""
+        expires_at = agent.lease_expires_at
+        if expires_at is not None and expires_at <= self.now:
+            return f"the lease of {agent.name} ran out"
+        return self.why_it_stops(agent)
 
     def why_it_stops(self, agent: AgentSeen) -> str | None:
         """Say that an agent waits for a person; None when it does not."""
@@ -60,6 +68,7 @@ async def read_lanes(
             for message in waits
             if message.sender_id is not None and message.recipient_type == "user"
         ),
+        await uow.claims.now(),
     )
 
 
