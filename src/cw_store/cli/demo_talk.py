@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cw_store import Agent, NewChangeSetEntry
+from cw_store import Agent, ChatRole, ErrandStatus, NewChangeSetEntry, ProposalStatus
 from cw_store.cli.demo_story import Story
 
 
@@ -100,12 +100,13 @@ class _Talk:
             summary="Split the mailing of invoices from their making",
             entries=self._entries(created),
         )
-        for title, status, summary in (
+        proposed: tuple[tuple[str, ProposalStatus, str], ...] = (
             ("Number invoices without gaps", "accepted", "Some countries ask for it."),
             ("Keep the old numbers", "dismissed", "They would meet the new ones."),
             ("Split Refunds", "pending", "Whole refunds first, parts of one later."),
             ("Add a dry run for the bank", "pending", "So that nothing is booked by a test."),
-        ):
+        )
+        for title, status, summary in proposed:
             await self._uow.proposals.create(
                 id=self._new_id(),
                 agent_id=planner.id,
@@ -195,11 +196,12 @@ class _Talk:
             target_id=ids["Core"],
             initiative_id=ids["User auth"],
         )
-        for role, content in (
+        said: tuple[tuple[ChatRole, str], ...] = (
             ("user", "Do we need Remember me for the first release?"),
             ("assistant", "Nothing but Sign-in journey waits for it. It can come later."),
             ("user", "Then give it a low priority."),
-        ):
+        )
+        for role, content in said:
             await self._uow.chat_sessions.create_message(
                 id=self._new_id(), chat_session_id=session.id, role=role, content=content
             )
@@ -207,12 +209,13 @@ class _Talk:
     async def run_errands(self) -> None:
         ids = self._story.ids
         idle = await self._add_agent("errand", status="idle")
-        for name, description, status, agent_id in (
+        wanted: tuple[tuple[str, str, ErrandStatus, str | None], ...] = (
             ("bump-node", "Bump Node to the next long-term release", "active", idle.id),
             ("fix-typo", "Mend the typo in the footer", "pending_review", None),
             ("pin-ruff", "Pin the linter, so that it says the same tomorrow", "conflict", None),
             ("old-logo", "Replace the old logo", "merged", None),
-        ):
+        )
+        for name, description, status, agent_id in wanted:
             await self._uow.errands.create(
                 id=f"errand-{name}",
                 description=description,

@@ -25,14 +25,9 @@ from cw_store.views.boards import (
 )
 from cw_store.views.graphs import Edge, Graph, PhaseNode, TaskNode, graph
 from cw_store.views.inboxes import Inbox, InboxItem, InboxKind, inbox
-from cw_store.views.searching import (
-    CutReason,
-    HitKind,
-    SearchGroup,
-    SearchHit,
-    SearchResult,
-    search,
-)
+from cw_store.views.looking import CutReason
+from cw_store.views.places import HitKind
+from cw_store.views.searching import SearchGroup, SearchHit, SearchResult, search
 from cw_store.views.seen import (
     LANES,
     AccountSeen,
@@ -43,7 +38,7 @@ from cw_store.views.seen import (
     QuestionSeen,
 )
 from cw_store.views.snapshots import Source
-from cw_store.views.timelines import AccountBand, Bar, Outcome, Timeline, TimelineRow, timeline
+from cw_store.views.timelines import AccountBand, Bar, Timeline, TimelineRow, timeline
 
 __all__ = [
     "Source",
@@ -66,7 +61,6 @@ __all__ = [
     "Timeline",
     "TimelineRow",
     "Bar",
-    "Outcome",
     "AccountBand",
     "agent",
     "AgentView",

@@ -19,7 +19,7 @@ from cw_store import (
     TaskStatus,
     UnitOfWork,
 )
-from cw_store.views.lanes import Lanes, Place, read_lanes, why_blocked, why_waiting
+from cw_store.views.lanes import Lanes, Place, read_lanes
 from cw_store.views.plans import Details, Done, Plan, Spot, read_details, read_done, read_plan
 from cw_store.views.reading import (
     HOLDS_A_CLAIM,
@@ -39,6 +39,7 @@ from cw_store.views.reading import (
 )
 from cw_store.views.seen import LANES, AccountSeen, AgentSeen, Lane, LaneCounts, QuestionSeen
 from cw_store.views.snapshots import Source, snapshot
+from cw_store.views.telling import Told, told_of
 
 CARDS = 50
 """How many cards there are in a lane of a phase, unless it is said otherwise."""
@@ -313,39 +314,19 @@ class _Drawer:
         return BoardLane(
             lane="done",
             count=self._done.counts.get(spot, 0),
-            cards=tuple(
-                self._with("done", id, None, (), None) for id in self._done.newest.get(spot, ())
-            ),
+            cards=tuple(self._with(id, Told("done")) for id in self._done.newest.get(spot, ())),
         )
 
     def _card(self, lane: Lane, one: Standing, place: Place) -> TaskCard:
-        details, lanes, agent, why = self._details, self._lanes, None, None
-        row = details.tasks[one.task_id]
-        waits_for = details.waits_for.get(one.task_id, [])
-        if one.status == "blocked":
-            agent = details.last_agents.get(one.task_id)
-            why = why_blocked(row.retry_count, row.max_retries)
-        elif lane in ("running", "needs_you"):
-            agent = lanes.agent_of.get(one.task_id)
-            why = None if agent is None else lanes.why_it_runs_not(agent)
-        elif one.obstacle is not None:
-            names = [name for _, name in waits_for]
-            why = why_waiting(one.obstacle, row, place, names, lanes.provider)
-        return self._with(lane, one.task_id, why, tuple(id for id, _ in waits_for), agent)
+        told = told_of(self._lanes, self._details, lane, one, place)
+        return self._with(one.task_id, told)
 
-    def _with(
-        self,
-        lane: Lane,
-        id: str,
-        why: str | None,
-        waits_for: tuple[str, ...],
-        agent: AgentSeen | None,
-    ) -> TaskCard:
+    def _with(self, id: str, told: Told) -> TaskCard:
         row = self._details.tasks[id]
         return TaskCard(
             id=id,
             name=row.name,
-            lane=lane,
+            lane=told.lane,
             status=row.status,
             priority=row.priority,
             category=row.category,
@@ -353,7 +334,7 @@ class _Drawer:
             max_retries=row.max_retries,
             not_before=row.not_before,
             changed_at=row.updated_at,
-            why=why,
-            waits_for=waits_for,
-            agent=agent,
+            why=told.why,
+            waits_for=told.waits_for,
+            agent=told.agent,
         )

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Unpack
+from itertools import pairwise
+from typing import Any, Unpack
 
-from cw_store import InitiativeStatus, PhaseStatus, ReadyOptions, TaskPriority, TaskStatus
-from cw_store.views.seen import Lane, LaneCounts
-from cw_store.views.snapshots import Source
+from sqlalchemy import select
+
+from cw_store import (
+    InitiativeStatus,
+    PhaseStatus,
+    ReadyOptions,
+    TaskPriority,
+    TaskStatus,
+    UnitOfWork,
+)
+from cw_store.views.chains import Chains, chains_of
+from cw_store.views.lanes import Place, read_lanes
+from cw_store.views.plans import Plan, Spot, read_details, read_plan
+from cw_store.views.reading import (
+    HOLDS_A_CLAIM,
+    IS_ALIVE,
+    needed_initiative,
+    of_initiative,
+    read,
+    read_accounts,
+    read_agents,
+    tasks,
+)
+from cw_store.views.seen import LANES, Lane, LaneCounts
+from cw_store.views.snapshots import Source, snapshot
+from cw_store.views.telling import Told, told_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +72,7 @@ class TaskNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """`id` waits for `depends_on_id`; `is_met` when that is completed."""
+    """`id` waits for `depends_on_id`; `is_met` says that this is completed."""
 
     id: str
     depends_on_id: str
@@ -60,7 +86,8 @@ class Graph:
 
     Phases and tasks are oldest first. `critical_path` has the ids of the tasks of the longest chain
     of what is not done, the first to be done first; a task in a phase waits for the tasks of the
-    phases that this phase waits for as well. `circles` has the ids of tasks that wait for each
+    phases that this phase waits for as well. An edge to a task of another initiative is not there,
+    but `why` names it. `circles` has the ids of tasks that wait for each
     other around a circle, which edges alone never close but edges and phases can: none of them can
     ever begin.
     """
@@ -83,4 +110,138 @@ async def graph(source: Source, initiative_id: str, **options: Unpack[ReadyOptio
 
     `NotFoundError` for an unknown initiative.
     """
-    raise NotImplementedError
+    async with snapshot(source) as uow:
+        initiative = await needed_initiative(uow, initiative_id)
+        rows = await read(uow, TASKS.where(tasks.c.initiative_id == initiative_id))
+        plan = await read_plan(uow, initiative_id)
+        told = await _read_told(uow, plan, initiative_id, options)
+        task_edges, phase_edges = await _read_edges(uow, initiative_id, {row.id for row in rows})
+        chains = chains_of(
+            {row.id: row.phase_id for row in rows},
+            task_edges,
+            phase_edges,
+            {row.id for row in rows if row.status != "completed"},
+        )
+        drawer = _Drawer(rows, plan.phases, told, chains)
+        return Graph(
+            now=await uow.claims.now(),
+            initiative_id=initiative.id,
+            initiative_name=initiative.name,
+            initiative_status=initiative.status,
+            counts=drawer.counts(rows),
+            phases=tuple(map(drawer.phase, plan.phases)),
+            tasks=tuple(map(drawer.task, rows)),
+            phase_edges=tuple(drawer.phase_edge(*edge) for edge in phase_edges),
+            task_edges=tuple(drawer.task_edge(*edge) for edge in task_edges),
+            critical_path=tuple(chains.critical_path),
+            circles=tuple(map(tuple, chains.circles)),
+        )
+
+
+Pair = tuple[str, str]
+"""Who waits, and for whom."""
+
+TASKS = select(
+    tasks.c.id,
+    tasks.c.name,
+    tasks.c.phase_id,
+    tasks.c.parent_task_id,
+    tasks.c.status,
+    tasks.c.priority,
+).order_by(tasks.c.seq)
+
+
+async def _read_edges(
+    uow: UnitOfWork, initiative_id: str, task_ids: set[str]
+) -> tuple[list[Pair], list[Pair]]:
+    """Return the edges between the tasks, and those between the phases."""
+    of_tasks = await uow.tasks.find_dependencies_by_initiative_id(initiative_id)
+    of_phases = await uow.phases.find_dependencies_by_initiative_id(initiative_id)
+    between = [(edge.task_id, edge.depends_on_task_id) for edge in of_tasks]
+    return (
+        [edge for edge in between if task_ids.issuperset(edge)],
+        [(edge.phase_id, edge.depends_on_phase_id) for edge in of_phases],
+    )
+
+
+async def _read_told(
+    uow: UnitOfWork, plan: Plan, initiative_id: str, options: ReadyOptions
+) -> dict[str, Told]:
+    """Return what is told of each open task."""
+    accounts = await read_accounts(uow, await uow.claims.now())
+    alive = await read_agents(uow, IS_ALIVE | HOLDS_A_CLAIM, of_initiative(initiative_id))
+    lanes = await read_lanes(uow, alive, accounts, initiative_id, options)
+    details = await read_details(uow, lanes.standings, ())
+    places = dict(plan.spots())
+    told: dict[str, Told] = {}
+    for one in lanes.standings:
+        place = places.get(Spot(initiative_id, one.phase_id), Place())
+        told[one.task_id] = told_of(lanes, details, lanes.lane_of(one), one, place)
+    return told
+
+
+class _Drawer:
+    """Makes nodes and edges of what was read."""
+
+    def __init__(
+        self, rows: Sequence[Any], phases: Sequence[Any], told: dict[str, Told], chains: Chains
+    ) -> None:
+        self._status = {row.id: row.status for row in (*rows, *phases)}
+        self._phase_of = {row.id: row.phase_id for row in rows}
+        self._told = told
+        self._ranks = chains.ranks
+        path = chains.critical_path
+        self._critical = set(path) | {self._phase_of[id] for id in path}
+        self._steps = set(pairwise(path))
+        self._rows_of: dict[str | None, list[Any]] = {}
+        for row in rows:
+            self._rows_of.setdefault(row.phase_id, []).append(row)
+
+    def counts(self, rows: Iterable[Any]) -> LaneCounts:
+        found = Counter(self._told_of(row.id).lane for row in rows)
+        return LaneCounts(**{lane: found[lane] for lane in LANES})
+
+    def _told_of(self, task_id: str) -> Told:
+        return self._told.get(task_id, DONE)
+
+    def phase(self, row: Any) -> PhaseNode:
+        return PhaseNode(
+            id=row.id,
+            name=row.name,
+            status=row.status,
+            counts=self.counts(self._rows_of.get(row.id, ())),
+            is_critical=row.id in self._critical,
+        )
+
+    def task(self, row: Any) -> TaskNode:
+        told = self._told_of(row.id)
+        return TaskNode(
+            id=row.id,
+            name=row.name,
+            phase_id=row.phase_id,
+            parent_task_id=row.parent_task_id,
+            status=row.status,
+            priority=row.priority,
+            lane=told.lane,
+            why=told.why,
+            agent_name=None if told.agent is None else told.agent.name,
+            rank=self._ranks[row.id],
+            is_critical=row.id in self._critical,
+        )
+
+    def task_edge(self, id: str, depends_on_id: str) -> Edge:
+        return self._edge(id, depends_on_id, (depends_on_id, id) in self._steps)
+
+    def phase_edge(self, id: str, depends_on_id: str) -> Edge:
+        between = (
+            (self._phase_of[first], self._phase_of[then]) == (depends_on_id, id)
+            for first, then in self._steps
+        )
+        return self._edge(id, depends_on_id, any(between))
+
+    def _edge(self, id: str, depends_on_id: str, is_critical: bool) -> Edge:
+        is_met = self._status[depends_on_id] == "completed"
+        return Edge(id=id, depends_on_id=depends_on_id, is_met=is_met, is_critical=is_critical)
+
+
+DONE = Told("done")

@@ -105,7 +105,7 @@ class Done:
     newest: dict[Spot, list[str]]
 
 
-together = {"partition_by": [tasks.c.initiative_id, tasks.c.phase_id]}
+spot = [tasks.c.initiative_id, tasks.c.phase_id]
 
 newest_first = [tasks.c.updated_at.desc(), tasks.c.seq.desc()]
 
@@ -113,8 +113,8 @@ DONE = select(
     tasks.c.initiative_id,
     tasks.c.phase_id,
     tasks.c.id,
-    func.count().over(**together).label("count"),
-    func.row_number().over(**together, order_by=newest_first).label("place"),
+    func.count().over(partition_by=spot).label("count"),
+    func.row_number().over(partition_by=spot, order_by=newest_first).label("place"),
 ).where(exactly(tasks.c.status, "completed"))
 
 
@@ -127,9 +127,9 @@ async def read_done(uow: UnitOfWork, initiative_id: str | None, most: int | None
         listed = listed.where(ranked.c.place <= most)
     done = Done({}, {})
     for initiative, phase, id, count in await read(uow, listed.order_by(ranked.c.place)):
-        spot = Spot(initiative, phase)
-        done.counts[spot] = count
-        done.newest.setdefault(spot, []).append(id)
+        where = Spot(initiative, phase)
+        done.counts[where] = count
+        done.newest.setdefault(where, []).append(id)
     return done
 
 

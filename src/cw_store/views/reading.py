@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice, pairwise
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, bindparam, literal_column, select
+from sqlalchemy import ColumnElement, Executable, Text, bindparam, literal_column, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from cw_store import (
@@ -44,7 +44,7 @@ async def read(uow: UnitOfWork, statement: Executable, **parameters: object) -> 
 
 def exactly(column: ColumnElement[Any], *values: str) -> ColumnElement[bool]:
     """Say that a column has one of these values, as constants: an index of some rows needs them."""
-    constants = [literal_column(f"'{value}'") for value in values]
+    constants = [literal_column(f"'{value}'", Text()) for value in values]
     return column == constants[0] if len(constants) == 1 else column.in_(constants)
 
 

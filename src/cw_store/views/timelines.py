@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Any
 
-from cw_store import TaskStatus
+from sqlalchemy import select
+
+from cw_store import AgentStatus, TaskStatus
+from cw_store.views.plans import phases
+from cw_store.views.reading import (
+    accounts,
+    agents,
+    check_limit,
+    needed_initiative,
+    of_initiative,
+    read,
+    read_accounts,
+    tasks,
+)
 from cw_store.views.seen import AccountSeen
-from cw_store.views.snapshots import Source
-
-Outcome: TypeAlias = Literal["idle", "running", "waiting_for_input", "stopped", "crashed"]
-"""How an agent's time at a task has ended, or that it has not: the agent's status."""
+from cw_store.views.snapshots import Source, snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +30,8 @@ class Bar:
     """One agent's time at a task.
 
     `start` is when the agent was stored. `end` is when it was last changed, for one that is stopped
-    or crashed; None while it lasts. `attempt` counts the agents of the task from 1.
+    or crashed; None while it lasts. `outcome` is the agent's status. `attempt` counts the agents of
+    the task that are there, from 1; 0 for an agent without a task.
     """
 
     agent_id: str
@@ -27,7 +39,7 @@ class Bar:
     attempt: int
     start: datetime
     end: datetime | None
-    outcome: Outcome
+    outcome: AgentStatus
     exit_code: int | None
     account_id: str | None
     account_email: str | None
@@ -35,7 +47,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineRow:
-    """A task, or with None as `task_id` agents without one; bars oldest first, retries included."""
+    """A task and its agents, retries included, or with None as `task_id` agents without one.
+
+    Bars are oldest first.
+    """
 
     task_id: str | None
     task_name: str | None
@@ -46,7 +61,7 @@ class TimelineRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountBand:
-    """An account, and the times at which agents of the initiative worked under it."""
+    """An account, and the times at which agents of the initiative worked under it, oldest first."""
 
     account: AccountSeen
     bars: tuple[Bar, ...]
@@ -76,4 +91,100 @@ async def timeline(source: Source, initiative_id: str, *, limit: int = 1000) -> 
 
     `NotFoundError` for an unknown initiative; `InvalidValueError` for a `limit` below 1.
     """
-    raise NotImplementedError
+    check_limit("timeline", limit=limit)
+    async with snapshot(source) as uow:
+        initiative = await needed_initiative(uow, initiative_id)
+        now = await uow.claims.now()
+        newest = BARS.where(of_initiative(initiative_id)).limit(limit + 1)
+        found = list(await read(uow, newest))
+        rows = list(reversed(found[:limit]))
+        bars = _bars(rows)
+        ends = [bar.end or now for bar in bars]
+        return Timeline(
+            now=now,
+            initiative_id=initiative.id,
+            initiative_name=initiative.name,
+            start=bars[0].start if bars else None,
+            end=max(ends, default=None),
+            rows=_rows(rows, bars),
+            accounts=_bands(await read_accounts(uow, now), bars),
+            is_cut=len(found) > limit,
+        )
+
+
+BARS = (
+    select(
+        agents.c.id,
+        agents.c.name,
+        agents.c.status,
+        agents.c.exit_code,
+        agents.c.created_at,
+        agents.c.updated_at,
+        agents.c.account_id,
+        accounts.c.email,
+        agents.c.task_id,
+        tasks.c.name.label("task_name"),
+        tasks.c.status.label("task_status"),
+        phases.c.name.label("phase_name"),
+    )
+    .select_from(
+        agents.outerjoin(accounts, accounts.c.id == agents.c.account_id)
+        .outerjoin(tasks, tasks.c.id == agents.c.task_id)
+        .outerjoin(phases, phases.c.id == tasks.c.phase_id)
+    )
+    .order_by(agents.c.seq.desc())
+)
+
+
+def _bars(rows: Sequence[Any]) -> list[Bar]:
+    attempts: dict[str | None, int] = {}
+    bars: list[Bar] = []
+    for row in rows:
+        if row.task_id is not None:
+            attempts[row.task_id] = attempts.get(row.task_id, 0) + 1
+        bars.append(
+            Bar(
+                agent_id=row.id,
+                agent_name=row.name,
+                attempt=attempts.get(row.task_id, 0),
+                start=row.created_at,
+                end=row.updated_at if row.status in ("stopped", "crashed") else None,
+                outcome=row.status,
+                exit_code=row.exit_code,
+                account_id=row.account_id,
+                account_email=row.email,
+            )
+        )
+    return bars
+
+
+def _rows(rows: Sequence[Any], bars: Sequence[Bar]) -> tuple[TimelineRow, ...]:
+    """Put the bars of each task side by side, in the order of the first of each."""
+    bars_of: dict[str | None, list[Bar]] = {}
+    first_of: dict[str | None, Any] = {}
+    for row, bar in zip(rows, bars, strict=True):
+        bars_of.setdefault(row.task_id, []).append(bar)
+        first_of.setdefault(row.task_id, row)
+    return tuple(
+        TimelineRow(
+            task_id=task_id,
+            task_name=first_of[task_id].task_name,
+            task_status=first_of[task_id].task_status,
+            phase_name=first_of[task_id].phase_name,
+            bars=tuple(found),
+        )
+        for task_id, found in bars_of.items()
+    )
+
+
+def _bands(found: Sequence[AccountSeen], bars: Sequence[Bar]) -> tuple[AccountBand, ...]:
+    """Return the accounts that any of the agents had, with what each had."""
+    bars_of: dict[str, list[Bar]] = {}
+    for bar in bars:
+        if bar.account_id is not None:
+            bars_of.setdefault(bar.account_id, []).append(bar)
+    return tuple(
+        AccountBand(account=account, bars=tuple(bars_of[account.id]))
+        for account in found
+        if account.id in bars_of
+    )

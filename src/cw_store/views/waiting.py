@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     CompoundSelect,
     FromClause,
@@ -15,7 +16,6 @@ from sqlalchemy import (
     literal_column,
     null,
     select,
-    text,
     true,
     union_all,
 )
@@ -134,7 +134,7 @@ READ_MESSAGES = _waiting(
     "created_at",
     sent,
     # Word for word the condition of an index.
-    text("messages.requires_response AND messages.status <> 'responded'"),
+    literal_column("messages.requires_response AND messages.status <> 'responded'", Boolean()),
     exactly(messages.c.status, "read"),
     to_user,
     **of_message,
