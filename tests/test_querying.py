@@ -10,6 +10,7 @@ import pytest
 
 from builders import add_initiative, add_task
 from cw_store import (
+    InvalidValueError,
     ReadOnlyError,
     SchemaBehindError,
     SchemaError,
@@ -243,9 +244,9 @@ async def test_what_only_reads_is_allowed_on_a_server(server: str, sql: str) -> 
 
 
 async def test_a_mistake_in_a_statement_is_told_in_the_databases_words(filled: str) -> None:
-    with pytest.raises(StoreError, match="nothing_of_this_name"):
+    with pytest.raises(InvalidValueError, match="nothing_of_this_name"):
         await query_store(filled, "SELECT * FROM nothing_of_this_name")
-    with pytest.raises(StoreError, match="cannot run the statement"):
+    with pytest.raises(StoreError, match="cannot be run by"):
         await query_store(filled, "SELECT FROM FROM")
 
 

@@ -14,10 +14,16 @@ PAGES = (
     "README.md",
     "docs/claims.md",
     "docs/following.md",
+    "docs/from-the-original.md",
     "docs/undo.md",
     "docs/waiting.md",
 )
-WITH_WHAT_IS_PRINTED = ("docs/claims.md", "docs/following.md", "docs/waiting.md")
+WITH_WHAT_IS_PRINTED = (
+    "docs/claims.md",
+    "docs/following.md",
+    "docs/from-the-original.md",
+    "docs/waiting.md",
+)
 HEADING_OR_BLOCK = re.compile(
     r"^#+ (?P<title>[^\n]+)$|^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S
 )

@@ -31,8 +31,9 @@ async def query_store(
     transaction, and functions that may do more than read are refused as far as the server tells
     of them; only a role without other rights is certain.
 
-    Raises ReadOnlyError for a statement that does anything else, SchemaError when there is no
-    store, StoreError when the database cannot run it.
+    Raises ReadOnlyError for a statement that does anything else, InvalidValueError for one that the
+    database cannot make sense of, SchemaError when there is no store, and StoreError for whatever
+    else stands in the way.
     """
     if limit is not None and limit < 1:
         raise ValueError("limit is at least 1")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cw_store.backends.transaction_control import leading_words
-from cw_store.errors import ReadOnlyError
+from cw_store.errors import InvalidValueError, ReadOnlyError
 
 QueryValue = str | int | float | bool | bytes | datetime | None
 
@@ -36,3 +36,8 @@ def refuse_unless_reading(sql: str, allowed: Sequence[str], *, nested: bool) -> 
         raise ReadOnlyError(
             f"only one statement that reads is run here ({', '.join(allowed)}), and not {first}"
         )
+
+
+def not_run(database: str, sql: str, reason: str) -> InvalidValueError:
+    """Return the error for a statement that the database cannot make sense of."""
+    return InvalidValueError("query", "sql", sql, f"cannot be run by {database}: {reason}")

@@ -46,6 +46,8 @@ COMMANDS = (
     Command("account", ACT, "act:account", "Bring an account back, or take it out."),
     Command("accept", ACT, "act:accept", "Accept what an agent proposes."),
     Command("dismiss", ACT, "act:dismiss", "Dismiss what an agent proposes."),
+    Command("import", KEEP, "original:import_", "Fill a new store from a file of another one."),
+    Command("sql", KEEP, "sql:sql", "Run one statement of SQL that only reads."),
     Command("completion", ELSE, "other:completion", "Print what completes commands and ids."),
     Command("version", ELSE, "other:version", "Show the versions of all that takes part."),
 )

@@ -20,6 +20,7 @@ EXIT_CODES = {
     "ambiguous": 1,
     "behind": 1,
     "usage": 2,
+    "refused": 2,
     "no-store": 3,
     "cannot-open": 3,
     "not-a-store": 3,

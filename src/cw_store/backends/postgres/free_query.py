@@ -14,7 +14,7 @@ import re
 from typing import Any
 
 from cw_store.backends.cancellation import shielded
-from cw_store.backends.free_query import QueryResult, QueryValue, refuse_unless_reading
+from cw_store.backends.free_query import QueryResult, QueryValue, not_run, refuse_unless_reading
 from cw_store.backends.postgres.connection import connect_beside_pool
 from cw_store.backends.postgres.errors import DRIVER_ERRORS, refusals
 from cw_store.backends.postgres.transaction import BEGIN_READING
@@ -91,7 +91,7 @@ async def _run(connection: Any, sql: str, limit: int | None) -> QueryResult:
             cursor = await statement.cursor()
             rows = await cursor.fetch(limit + 1)
     except (*DRIVER_ERRORS, ValueError) as error:
-        raise _refusal(error) from error
+        raise _refusal(sql, error) from error
     found = rows if limit is None else rows[:limit]
     values = tuple(tuple(_value(value) for value in row) for row in found)
     return QueryResult(columns, values, len(found) < len(rows))
@@ -105,12 +105,12 @@ async def _refuse_volatile(connection: Any, *texts: str) -> None:
         raise ReadOnlyError(f"a function that may do more than read is not run here: {names}")
 
 
-def _refusal(error: Exception) -> Exception:
+def _refusal(sql: str, error: Exception) -> Exception:
     state = getattr(error, "sqlstate", None) or ""
     if state == _READ_ONLY:
         return ReadOnlyError("the statement would do more than read, and was not run")
     if state.startswith(_SYNTAX_AND_NAMES) or isinstance(error, ValueError):
-        return StoreError(f"PostgreSQL cannot run the statement: {error}")
+        return not_run("PostgreSQL", sql, str(error))
     with_state = f" with {state}" if state else ""
     return StoreError(f"PostgreSQL failed{with_state}: {error}")
 

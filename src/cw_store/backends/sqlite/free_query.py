@@ -14,13 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cw_store.backends.free_query import QueryResult, QueryValue, refuse_unless_reading
+from cw_store.backends.free_query import QueryResult, QueryValue, not_run, refuse_unless_reading
 from cw_store.backends.sqlite.errors import is_busy, is_interrupted, plain_failure
 from cw_store.backends.sqlite.opening import open_with
 from cw_store.backends.sqlite.raw_connection import GivenUp
 from cw_store.backends.sqlite.unlocked import connect_to_read_with_retry
 from cw_store.backends.thread.worker import LoopCallbacks
-from cw_store.errors import ReadOnlyError, StoreError
+from cw_store.errors import ReadOnlyError
 
 _WORDS = ("SELECT", "WITH", "VALUES", "EXPLAIN", "PRAGMA")
 
@@ -128,15 +128,15 @@ def _run(raw: sqlite3.Connection, sql: str, limit: int | None) -> QueryResult:
         rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit + 1)
         cursor.close()
     except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
-        raise _refusal(error) from error
+        raise _refusal(sql, error) from error
     found: list[tuple[QueryValue, ...]] = rows if limit is None else rows[:limit]
     return QueryResult(columns, tuple(found), len(found) < len(rows))
 
 
-def _refusal(error: Exception) -> Exception:
+def _refusal(sql: str, error: Exception) -> Exception:
     code = getattr(error, "sqlite_errorcode", None)
     if code in (sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY):
         return ReadOnlyError("the statement would do more than read, and was not run")
     if isinstance(error, sqlite3.Error) and (is_busy(error) or is_interrupted(error)):
         return plain_failure(error)
-    return StoreError(f"SQLite cannot run the statement: {error}")
+    return not_run("SQLite", sql, str(error))
