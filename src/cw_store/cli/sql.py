@@ -8,7 +8,10 @@ from cw_store.cli.context import Here
 
 
 async def sql(
-    query: Annotated[str | None, Parameter(help="One statement; - reads it from stdin.")] = None,
+    query: Annotated[
+        str | None,
+        Parameter(help="One statement; - reads it from stdin.", allow_leading_hyphen=True),
+    ] = None,
     /,
     *,
     limit: Annotated[int, Parameter(help="At most so many rows.")] = 1_000,
