@@ -36,6 +36,7 @@ Store UnitOfWork ensure_schema
 copy_store CopiedTable CopyReport BackupReport TableRows restore_store RestoreReport
 import_original Finding FindingLevel ImportReport ImportedTable OriginalMigrations ValueMap
 query_store QueryResult QueryValue
+import_store ExportReport ExportedTable
 metadata TABLE_NAMES include_name
 AlreadyExistsError BrokenReferenceError ChangeConflict ChangeConflictError ChangeConflictReason
 ConflictError DependencyCycleError InvalidValueError

@@ -54,14 +54,18 @@ class PartialFile:
 
         StoreBusyError says that somebody else is writing to the same place.
         """
-        with _failures(self.target):
+        with failures_of_writing(self.target):
             self._refuse_target()
             while not self._make():
                 self._remove_left_over()
 
+    def write(self, data: bytes) -> int:
+        """Write bytes at its end and return how many; what SQLite writes it writes by itself."""
+        return os.write(self._descriptor, data)
+
     def publish(self) -> None:
         """Give it its name, once all of it is on the disk; raises StoreError, with nothing done."""
-        with _failures(self.target):
+        with failures_of_writing(self.target):
             os.fsync(self._descriptor)
             if self._keeps:
                 self._keep_old()
@@ -217,7 +221,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _failures(path: Path) -> Generator[None]:
+def failures_of_writing(path: Path) -> Generator[None]:
+    """Turn what the operating system refuses of a file into a StoreError."""
     try:
         yield
     except StoreError:

@@ -32,6 +32,8 @@ from cw_store.errors import (
     UnitOfWorkError,
     UnreadableError,
 )
+from cw_store.export_format import ExportedTable, ExportReport
+from cw_store.importing import import_store
 from cw_store.migrations import ensure_schema
 from cw_store.original import (
     Finding,
@@ -224,8 +226,11 @@ __all__ = [
     "ensure_schema",
     "copy_store",
     "restore_store",
+    "import_store",
     "BackupReport",
     "RestoreReport",
+    "ExportReport",
+    "ExportedTable",
     "TableRows",
     "CopiedTable",
     "CopyReport",

@@ -1,4 +1,4 @@
-"""What keeps a store well: backups, what is old deleted, credentials encrypted anew.
+"""What keeps a store well: backups and exports, what is old deleted, credentials encrypted anew.
 
 All of it is done while others work on.
 """
@@ -6,11 +6,14 @@ All of it is done while others work on.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from io import TextIOBase
 from pathlib import Path
 
 from cw_store.backends.port import Backend
 from cw_store.backing_up import BackupReport, back_up
 from cw_store.calls import StoreCalls
+from cw_store.export_format import ExportReport
+from cw_store.exporting import BinaryStream, export
 from cw_store.location import Location
 from cw_store.pruning import Pruned, prune
 from cw_store.rekeying import rekey
@@ -63,10 +66,45 @@ class Upkeep(Waits):
         the file cannot be written or is not what was stored; StoreBusyError when somebody else is
         writing to `path`, or the database was locked for `busy_timeout` seconds.
         """
-        backend = self._backend()
-        source = Location(path=backend.path) if backend.path is not None else self._location
+        timeout = self._backend().timeout
         return await back_up(
-            source, Path(path), force=force, on_progress=on_progress, busy_timeout=backend.timeout
+            self._source(), Path(path), force=force, on_progress=on_progress, busy_timeout=timeout
+        )
+
+    async def export(
+        self,
+        destination: str | Path | BinaryStream | TextIOBase,
+        *,
+        include_secrets: bool = False,
+        on_progress: Progress | None = None,
+    ) -> ExportReport:
+        """Write every row that is stored at one moment as a line of JSON; return what that is.
+
+        JSON Lines: the first line says `{"format": 1, "schema": …, "secrets": …}`, each of the
+        others holds a row, `{"table": …, "row": {…}}`, tables parents first and rows in the order
+        of storing, and the last one how many rows each table has, their digests, and the SHA-256 of
+        all lines before, so that what was cut short or changed is known for it. Times are text in
+        ISO 8601, in UTC. The same store gives the same bytes. `import_store` reads it. The feed of
+        changes is not in it, nor what an application keeps in the same database.
+
+        Secrets are left out: of an account its `credentials` and `config_json` are null.
+        `include_secrets=True` writes them as they are stored: encrypted where the store has keys,
+        which whoever imports them needs, and else in clear.
+
+        `destination` is a path, where there must be no file yet, and is one only once it is whole,
+        which only its owner may read; or a stream, of bytes or (`io.TextIOBase`) of text, in which
+        a cut export lacks its last line. Others work on meanwhile, and memory is bounded.
+        `on_progress(table, done, total)` is called for each batch of rows; what it raises breaks
+        the export, and so does what a stream raises, as it is.
+
+        Raises StoreError when a file cannot be written or a value cannot be read.
+        """
+        return await export(
+            self._source(),
+            destination,
+            include_secrets=include_secrets,
+            on_progress=on_progress,
+            busy_timeout=self._backend().timeout,
         )
 
     async def rekey(self, *, batch_rows: int = 100) -> int:
@@ -116,6 +154,11 @@ class Upkeep(Waits):
         """
         database, backend = self._database, self._backend()
         return await prune(database, backend, changes_kept, log_chunks_before, batch_rows)
+
+    def _source(self) -> Location:
+        """Return where the data is, also that of a store in memory."""
+        path = self._backend().path
+        return self._location if path is None else Location(path=path)
 
     def _backend(self) -> Backend:
         """Return the open database; raises StoreClosedError where there is none."""
