@@ -28,7 +28,12 @@ def main(
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words == ["--version"]:  # answered before anything else is loaded
-        print(f"cw-store {__version__}")
+        try:
+            print(f"cw-store {__version__}", flush=True)
+        except BrokenPipeError:
+            from cw_store.cli.run import write_to_nobody
+
+            write_to_nobody()
         return 0
     from cw_store.cli.run import run
 

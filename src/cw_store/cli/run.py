@@ -21,7 +21,7 @@ def run(words: Sequence[str], clock: Clock | None) -> int:
             sys.stdout.flush()
         return code
     except BrokenPipeError:
-        _write_to_nobody()
+        write_to_nobody()
         return 0
     except BaseException as error:
         if isinstance(error, GeneratorExit):
@@ -53,7 +53,7 @@ def _failed(error: BaseException, words: Sequence[str]) -> int:
     return failure.exit_code
 
 
-def _write_to_nobody() -> None:
+def write_to_nobody() -> None:
     """Give what is still to be written a place to go, or Python complains of it at its end."""
     with suppress(OSError, ValueError):
         nobody = os.open(os.devnull, os.O_WRONLY)
