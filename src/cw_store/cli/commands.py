@@ -49,5 +49,6 @@ COMMANDS = (
     Command("import", KEEP, "original:import_", "Fill a new store from a file of another one."),
     Command("sql", KEEP, "sql:sql", "Run one statement of SQL that only reads."),
     Command("completion", ELSE, "other:completion", "Print what completes commands and ids."),
+    Command("demo", ELSE, "other:demo", "Make a plausible store to look at."),
     Command("version", ELSE, "other:version", "Show the versions of all that takes part."),
 )

@@ -11,8 +11,8 @@ from cw_store import UnitOfWork
 from cw_store.cli.failures import CommandError, NothingFoundError, UsageError
 from cw_store.cli.kinds import BY_SINGULAR, KINDS, NAMES, Kind
 
-NAMED = frozenset({"initiatives", "agents", "accounts", "projects"})
-"""Kinds that are found by their whole name too; names of others are long, and not unique."""
+NAMED = frozenset({"initiatives", "phases", "tasks", "agents", "accounts", "projects"})
+"""Kinds that are found by their whole name too, where only one has it."""
 
 MOST_NAMED = 10
 """So many are named when what was typed fits several."""
@@ -38,7 +38,9 @@ async def find(uow: UnitOfWork, typed: str, *kinds: str) -> Found:
     exact = [each for each in found if each.id == typed] or await _by_name(uow, typed, among)
     candidates = exact or found
     if not candidates:
-        raise NothingFoundError(f"there is no {_listed(among)} with the id or name {typed!r}")
+        raise NothingFoundError(
+            f"there is no {_listed(among)} with the id or name {typed!r}; cw-store search finds text"
+        )
     if len(candidates) > 1:
         raise CommandError("ambiguous", f"{typed!r} could be {_shown(candidates)}")
     return candidates[0]

@@ -8,6 +8,9 @@ from cw_store.cli.context import Context
 from cw_store.cli.failures import UsageError
 from cw_store.cli.finding import find
 
+LONGEST = 400
+"""Characters of what somebody wants that are shown; cw-store show shows all."""
+
 INBOX = ("since", "kind", "what", "command")
 
 
@@ -18,21 +21,18 @@ async def show_inbox(here: Context, initiative: str | None, limit: int) -> None:
     async with here.reading() as store, store.unit_of_work(read_only=True) as uow:
         of = None if initiative is None else (await find(uow, initiative, "initiative")).id
         inbox = await views.inbox(uow, initiative_id=of, limit=limit)
-    here.output.page(inbox, inbox_table(inbox), now=inbox.now)
+    rows = [(item.since, item.kind, what_waits(item), item.command) for item in inbox.items]
+    table = Table(INBOX, rows, nothing="nothing waits for you")
+    here.output.page(inbox, table, now=inbox.now)
     if inbox.total > len(inbox.items):
         here.output.remark(f"{inbox.total} wait in all; --limit shows more of them")
-
-
-def inbox_table(inbox: views.Inbox, *, title: str | None = None) -> Table:
-    """Return the inbox as a table: since when, what it is, and the command that answers it."""
-    rows = [(item.since, item.kind, what_waits(item), item.command) for item in inbox.items]
-    return Table(INBOX, rows, title=title, nothing="nothing waits for you")
 
 
 def what_waits(item: views.InboxItem) -> str:
     """Return one line that says who wants what."""
     who = f"{item.who}: " if item.who and item.who not in item.title else ""
-    return f"{who}{item.title}" + (f": {item.text}" if item.text else "")
+    said = f"{who}{item.title}" + (f": {item.text}" if item.text else "")
+    return said if len(said) <= LONGEST else f"{said[:LONGEST]}…"
 
 
 async def show_search(here: Context, text: str, limit: int) -> None:

@@ -85,7 +85,7 @@ async def ls(
 
 
 async def show(
-    id: Annotated[str, id_of("An id, its beginning, or the name of an agent.", *SHOWN)],
+    id: Annotated[str, id_of("An id, its beginning, or a name.", *SHOWN)],
     /,
     *,
     here: Here,

@@ -20,8 +20,8 @@ from cw_store.cli.safe import lines_of, safe
 WHOLE = frozenset({"id", "command", "email"})
 """Columns of which nothing is left out, since it is to be typed again."""
 
-FOLDED = frozenset({"command"})
-"""Those of them that take several lines rather than room from others."""
+FOLDED = frozenset({"command", "what", "why", "excerpt"})
+"""Columns that take several lines rather than room from others."""
 
 KEPT = WHOLE - FOLDED
 """Those that keep their width."""
@@ -123,7 +123,7 @@ def _table(block: Table, now: datetime, width: int) -> RichTable | RichText:
             RichText(name.replace("_", " ")),
             justify="right" if is_number else "left",
             no_wrap=name not in FOLDED,
-            overflow="fold" if name in WHOLE else "ellipsis",
+            overflow="fold" if name in WHOLE | FOLDED else "ellipsis",
             width=widths[position],
         )
     for row in block.rows:

@@ -29,3 +29,14 @@ def completion(
     from cw_store.cli.app import application
 
     here.output.text(application().generate_completion(shell=shell))
+
+
+async def demo(*, here: Here) -> None:
+    """Make a plausible store to look at.
+
+    Three initiatives in the middle of a run, with agents, accounts, questions and logs, all made
+    up. A store that is there already is left alone unless it is empty.
+    """
+    from cw_store.cli.setting_up import make_demo
+
+    await make_demo(here)

@@ -59,7 +59,7 @@ def sentence_of(reason: Reason, names: Mapping[str, str], now: datetime) -> str:
         case PhaseNotOpen():
             return f"its phase {names[reason.phase_id]} is {reason.status}"
         case NotBefore():
-            return f"it is not to be begun before {how_long_ago(reason.at, now)}"
+            return f"it begins {how_long_ago(reason.at, now)} at the earliest"
         case InitiativeInactive():
             return f"its initiative is {reason.status}"
         case InitiativeFull():

@@ -6,6 +6,7 @@ import os
 
 from cw_store import TABLE_NAMES, SchemaBehindError, Store, ensure_schema
 from cw_store.cli.context import BUSY_TIMEOUT, Context
+from cw_store.cli.demo import fill
 from cw_store.cli.failures import CommandError, UsageError
 
 
@@ -24,6 +25,19 @@ async def make_store(here: Context) -> None:
     here.output.done(
         f"created {store.url} at schema {behind.head} ({len(TABLE_NAMES)} tables)",
         data={"url": store.url, "is_new": True, "schema": behind.head},
+    )
+
+
+async def make_demo(here: Context) -> None:
+    """Make a store and fill it; one that is there and holds something stays as it is."""
+    store = here.store(read_only=True)
+    behind = await _behind(store)
+    if behind is not None and behind.current is not None:
+        raise behind
+    await fill(here.url, now=here.now())
+    here.output.done(
+        f"made {store.url}; now try cw-store inbox, ready --explain, graph and watch",
+        data={"url": store.url},
     )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, select
 from cw_store import UnitOfWork, metadata
 from cw_store.cli.blocks import Block, Facts, Table, Text
 from cw_store.cli.context import Context
+from cw_store.cli.decoding import Lines, said_in
 from cw_store.cli.finding import Found, find
 from cw_store.cli.kinds import BY_PLURAL, Kind
 from cw_store.cli.reasons import names_in, sentence_of
@@ -19,6 +20,10 @@ LONG = frozenset(
     | {"result", "summary"}
 )
 """Columns that are shown below the others, each under its name."""
+
+LAST_CHUNKS = 20
+LAST_LINES = 10
+"""So much of what an agent wrote last is read, and shown."""
 
 MOST_RELATED = 50
 """So many rows of each kind are shown that belong to one."""
@@ -40,7 +45,12 @@ async def show_one(here: Context, typed: str) -> None:
         record = await _record(uow, found)
         why = await _why(uow, here, found)
         related = [(each, await _rows(uow, each)) for each in _related(found)]
-    here.output.page(_data(found, record, why, related), *_blocks(found, record, why, related))
+        last = await _last_lines(uow, found)
+    data, blocks = _data(found, record, why, related), _blocks(found, record, why, related)
+    if found.kind.singular == "agent":
+        data["last_lines"] = last
+        blocks += [Text(last, title="last lines")] if last else []
+    here.output.page(data, *blocks)
 
 
 async def _record(uow: UnitOfWork, found: Found) -> dict[str, Any]:
@@ -59,6 +69,21 @@ async def _why(uow: UnitOfWork, here: Context, found: Found) -> list[str]:
     return [sentence_of(reason, names, here.now()) for reason in readiness.reasons] or [
         "it is ready: it can be claimed now"
     ]
+
+
+async def _last_lines(uow: UnitOfWork, found: Found) -> list[str]:
+    """Return what an agent wrote last, each line with the word for what it is."""
+    if found.kind.singular != "agent":
+        return []
+    lines = Lines()
+    written = [
+        line
+        for chunk in await uow.log_chunks.find_last(found.id, limit=LAST_CHUNKS)
+        for line in lines.add(chunk.content)
+    ]
+    rest = lines.rest()
+    said = [each for line in [*written, *filter(None, [rest])] for each in said_in(line)]
+    return [f"{each.kind:6} {each.text}" for each in said[-LAST_LINES:]]
 
 
 async def _rows(uow: UnitOfWork, related: Related) -> list[tuple[Any, ...]]:

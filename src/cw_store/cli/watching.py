@@ -13,14 +13,15 @@ from cw_store.cli.blocks import Block, Table, Text
 from cw_store.cli.cells import as_time
 from cw_store.cli.context import Context
 from cw_store.cli.finding import find
-from cw_store.cli.inboxes import inbox_table, what_waits
+from cw_store.cli.inboxes import what_waits
 from cw_store.cli.safe import safe
 
 SHORTEST = 0.1
 """Seconds between two looks at least, so that nobody is kept from working by being watched."""
 
 MOST = 10
-"""So many rows of each table are shown."""
+FEW = 6
+"""So many agents and accounts are shown, and so much of what waits, to have room for all."""
 
 
 class Seen(NamedTuple):
@@ -102,7 +103,7 @@ def _shown(here: Context) -> Generator[Show]:
 def _blocks(seen: Seen) -> list[Block]:
     return [
         Text((_summary(seen.board),)),
-        inbox_table(seen.inbox, title=f"waits for you: {seen.inbox.total}"),
+        _waiting(seen.inbox),
         _agents(seen.board),
         _accounts(seen.board),
     ]
@@ -115,6 +116,12 @@ def _summary(board: views.Board) -> str:
         f"{names}: {counts.done} of {counts.total} done, {counts.running} running, "
         f"{counts.ready} ready, {counts.waiting} waiting, {counts.needs_you} need you"
     )
+
+
+def _waiting(inbox: views.Inbox) -> Table:
+    rows = [(item.since, item.kind, what_waits(item)) for item in inbox.items[:FEW]]
+    title = f"waits for you: {inbox.total} (cw-store inbox says how to answer)"
+    return Table(("since", "kind", "wants"), rows, title=title, nothing="nothing")
 
 
 def _agents(board: views.Board) -> Table:
