@@ -1,17 +1,19 @@
 """Whatever is written into a store: a terminal obeys none of it, no line or field is forged."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from command_line import CommandLine, Done
-from stores import BOTH, HOSTILE, fill_with, harmful, prepared
+from stores import BOTH, FILE, HOSTILE, fill_with, harmful, prepared
 
 from cw_store.cli.look import What
 from cw_store.cli.safe import safe
 
 KINDS = What.__args__  # pyright: ignore[reportAttributeAccessIssue] -- of a Literal
-pytestmark = BOTH
+REDRAWN = re.compile(r"\x1b\[(?:\?25[lh]|2K|1A)|\r")
+"""What `watch` writes to draw its picture anew."""
 
 LOOKS = [
     *(("ls", kind) for kind in KINDS),
@@ -31,28 +33,40 @@ def ids(typed: CommandLine) -> dict[str, str]:
     return prepared(typed.url, lambda store: fill_with(store, HOSTILE))
 
 
+def looks_at(ids: dict[str, str]) -> list[tuple[str, ...]]:
+    return [*(("show", id) for id in ids.values()), ("logs", ids["agent"])]
+
+
 def looked(typed: CommandLine, *words: str) -> Done:
     done = typed(*words)
     assert done.code in (0, 1), done.err
     return done
 
 
-def test_no_command_shows_it_to_a_terminal_or_in_a_pipe(
-    typed: CommandLine, ids: dict[str, str]
-) -> None:
-    all_columns = json.loads(typed("ls", "tasks", "--json").out)
-    assert all_columns
-    for words in [*LOOKS, *(("show", id) for id in ids.values()), ("logs", ids["agent"])]:
+@BOTH
+def test_no_command_shows_it_in_a_pipe(typed: CommandLine, ids: dict[str, str]) -> None:
+    for words in (*LOOKS, *looks_at(ids)):
         done = looked(typed, *words)
         assert not harmful(done.out + done.err, lets="\n\t"), words
+
+
+@FILE
+def test_no_command_shows_it_to_a_terminal(typed: CommandLine, ids: dict[str, str]) -> None:
+    for words in (*LOOKS, *looks_at(ids)):
         shown = typed.on_terminal(*words)
-        assert not harmful(shown.out + shown.err), words
-        as_json = looked(typed, *words, "--json")
-        assert not harmful(as_json.out), words
-        for line in as_json.out.splitlines():
-            json.loads(line)
+        assert not harmful(REDRAWN.sub("", shown.out + shown.err)), words
 
 
+@FILE
+def test_no_command_has_it_in_its_json(typed: CommandLine, ids: dict[str, str]) -> None:
+    for words in (*LOOKS, *looks_at(ids)):
+        done = looked(typed, *words, "--json")
+        assert not harmful(done.out), words
+        for line in done.out.splitlines():
+            assert list(json.loads(line)) == ["schema_version", "data"]
+
+
+@BOTH
 def test_every_column_of_every_table_is_harmless(typed: CommandLine, ids: dict[str, str]) -> None:
     for kind in KINDS:
         columns = ",".join(typed("ls", kind, "--json", "--columns", "id").data[0])
@@ -63,6 +77,7 @@ def test_every_column_of_every_table_is_harmless(typed: CommandLine, ids: dict[s
         assert not harmful(done.out, lets="\n\t")
 
 
+@BOTH
 def test_its_text_is_there_character_by_character(typed: CommandLine, ids: dict[str, str]) -> None:
     [row] = [row for row in typed("ls", "tasks").rows if row["id"] == ids["task"]]
     assert row["name"] == safe(HOSTILE)
@@ -73,6 +88,7 @@ def test_its_text_is_there_character_by_character(typed: CommandLine, ids: dict[
     assert safe(HOSTILE) in wide.out, "brackets are no markup, colons no pictures"
 
 
+@FILE
 def test_secrets_are_shown_by_no_command(typed: CommandLine, ids: dict[str, str]) -> None:
     for words in (("ls", "accounts"), ("show", ids["account"]), ("search", "a")):
         for option in ((), ("--json",)):
@@ -80,6 +96,7 @@ def test_secrets_are_shown_by_no_command(typed: CommandLine, ids: dict[str, str]
             assert "config_json" not in typed(*words, *option).out
 
 
+@FILE
 def test_what_is_done_is_told_without_harm(typed: CommandLine, ids: dict[str, str]) -> None:
     for words in (
         ("answer", ids["message"], HOSTILE),
@@ -95,6 +112,7 @@ def test_what_is_done_is_told_without_harm(typed: CommandLine, ids: dict[str, st
     assert reply["content"] == HOSTILE
 
 
+@FILE
 def test_what_is_typed_is_told_back_without_harm(typed: CommandLine) -> None:
     for words in (("show", HOSTILE), ("ls", HOSTILE), (HOSTILE,), ("ls", "tasks", "--" + HOSTILE)):
         done = typed(*words)
@@ -103,6 +121,7 @@ def test_what_is_typed_is_told_back_without_harm(typed: CommandLine) -> None:
     assert typed("show", "\udc80").code == 2
 
 
+@FILE
 def test_a_picture_is_written_to_a_file(
     typed: CommandLine, ids: dict[str, str], tmp_path: Path
 ) -> None:

@@ -39,7 +39,7 @@ async def find(uow: UnitOfWork, typed: str, *kinds: str) -> Found:
     candidates = exact or found
     if not candidates:
         raise NothingFoundError(
-            f"there is no {_listed(among)} with the id or name {typed!r}; cw-store search finds text"
+            f"there is no {_listed(among)} with the id or name {typed!r}; try cw-store search"
         )
     if len(candidates) > 1:
         raise CommandError("ambiguous", f"{typed!r} could be {_shown(candidates)}")
