@@ -102,7 +102,9 @@ async def inbox(source: Source, *, initiative_id: str | None = None, limit: int 
         if initiative_id is not None:
             await needed_initiative(uow, initiative_id)
         waiting = all_waiting(initiative_id).subquery("waiting")
-        counts = select(waiting.c.kind, func.count()).group_by(waiting.c.kind)
+        counts = (
+            select(waiting.c.kind, func.count()).group_by(waiting.c.kind).order_by(waiting.c.kind)
+        )
         oldest = select(waiting).order_by(waiting.c.since, waiting.c.kind, waiting.c.id)
         found = await read(uow, oldest.limit(limit))
         questions = await _pending_questions(uow, [row.id for row in found if row.kind == "agent"])
