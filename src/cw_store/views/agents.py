@@ -149,7 +149,7 @@ async def agent(source: Source, id_or_name: str, *, limit: int = 20) -> AgentVie
             asked=await _questions(uow, conversations.c.from_agent_id == found.id, limit),
             asked_of_it=await _questions(uow, conversations.c.to_agent_id == found.id, limit),
             messages=await _messages(uow, found.id, limit),
-            tries=tuple(await read_agents(uow, agents.c.task_id == found.task_id, newest=limit)),
+            tries=await _tries(uow, found.task_id, limit),
             sessions=await _sessions(uow, found.id),
             last_lines=await _last_lines(uow, found.id),
         )
@@ -199,6 +199,12 @@ async def _questions(
     newest = await read_questions(uow, circles, whose, newest=limit)
     ids = {question.id for question in newest}
     return (*[question for question in pending if question.id not in ids], *newest)
+
+
+async def _tries(uow: UnitOfWork, task_id: str | None, limit: int) -> tuple[AgentSeen, ...]:
+    if task_id is None:
+        return ()
+    return tuple(await read_agents(uow, agents.c.task_id == task_id, newest=limit))
 
 
 # Messages.

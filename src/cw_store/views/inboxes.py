@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from cw_store import JsonValue, UnitOfWork
 from cw_store.views.commands import ANSWER, command
+from cw_store.views.lanes import tries
 from cw_store.views.reading import agents, check_limit, is_any_of, needed_initiative, read
 from cw_store.views.snapshots import Source, snapshot
 from cw_store.views.waiting import LONGEST_TEXT, all_waiting
@@ -186,7 +187,7 @@ def _text(row: Any) -> str:
         case "errand":
             return f"{row.text} is in conflict" if row.more == "conflict" else row.text
         case "task" if not row.text and int(row.more):
-            return f"{row.more} failed tries"
+            return tries(int(row.more))
         case _:
             return row.text or ""
 

@@ -115,7 +115,7 @@ def why_waiting(
         case "initiative_inactive":
             return f"its initiative is {place.initiative_status}"
         case "initiative_full":
-            return f"its initiative has all of its {place.max_agents} agents at work"
+            return f"its initiative has as many agents at work as it may, {place.max_agents}"
         case "no_account":
             return f"no account of {provider} is free"
         case "wrong_category":
@@ -127,8 +127,13 @@ def why_waiting(
 def why_blocked(retry_count: int, max_retries: int) -> str:
     """Say in a few words why a task is blocked."""
     if retry_count > max_retries:
-        return f"blocked after {retry_count} failed tries"
+        return f"blocked after {tries(retry_count)}"
     return "blocked"
+
+
+def tries(count: int) -> str:
+    """Say how many tries have failed."""
+    return "1 failed try" if count == 1 else f"{count} failed tries"
 
 
 def _in_words(time: datetime) -> str:
