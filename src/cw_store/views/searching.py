@@ -70,7 +70,7 @@ async def search(
     text: str,
     *,
     limit: int = 20,
-    row_limit: int = 100_000,
+    row_limit: int = 1_000_000,
     time_limit: float = 2.0,
 ) -> SearchResult:
     """Find a text, whatever the case of its letters A to Z, and rows whose ids begin with it.

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
-    Boolean,
     ColumnElement,
     CompoundSelect,
     FromClause,
     Select,
     Text,
+    TextClause,
     cast,
     func,
     literal_column,
     null,
     select,
+    text,
     true,
     union_all,
 )
@@ -62,7 +63,7 @@ def _waiting(
     row: FromClause,
     since: str,
     source: FromClause,
-    *where: ColumnElement[bool],
+    *where: ColumnElement[bool] | TextClause,
     **given: ColumnElement[Any],
 ) -> Select[Any]:
     """Select what waits of one kind: `since` is the column that says since when."""
@@ -134,9 +135,10 @@ READ_MESSAGES = _waiting(
     "created_at",
     sent,
     # Word for word the condition of an index.
-    literal_column("messages.requires_response AND messages.status <> 'responded'", Boolean()),
-    exactly(messages.c.status, "read"),
-    to_user,
+    text("messages.requires_response AND messages.status <> 'responded'"),
+    # Expressions, or SQLite would go through all that was ever read.
+    func.coalesce(messages.c.status, "") == "read",
+    func.coalesce(messages.c.recipient_type, "") == "user",
     **of_message,
     **of_all,
 )
@@ -227,6 +229,8 @@ PROPOSALS = _waiting(
         agents.c.task_id,
         proposals.c.initiative_id,
     ),
+    # By the index of each agent's, or all proposals would be read.
+    proposals.c.agent_id.in_(select(last.c.id)),
     exactly(proposals.c.status, "pending"),
     title=proposals.c.title,
     text=_beginning(func.coalesce(proposals.c.summary, proposals.c.content, "")),
