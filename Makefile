@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-uvloop test-pythons test-newest test-python check drills interleavings functions bench bench-growth bench-disk bench-claims bench-waits bench-quick mutants format migration build clean
+.PHONY: help setup demo test test-uvloop test-pythons test-newest test-python check drills interleavings functions bench bench-growth bench-disk bench-claims bench-waits bench-views bench-quick mutants format migration build clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -71,6 +71,9 @@ bench-claims: $(READY) $(VENV)/.bench ## claim and complete, beside the same ste
 
 bench-waits: $(READY) $(VENV)/.bench ## how soon somebody wakes, and what it costs that many wait
 	$(BIN)/python -m bench waits
+
+bench-views: $(READY) $(VENV)/.bench ## what it costs to look at 10,000 tasks and a million log chunks
+	$(BIN)/python -m bench views
 
 bench-quick: $(READY) $(VENV)/.bench ## the same in a minute or two, saving nothing
 	$(BIN)/python -m bench --quick

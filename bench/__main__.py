@@ -63,6 +63,9 @@ def main() -> int:
         if arguments.what == "waits":
             databases = arguments.database or PRODUCTS
             return _waits(console, Path(folder), quick, output, tuple(databases))
+        if arguments.what == "views":
+            databases = arguments.database or PRODUCTS
+            return _views(console, Path(folder), quick, output, tuple(databases))
         if arguments.what == "disk":
             return _disk(console, Path(folder), quick, output)
         try:
@@ -221,6 +224,35 @@ def _disk(console: Console, folder: Path, quick: bool, output: Path | None) -> i
     console.print(table)
     if output is not None:
         write_json("disk.json", {"machine": machine(), "milliseconds": found}, output)
+    return 1 if missed else 0
+
+
+def _views(
+    console: Console, folder: Path, quick: bool, output: Path | None, databases: Sequence[str]
+) -> int:
+    from bench.views import measure_views
+
+    missed, results = 0, dict[str, Any](machine=machine())
+    chunks, rounds = (100_000, 5) if quick else (1_000_000, 15)
+    for database in databases:
+        with ExitStack() as stack:
+            url = str(folder / "views.db")
+            if database == "postgres":
+                url = stack.enter_context(_postgres_server()).create_database()
+            found = asyncio.run(measure_views(url, chunks, rounds, _teller(console)))
+        table = Table(title=f"what it costs to look, on {PRODUCTS[database]}")
+        for name in ("view", "median", "most", "target", ""):
+            table.add_column(name)
+        for view in found:
+            met = view.target is None or view.median <= view.target
+            missed += not met
+            target = "" if view.target is None else f"≤ {view.target:,.0f} ms"
+            mark = "" if view.target is None else _mark(met)
+            table.add_row(view.name, f"{view.median:.1f} ms", f"{view.most:.1f} ms", target, mark)
+        console.print(table)
+        results[database] = [view._asdict() for view in found]
+    if output is not None:
+        write_json("views.json", results, output)
     return 1 if missed else 0
 
 
@@ -383,11 +415,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("race", "growth", "disk", "claims", "waits"),
+        choices=("race", "growth", "disk", "claims", "waits", "views"),
         default="race",
         help="race: everybody side by side (default); growth: cost against table size, and memory; "
         "disk: many writers where an fsync takes long; claims: claim and complete; "
-        "waits: how soon somebody wakes, and what many who wait cost",
+        "waits: how soon somebody wakes, and what many who wait cost; views: what it costs to look",
     )
     parser.add_argument("--quick", action="store_true", help="about a minute; nothing is saved")
     parser.add_argument("--check", action="store_true", help="only compare the answers")
