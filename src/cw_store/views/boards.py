@@ -41,7 +41,7 @@ from cw_store.views.seen import LANES, AccountSeen, AgentSeen, Lane, LaneCounts,
 from cw_store.views.snapshots import Source, snapshot
 from cw_store.views.telling import Told, told_of
 
-CARDS = 50
+CARDS = 25
 """How many cards there are in a lane of a phase, unless it is said otherwise."""
 
 

@@ -105,32 +105,37 @@ class Done:
     newest: dict[Spot, list[str]]
 
 
-spot = [tasks.c.initiative_id, tasks.c.phase_id]
+# A phase is of one initiative, so one of the two says which spot it is.
+spot = func.coalesce(tasks.c.phase_id, tasks.c.initiative_id, "")
 
-newest_first = [tasks.c.updated_at.desc(), tasks.c.seq.desc()]
+IS_DONE = exactly(tasks.c.status, "completed")
 
-DONE = select(
+DONE = select(func.min(tasks.c.initiative_id), func.min(tasks.c.phase_id), func.count()).where(
+    IS_DONE
+)
+
+NEWEST_DONE = select(
     tasks.c.initiative_id,
     tasks.c.phase_id,
     tasks.c.id,
-    func.count().over(partition_by=spot).label("count"),
-    func.row_number().over(partition_by=spot, order_by=newest_first).label("place"),
-).where(exactly(tasks.c.status, "completed"))
+    func.row_number()
+    .over(partition_by=spot, order_by=[tasks.c.updated_at.desc(), tasks.c.seq.desc()])
+    .label("place"),
+).where(IS_DONE)
 
 
 async def read_done(uow: UnitOfWork, initiative_id: str | None, most: int | None) -> Done:
     """Return what is done of an initiative, or of all and of none; at most `most` ids for each."""
     of_it = [] if initiative_id is None else [tasks.c.initiative_id == initiative_id]
-    ranked = DONE.where(*of_it).subquery()
-    listed = select(ranked.c.initiative_id, ranked.c.phase_id, ranked.c.id, ranked.c.count)
+    counts = await read(uow, DONE.where(*of_it).group_by(spot))
+    ranked = NEWEST_DONE.where(*of_it).subquery()
+    listed = select(ranked.c.initiative_id, ranked.c.phase_id, ranked.c.id)
     if most is not None:
         listed = listed.where(ranked.c.place <= most)
-    done = Done({}, {})
-    for initiative, phase, id, count in await read(uow, listed.order_by(ranked.c.place)):
-        where = Spot(initiative, phase)
-        done.counts[where] = count
-        done.newest.setdefault(where, []).append(id)
-    return done
+    newest: dict[Spot, list[str]] = {}
+    for *where, id in await read(uow, listed.order_by(ranked.c.place)):
+        newest.setdefault(Spot(*where), []).append(id)
+    return Done({Spot(*where): count for *where, count in counts}, newest)
 
 
 # Tasks that are shown.
