@@ -221,6 +221,17 @@ async def test_what_the_store_has_no_place_for_is_named_with_numbers(
     assert levels(report) == {"note"}
 
 
+async def test_a_database_in_utf16_comes_over(folder: Path, new_file: Fresh) -> None:
+    with closing(sqlite3.connect(folder / "cw.db")) as original:
+        original.execute("PRAGMA encoding = 'UTF-16le'")
+        create_tables(original)
+        add_ground(original)
+        add(original, "tasks", id="über", description="🦊 日本語")
+        original.commit()
+    await import_original(folder / "cw.db", target := new_file())
+    assert (await stored_rows(target))["tasks"]["über"]["description"] == "🦊 日本語"
+
+
 async def test_a_table_without_row_numbers_comes_over(folder: Path, new_file: Fresh) -> None:
     with closing(sqlite3.connect(folder / "cw.db")) as original:
         create_tables(original)

@@ -8,6 +8,7 @@ stay beside it. Text is given as its bytes, since other programs store what is n
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import stat
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -187,7 +188,23 @@ def _connect_with_retry(
             too_late=f"another program kept {path.name} locked for {timeout:g} s",
         )
     except sqlite3.Error as error:
-        raise unusable(path, error) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: sqlite3.Error) -> StoreError:
+    """Say why SQLite cannot read the file without writing to it, or beside it."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+        return unusable(path, error)
+    if os.path.exists(f"{path}-journal"):
+        return StoreError(
+            f"{shown(path)} was left in the middle of a write; nothing was changed; open it once "
+            "with its own program, which undoes that, and then try again"
+        )
+    return StoreError(
+        f"SQLite may not make the -shm beside {shown(path)} that it needs to read it; copy the "
+        "file and its -wal into a folder of your own, and name that copy"
+    )
 
 
 def _connect(path: Path) -> RawConnection:
