@@ -2,7 +2,7 @@
 
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager, closing
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from cw_store.backends.sqlite.foreign_file import ForeignFile, ForeignTable, Val
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[ForeignFile]:
+async def opened(path: Path) -> AsyncGenerator[ForeignFile]:
     file = await ForeignFile.open(path, busy_timeout=0.1)
     try:
         yield file
