@@ -111,7 +111,9 @@ async def test_who_was_frozen_goes_on_unless_another_has_the_task_and_then_write
         await store.accounts.create(email="a@example.org")
         keepers = Keepers(store, url, workers, size)
         while done[True] < rounds or done[False] < rounds:
-            await store.tasks.create_many([{"name": "t", "max_retries": 1_000} for _ in range(size)])
+            await store.tasks.create_many(
+                [{"name": "t", "max_retries": 1_000} for _ in range(size)]
+            )
             async with keepers.frozen():
                 taken = await take_from_the_frozen(store) if done[True] < rounds else []
             done[bool(taken)] += 1

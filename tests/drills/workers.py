@@ -7,6 +7,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -230,3 +231,58 @@ async def _append(pipe: Connection, url: str, name: str, hours_ahead: float, uni
                     await asyncio.sleep(0.002)  # others have time to draw places in between
         await store.log_chunks.create(**next_row())
         pipe.send([f"{name}:{number}" for number in range(next(numbers))])
+
+
+def write_logs(
+    pipe: Connection, url: str, name: str, hours_ahead: float, agents: int, lines: int
+) -> None:
+    """Append lines to the logs of many agents: one, some and whole units at a time."""
+    _run(_write_logs(pipe, url, name, hours_ahead, agents, lines))
+
+
+async def _write_logs(
+    pipe: Connection, url: str, name: str, hours_ahead: float, agents: int, lines: int
+) -> None:
+    chance = random.Random(name)
+    left = list(range(lines))[::-1]
+    ahead = timedelta(hours=hours_ahead)
+
+    def taken(number: int) -> list[NewLogChunk]:
+        drawn = [left.pop() for _ in range(min(number, len(left)))]
+        agent = chance.randrange(agents)
+        return [
+            {
+                "agent_id": f"agent {(agent + at) % agents}",
+                "agent_name": name,
+                "session_number": 1,
+                "content": f"{name}:{number}",
+            }
+            for at, number in enumerate(drawn)
+        ]
+
+    async with Store(url, clock=lambda: datetime.now(UTC) + ahead) as store:
+        pipe.send("ready")
+        pipe.recv()
+        while left:
+            match chance.randrange(4):
+                case 0:
+                    await store.log_chunks.create(**taken(1)[0])
+                case 1:
+                    await store.log_chunks.insert_chunks(taken(chance.randrange(1, 40)))
+                case 2:  # a unit that is given up: its lines are written by the next
+                    before = [*left]
+                    with suppress(ZeroDivisionError):
+                        async with store.unit_of_work() as uow:
+                            await uow.log_chunks.insert_chunks(taken(5))
+                            raise ZeroDivisionError
+                    left[:] = before
+                case _:
+                    # One agent's log: units that take two in another order wait for each other.
+                    row = taken(1)[0]
+                    async with store.unit_of_work() as uow:
+                        await uow.log_chunks.create(**row)
+                        for more in taken(4):
+                            await asyncio.sleep(0)
+                            more["agent_id"] = row["agent_id"]
+                            await uow.log_chunks.create(**more)
+        pipe.send("done")
