@@ -6,6 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from cw_store import (
@@ -38,12 +39,34 @@ class Wishes(NamedTuple):
 
 async def bring_over(here: Context, source: str, wishes: Wishes) -> int:
     """Bring the source over and show what came of it; return the exit code."""
+    if _is_export(source):
+        return await _bring_back(here, source, wishes)
     report = await _imported(here, source, wishes)
     if wishes.report is not None:
         _write(wishes.report, report)
     here.output.page(report.as_json(), *_blocks(report))
     _remark(here, report, wishes)
     return LEFT_OUT if report.left_out else REPAIRED if report.repaired else 0
+
+
+def _is_export(source: str) -> bool:
+    """Whether the file begins like an export of a store, which is text, and no database."""
+    try:
+        # NONBLOCK, should it be a fifo that nobody writes to.
+        descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK)
+    except (OSError, ValueError):
+        return False  # said where it is read
+    with os.fdopen(descriptor, "rb") as file, suppress(OSError):
+        return file.read(1) == b"{"
+    return False
+
+
+async def _bring_back(here: Context, source: str, wishes: Wishes) -> int:
+    from cw_store.cli.keeping import read_export
+
+    if wishes._replace(dry_run=False) != Wishes(False, False, (), None, False, False):
+        raise UsageError(f"{source} is an export, for which there is --dry-run alone")
+    return await read_export(here, source, dry_run=wishes.dry_run)
 
 
 async def _imported(here: Context, source: str, wishes: Wishes) -> ImportReport:

@@ -8,7 +8,9 @@ from cw_store.cli.context import Here
 
 
 async def import_(
-    source: Annotated[str, Parameter(help="The database of the TypeScript program.")],
+    source: Annotated[
+        str, Parameter(help="An export of a store, or the database of the TypeScript program.")
+    ],
     /,
     *,
     dry_run: Annotated[
@@ -47,10 +49,12 @@ async def import_(
 ) -> int:
     """Fill a new store from a file of another one.
 
-    `SOURCE` is the SQLite file of the TypeScript program, whose `-wal` has to lie beside it; it is
-    read and never written. The store that `--url` names is made, or has to be empty. All of it is
-    written or nothing. Exit code 0: nothing had to be repaired; 3: done, with repairs; 4: done,
-    and rows were left out, which are in `TARGET.left-out.jsonl`; 2: refused, and nothing written.
+    `SOURCE` is an export of a store (`cw-store export`), of which all is brought back or nothing;
+    of the options it takes `--dry-run` alone. Or it is the SQLite file of the TypeScript program,
+    whose `-wal` has to lie beside it; it is read and never written. The store that `--url` names is
+    made, or has to be empty. All of it is written or nothing. Exit code 0: nothing had to be
+    repaired; 3: done, with repairs; 4: done, and rows were left out, which are in
+    `TARGET.left-out.jsonl`; 2: refused, and nothing written.
     """
     from cw_store.cli.importing import Wishes, bring_over
 
