@@ -86,7 +86,7 @@ async def _facts_of_file(uow: UnitOfWork, path: str) -> dict[str, object]:
 
     free = await pragma("freelist_count") * await pragma("page_size")
     return {
-        "journal": _journal(path),
+        "journal": _journal(path, await pragma("journal_mode")),
         "file_bytes": _size(path),
         "free_bytes": free,
         "log_bytes": _size(f"{path}-wal"),
@@ -113,10 +113,17 @@ async def _others_on_server(uow: UnitOfWork) -> list[Holder]:
     ]
 
 
-def _journal(path: str) -> str:
-    """Return how commits are written, as the file says it (SQLite, "Database File Format")."""
-    with open(path, "rb") as file:
-        return "write-ahead log" if file.read(20)[18:19] == b"\2" else "rollback journal"
+def _journal(path: str, mode: str) -> str:
+    """Return how commits are written, as the file says it (SQLite, "Database File Format").
+
+    A file that somebody uses is not opened: closing it would drop the locks that SQLite has on it
+    in this process ("How To Corrupt An SQLite Database File", on POSIX advisory locks). Of one that
+    nobody uses SQLite does not tell the mode, as it is read without its log.
+    """
+    if mode != "wal" and not os.path.exists(f"{path}-shm"):
+        with open(path, "rb") as file:
+            mode = "wal" if file.read(20)[18:19] == b"\2" else mode
+    return "write-ahead log" if mode == "wal" else "rollback journal"
 
 
 def _size(path: str) -> int:
