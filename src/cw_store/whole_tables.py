@@ -39,7 +39,7 @@ def refuse_same(source: Location, target: Location) -> None:
     if source.is_memory or target.is_memory:
         raise StoreError("a store in memory ends with its object and cannot be copied")
     if _place(source) == _place(target):
-        raise StoreError(f"source and target are the same database: {source}")
+        raise StoreError(f"source and target are the same database: {source}; name another target")
 
 
 def _place(location: Location) -> object:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Column
+from sqlalchemy import Column, Table
 
 from cw_store.original.enumerations import Enumerations
 from cw_store.original.findings import Draft, Findings
@@ -36,6 +38,9 @@ _FALSE = frozenset((b"false", b"f", b"no", b"n", b"off", b"0", b""))
 NULL_REASON = "nothing was there; it is the default"
 
 
+Reader = Callable[[Draft], None]
+
+
 class Cells:
     """Fills rows with what their cells become, except ids and references.
 
@@ -48,39 +53,48 @@ class Cells:
         self._rules = rules
         self._now = time.time_ns() // 1000
         self._last_created: dict[str, int] = {}
+        self._readers: dict[str, list[Reader]] = {}
         self.disordered: dict[tuple[str, str], list[Draft]] = {}
         """By table and column, the rows whose place among their siblings is no integer."""
 
     def fill(self, draft: Draft) -> None:
         """Read every cell of the row; it may be left out by that."""
-        columns = draft.table.columns
-        for name in columns_of_original(draft.table):
-            self._read(draft, name, columns[name])
+        table = draft.table
+        readers = self._readers.get(table.name)
+        if readers is None:
+            readers = self._readers[table.name] = self._readers_of(table)
+        for read in readers:
+            read(draft)
             if draft.is_left_out:
                 return
-        if "created_at" in columns:
-            self._read_created(draft)
 
-    def _read(self, draft: Draft, name: str, column: Column[Any]) -> None:
+    def _readers_of(self, table: Table) -> list[Reader]:
+        """Return what reads the cells of a table's rows: one for each column, times at the end."""
+        columns = [table.c[name] for name in columns_of_original(table)]
+        readers = [reader for column in columns if (reader := self._reader_of(column)) is not None]
+        return [*readers, self._read_created] if "created_at" in table.columns else readers
+
+    def _reader_of(self, column: Column[Any]) -> Reader | None:
+        name = column.name
         match column.type:
             case Id():
-                pass  # its own id, and references
+                return None  # its own id, and references
             case OneOf():
-                self._read_enumeration(draft, name)
+                return partial(self._read_enumeration, name=name)
             case Encrypted():
-                self._read_secret(draft, name)
+                return partial(self._read_secret, name=name)
             case PlainText():
-                self._read_text(draft, name, column)
+                return partial(self._read_text, name=name, column=column)
             case Json():
-                self._read_json(draft, name)
+                return partial(self._read_json, name=name)
             case Flag():
-                self._read_flag(draft, name)
+                return partial(self._read_flag, name=name)
             case WholeNumber():
-                self._read_number(draft, name, column)
+                return partial(self._read_number, name=name, column=column)
             case UtcDateTime() if column.nullable:
-                self._read_time(draft, name)
+                return partial(self._read_time, name=name)
             case _:
-                pass  # created_at and updated_at, which need each other
+                return None  # created_at and updated_at, which need each other
 
     def _read_enumeration(self, draft: Draft, name: str) -> None:
         value, code, reason = self._enumerations.choose(draft, name)
