@@ -15,6 +15,7 @@ PAGES = (
     "docs/claims.md",
     "docs/following.md",
     "docs/from-the-original.md",
+    "docs/looking.md",
     "docs/undo.md",
     "docs/waiting.md",
 )
@@ -22,6 +23,7 @@ WITH_WHAT_IS_PRINTED = (
     "docs/claims.md",
     "docs/following.md",
     "docs/from-the-original.md",
+    "docs/looking.md",
     "docs/waiting.md",
 )
 HEADING_OR_BLOCK = re.compile(
