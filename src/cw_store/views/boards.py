@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Unpack
@@ -195,7 +195,7 @@ async def _read_questions(
     ids = {id for circle in shown for id in circle}
     named = select(agents.c.id, agents.c.name).where(agents.c.id.in_(ids))
     names = {id: name for id, name in await read(uow, named)} if ids else {}
-    return tuple(questions), tuple(tuple(names[id] for id in circle) for circle in shown)
+    return tuple(questions), tuple(tuple(names.get(id, id) for id in circle) for circle in shown)
 
 
 Heap = dict[Lane, list[Standing]]
@@ -294,9 +294,7 @@ class _Drawer:
             BoardLane(
                 lane=lane,
                 count=len(heap.get(lane, ())),
-                cards=tuple(
-                    self._card(lane, one, place) for one in heap.get(lane, ())[: self._cards]
-                ),
+                cards=tuple(self._cards_of(lane, heap.get(lane, ())[: self._cards], place)),
             )
             for lane in LANES[:-1]
         ]
@@ -314,14 +312,21 @@ class _Drawer:
         return BoardLane(
             lane="done",
             count=self._done.counts.get(spot, 0),
-            cards=tuple(self._with(id, Told("done")) for id in self._done.newest.get(spot, ())),
+            cards=tuple(
+                self._card(id, Told("done"))
+                for id in self._done.newest.get(spot, ())
+                if id in self._details.tasks
+            ),
         )
 
-    def _card(self, lane: Lane, one: Standing, place: Place) -> TaskCard:
-        told = told_of(self._lanes, self._details, lane, one, place)
-        return self._with(one.task_id, told)
+    def _cards_of(self, lane: Lane, listed: Sequence[Standing], place: Place) -> Iterable[TaskCard]:
+        for one in listed:
+            # What is not was deleted meanwhile, in a unit of work that writes beside others.
+            if one.task_id in self._details.tasks:
+                told = told_of(self._lanes, self._details, lane, one, place)
+                yield self._card(one.task_id, told)
 
-    def _with(self, id: str, told: Told) -> TaskCard:
+    def _card(self, id: str, told: Told) -> TaskCard:
         row = self._details.tasks[id]
         return TaskCard(
             id=id,

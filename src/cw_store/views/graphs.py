@@ -86,8 +86,8 @@ class Graph:
 
     Phases and tasks are oldest first. `critical_path` has the ids of the tasks of the longest chain
     of what is not done, the first to be done first; a task in a phase waits for the tasks of the
-    phases that this phase waits for as well. An edge to a task of another initiative is not there,
-    but `why` names it. `circles` has the ids of tasks that wait for each
+    phases that this phase waits for as well. An edge to another initiative is not there, but `why`
+    names what is waited for. `circles` has the ids of tasks that wait for each
     other around a circle, which edges alone never close but edges and phases can: none of them can
     ever begin.
     """
@@ -115,7 +115,9 @@ async def graph(source: Source, initiative_id: str, **options: Unpack[ReadyOptio
         rows = await read(uow, TASKS.where(tasks.c.initiative_id == initiative_id))
         plan = await read_plan(uow, initiative_id)
         told = await _read_told(uow, plan, initiative_id, options)
-        task_edges, phase_edges = await _read_edges(uow, initiative_id, {row.id for row in rows})
+        task_edges, phase_edges = await _read_edges(
+            uow, initiative_id, {row.id for row in rows}, {row.id for row in plan.phases}
+        )
         chains = chains_of(
             {row.id: row.phase_id for row in rows},
             task_edges,
@@ -152,15 +154,16 @@ TASKS = select(
 
 
 async def _read_edges(
-    uow: UnitOfWork, initiative_id: str, task_ids: set[str]
+    uow: UnitOfWork, initiative_id: str, task_ids: set[str], phase_ids: set[str]
 ) -> tuple[list[Pair], list[Pair]]:
     """Return the edges between the tasks, and those between the phases."""
     of_tasks = await uow.tasks.find_dependencies_by_initiative_id(initiative_id)
     of_phases = await uow.phases.find_dependencies_by_initiative_id(initiative_id)
-    between = [(edge.task_id, edge.depends_on_task_id) for edge in of_tasks]
+    between_tasks = [(edge.task_id, edge.depends_on_task_id) for edge in of_tasks]
+    between_phases = [(edge.phase_id, edge.depends_on_phase_id) for edge in of_phases]
     return (
-        [edge for edge in between if task_ids.issuperset(edge)],
-        [(edge.phase_id, edge.depends_on_phase_id) for edge in of_phases],
+        [edge for edge in between_tasks if task_ids.issuperset(edge)],
+        [edge for edge in between_phases if phase_ids.issuperset(edge)],
     )
 
 
@@ -175,6 +178,8 @@ async def _read_told(
     places = dict(plan.spots())
     told: dict[str, Told] = {}
     for one in lanes.standings:
+        if one.task_id not in details.tasks:
+            continue  # deleted meanwhile, in a unit of work that writes beside others
         place = places.get(Spot(initiative_id, one.phase_id), Place())
         told[one.task_id] = told_of(lanes, details, lanes.lane_of(one), one, place)
     return told

@@ -69,11 +69,13 @@ PHASES = (
 
 earlier = phases.alias("earlier")
 
+# Which may be of another initiative.
 PHASE_WAITS_FOR = (
     select(phase_dependencies.c.phase_id, earlier.c.name)
     .select_from(phase_dependencies)
+    .join(phases, phases.c.id == phase_dependencies.c.phase_id)
+    .join(initiatives, initiatives.c.id == phases.c.initiative_id)
     .join(earlier, earlier.c.id == phase_dependencies.c.depends_on_phase_id)
-    .join(initiatives, initiatives.c.id == earlier.c.initiative_id)
     .where(earlier.c.status != "completed")
     .order_by(earlier.c.seq)
 )

@@ -60,6 +60,16 @@ async def test_phases_tasks_and_edges_are_all_there(store: Store) -> None:
     assert task(found, "child").parent_task_id == "a"
 
 
+async def test_what_waits_for_another_initiative_says_so_without_an_edge(store: Store) -> None:
+    first = await add_phase(store, name="Elsewhere")
+    phase = await add_phase(store)
+    await store.phases.create_dependency(phase.id, first.id)
+    await add_task(store, id="t", phase_id=phase.id)
+    found = await graph(store, phase.initiative_id)
+    assert task(found, "t").why == "its phase waits for Elsewhere"
+    assert (found.phase_edges, found.critical_path) == ((), ("t",))
+
+
 async def test_the_critical_path_is_the_longest_chain_of_what_is_not_done(store: Store) -> None:
     phase = await add_phase(store)
     await add_chain(store, phase.id, *"abcd")
