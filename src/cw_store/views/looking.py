@@ -20,6 +20,9 @@ from cw_store.views.reading import is_any_of, read
 CutReason: TypeAlias = Literal["hits", "rows", "time"]
 """Why a search has not looked at all: enough was found, enough looked at, or the time was over."""
 
+LONGEST_TEXT = 1_000
+"""Characters that can be looked for: SQLite takes patterns up to 50,000 bytes."""
+
 FIRST_PART, LARGEST_PART = 500, 20_000
 """Rows that are looked at in one statement, between which the time is looked at."""
 
@@ -71,8 +74,9 @@ class Looking:
     async def look(self, uow: UnitOfWork) -> None:
         """Look everywhere, as long as there is time."""
         await uow.tasks.find_ids(self.text, limit=1)  # which refuses what cannot be stored
-        if not self.text:
-            raise InvalidValueError("search", "text", self.text, "must not be empty")
+        if not 1 <= len(self.text) <= LONGEST_TEXT:
+            reason = f"takes 1 to {LONGEST_TEXT:,} characters"
+            raise InvalidValueError("search", "text", self.text, reason)
         self.now = await uow.claims.now()
         for group in self.groups:
             if self._is_time_left():

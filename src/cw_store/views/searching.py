@@ -80,8 +80,8 @@ async def search(
     that cut it off. In a unit of work that is given, a statement that runs when the time is over
     is waited for. Of less than four characters an id has to be the whole text.
 
-    `InvalidValueError` for an empty text, for one that cannot be stored, for limits below 1 and for
-    a `time_limit` that is not above 0.
+    `InvalidValueError` for a text that is empty, longer than 1,000 characters or could not be
+    stored, for limits below 1 and for a `time_limit` that is not above 0.
     """
     check_limit("search", limit=limit, row_limit=row_limit)
     _check_seconds(time_limit)

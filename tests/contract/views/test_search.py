@@ -199,8 +199,14 @@ async def test_a_search_that_is_given_up_is_given_up(store: Store) -> None:
         await searching
 
 
-@pytest.mark.parametrize("text", ["", "a\0b", "\ud800", None, 5])
-async def test_a_text_that_cannot_be_stored_is_refused(store: Store, text: Any) -> None:
+async def test_the_longest_text_is_found(store: Store) -> None:
+    longest = "%_!" * 333 + "%"
+    task = await add_task(store, description=f"x{longest}x")
+    assert [hit.id for hit in hits(await search(store, longest))] == [task.id]
+
+
+@pytest.mark.parametrize("text", ["", "a\0b", "\ud800", None, 5, "a" * 1_001])
+async def test_a_text_that_cannot_be_looked_for_is_refused(store: Store, text: Any) -> None:
     with pytest.raises(InvalidValueError):
         await search(store, text)
 
