@@ -270,6 +270,19 @@ async def test_a_statement_that_does_not_end_can_be_given_up(filled: str) -> Non
             await query_store(filled, endless)
 
 
+async def test_a_server_does_not_go_on_with_what_was_given_up(server: str) -> None:
+    endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT max(i) FROM n"
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await query_store(server, endless)
+    at_work = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%RECURSIVE%' AND state = "
+    async with asyncio.timeout(10):
+        while (
+            await query_store(server, f"{at_work}'active' AND pid <> pg_backend_pid()")
+        ).rows != ((0,),):
+            pass
+
+
 async def test_a_store_in_use_can_be_queried(filled: str) -> None:
     async with Store(filled) as store, store.unit_of_work() as uow:
         await add_initiative(uow, id="not committed")

@@ -128,10 +128,25 @@ async def no_rule_of_the_store_is_broken(path: Path) -> None:
                 while above.parent_task_id is not None:
                     above, steps = tasks[above.parent_task_id], steps + 1
                     assert steps <= len(tasks)
-            for other in await store.tasks.get_dependencies(task.id):
-                assert other.id != task.id
+        await no_circle_and_right_numbers(store)
         assert not await store.agents.find_by_status("running")
         await store.claims.find_ready()
         await store.claims.next(holder="here", worktree_id="tree", provider=None)
         for account in await store.accounts.find_all():
             assert account.credentials is None or isinstance(account.credentials, str)
+
+
+async def no_circle_and_right_numbers(store: Store) -> None:
+    for rows, dependencies in (
+        (await store.tasks.find_all(), store.tasks.get_dependencies),
+        (await store.phases.find_all(), store.phases.get_dependencies),
+    ):
+        waits_for = {row.id: await dependencies(row.id) for row in rows}
+        for row in rows:
+            still = [each for each in waits_for[row.id] if each.status != "completed"]
+            assert row.open_dependencies == (0 if row.status == "completed" else len(still))
+        left = {id: {each.id for each in found} for id, found in waits_for.items()}
+        while free := [id for id, found in left.items() if not found & left.keys()]:
+            for id in free:
+                del left[id]
+        assert not left, "what is left waits for itself"

@@ -11,6 +11,7 @@ no rights but to read.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
 
 from cw_store.backends.cancellation import shielded
@@ -53,6 +54,9 @@ skips them can be led astray about where they end."""
 
 _ESCAPED_NAME = re.compile(r"""\bu&\s*\"""", re.IGNORECASE)
 
+_END_WITH_THE_CLIENT = "SET client_connection_check_interval = '500ms'"
+"""Has the server look now and then whether anybody still waits for what it works on."""
+
 _SYNTAX_AND_NAMES = "42"
 _READ_ONLY = "25006"
 
@@ -67,6 +71,8 @@ async def run_query(
     with refusals():
         connection = await connect_beside_pool(server, busy_timeout)
     try:
+        with suppress(*DRIVER_ERRORS):  # not every server can tell that a client has gone
+            await connection.execute(_END_WITH_THE_CLIENT)
         with refusals():
             await connection.execute(BEGIN_READING)
         return await _run(connection, sql, limit)
