@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-uvloop test-pythons test-newest test-python check drills interleavings functions bench bench-growth bench-disk bench-claims bench-waits bench-views bench-quick mutants format migration build clean
+.PHONY: help setup demo test test-uvloop test-pythons test-newest test-python check drills interleavings functions bench bench-growth bench-disk bench-claims bench-waits bench-views bench-keep bench-quick mutants format migration build clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -74,6 +74,9 @@ bench-waits: $(READY) $(VENV)/.bench ## how soon somebody wakes, and what it cos
 
 bench-views: $(READY) $(VENV)/.bench ## what it costs to look at 10,000 tasks and a million log chunks
 	$(BIN)/python -m bench views
+
+bench-keep: $(READY) $(VENV)/.bench ## a backup beside a writer, an export, an import, of a large store
+	$(BIN)/python -m bench keep
 
 bench-quick: $(READY) $(VENV)/.bench ## the same in a minute or two, saving nothing
 	$(BIN)/python -m bench --quick

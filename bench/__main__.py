@@ -66,6 +66,9 @@ def main() -> int:
         if arguments.what == "views":
             databases = arguments.database or PRODUCTS
             return _views(console, Path(folder), quick, output, tuple(databases))
+        if arguments.what == "keep":
+            databases = arguments.database or PRODUCTS
+            return _keep(console, Path(folder), quick, output, tuple(databases))
         if arguments.what == "disk":
             return _disk(console, Path(folder), quick, output)
         try:
@@ -256,6 +259,61 @@ def _views(
     return 1 if missed else 0
 
 
+def _keep(
+    console: Console, folder: Path, quick: bool, output: Path | None, databases: Sequence[str]
+) -> int:
+    from bench.keep import Kept, measure_keep
+
+    missed, results = 0, dict[str, Any](machine=machine())
+    for database in databases:
+        place = folder / database
+        place.mkdir()
+        with ExitStack() as stack:
+            url = str(place / "cw.db")
+            if database == "postgres":
+                url = stack.enter_context(_postgres_server()).create_database()
+            chunks = 100_000 if quick else 1_000_000
+            found: Kept = asyncio.run(measure_keep(place, url, chunks, _teller(console)))
+        missed += _print_kept(console, PRODUCTS[database], found)
+        results[database] = {
+            name: value._asdict() if isinstance(value, tuple) else value
+            for name, value in found._asdict().items()
+        }
+    if output is not None:
+        write_json("keep.json", results, output)
+    return 1 if missed else 0
+
+
+def _print_kept(console: Console, product: str, found: Any) -> int:
+    """Show the figures; return how many targets were missed."""
+    table = Table(
+        title=f"{found.chunks:,} log chunks on {product}, a backup of {found.bytes:,} bytes"
+    )
+    for name in ("what", "seconds", "calls", "median", "99.9 %", "most", "memory"):
+        table.add_column(name)
+    for what, waits, seconds in (
+        ("a writer alone", found.alone, ""),
+        ("beside a backup", found.beside_backup, f"{found.backup_seconds:.1f}"),
+    ):
+        times = (f"{each:.2f} ms" for each in waits[1:])
+        table.add_row(what, seconds, f"{waits.calls:,}", *times, "")
+    for what, run in (
+        ("export", found.exported),
+        ("import into a file", found.imported),
+        ("export of that", found.exported_again),
+    ):
+        table.add_row(what, f"{run.seconds:.1f}", "", "", "", "", f"{run.megabytes:.0f} MB")
+    console.print(table)
+    met = {
+        "99.9 % of the writer's waits under 50 ms": found.beside_backup.p999 < 50,
+        "equal digests": len({found.exported.sha256, found.exported_again.sha256}) == 1,
+        "less than 100 MB": max(found.exported.megabytes, found.imported.megabytes) < 100,
+    }
+    for target, is_met in met.items():
+        console.print(f"{target}: {_mark(is_met)}")
+    return sum(not is_met for is_met in met.values())
+
+
 def _claims(
     console: Console, folder: Path, quick: bool, output: Path | None, databases: Sequence[str]
 ) -> int:
@@ -415,7 +473,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("race", "growth", "disk", "claims", "waits", "views"),
+        choices=("race", "growth", "disk", "claims", "waits", "views", "keep"),
         default="race",
         help="race: everybody side by side (default); growth: cost against table size, and memory; "
         "disk: many writers where an fsync takes long; claims: claim and complete; "
