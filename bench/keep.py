@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sys
 import time
 from asyncio.subprocess import PIPE
@@ -133,8 +132,14 @@ async def _export_or_import(verb: str, url: str, file: Path) -> Run:
 
 
 def _most_megabytes() -> float:
-    """Return the most memory that this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Return the most memory that this program has had, as Linux counts it since its start.
+
+    What `getrusage` tells is at least what the program had that started this one.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
 
 
 if __name__ == "__main__":
