@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-uvloop test-pythons test-newest test-python check drills interleavings functions bench bench-growth bench-disk bench-claims bench-waits bench-views bench-keep bench-quick mutants format migration build clean
+.PHONY: help setup demo docs-output test test-uvloop test-pythons test-newest test-python check drills interleavings functions bench bench-growth bench-disk bench-claims bench-waits bench-views bench-keep bench-quick mutants format migration build clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,10 @@ check: $(READY) ## lint, format, types, imports
 	$(BIN)/pyright --project pyproject.toml
 	$(BIN)/lint-imports
 	$(BIN)/python tests/import_circles.py
+
+docs-output: $(READY) ## write anew what docs/ and tests/cli/golden/ say that commands print
+	$(BIN)/python tests/cli/page.py
+	CW_STORE_REWRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/cli/test_golden.py -k "not postgres"
 
 drills: $(READY) ## the fault drills at full length: kills, cancellations, full disks (ten minutes)
 	CW_STORE_DRILLS=full $(BIN)/python -m pytest tests/drills -o faulthandler_timeout=1800

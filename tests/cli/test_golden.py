@@ -21,7 +21,7 @@ LISTED = (
 ).split()
 COMMANDS = {
     **{f"ls-{kind}": ("ls", kind) for kind in LISTED},
-    "ls-sorted": ("ls", "tasks", "--sort=-priority", "--columns", "name,priority", "--limit", "5"),
+    "ls-sorted": ("ls", "tasks", "--sort=priority", "--columns", "name,priority", "--limit", "5"),
     "ls-filtered": ("ls", "tasks", "--status", "blocked", "--initiative", "User auth"),
     "show-task": ("show", "Load test"),
     "show-agent": ("show", "humble-koala"),

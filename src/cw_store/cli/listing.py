@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy import ColumnElement, Select, case, or_, select
 
 from cw_store import UnitOfWork
 from cw_store.cli.context import Context
@@ -105,9 +105,17 @@ def _order(kind: Kind, sort: str | None) -> list[ColumnElement[Any]]:
     seq = kind.table.c.seq
     if sort is None:
         return [seq]
-    column = kind.column(sort.removeprefix("-"))
+    column = _as_sorted(sort.removeprefix("-"), kind)
     direction = column.desc() if sort.startswith("-") else column.asc()
     return [direction.nulls_last(), seq]
+
+
+def _as_sorted(name: str, kind: Kind) -> ColumnElement[Any]:
+    """Return what a column is ordered by: priorities not as words, but the highest first."""
+    column = kind.column(name)
+    if name == "priority":
+        return case({"high": 0, "medium": 1}, value=column, else_=2)
+    return column
 
 
 def _how_to_go_on(asked: Asked, last: str) -> str:

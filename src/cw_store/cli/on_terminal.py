@@ -17,7 +17,7 @@ from cw_store.cli.blocks import Block, Facts, Table, Text
 from cw_store.cli.cells import brief
 from cw_store.cli.safe import lines_of, safe
 
-WHOLE = frozenset({"id", "command", "email"})
+WHOLE = frozenset({"id", "command", "email", "account"})
 """Columns of which nothing is left out, since it is to be typed again."""
 
 FOLDED = frozenset({"command", "what", "why", "excerpt"})
