@@ -84,9 +84,15 @@ def run_command(words: Sequence[str], clock: Clock | None) -> int:
 def _complete(words: Sequence[str]) -> int:
     """Answer a shell's Tab: the last of the words is being typed."""
     typed = options_first(words[:-1])
+    url = next((word.removeprefix("--url=") for word in typed if word.startswith("--url=")), None)
     if "--url" in typed[:-1]:
-        asked_url.set(typed[typed.index("--url") + 1])
-    application().meta([COMPLETE, *typed, *words[-1:]], exit_on_error=False, print_error=False)
+        url = typed[typed.index("--url") + 1]
+    token = asked_url.set(url)
+    try:
+        app = application()
+        app.meta([COMPLETE, *typed, *words[-1:]], exit_on_error=False, print_error=False)
+    finally:
+        asked_url.reset(token)
     return 0
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+WRITES = "writes"
+
 _WRITER = 120
 _READERS = range(123, 128)
 
@@ -32,8 +34,11 @@ def holders_of(path: str) -> list[Holder]:
         lines = Path("/proc/locks").read_text().splitlines()
     except OSError:
         return []
-    found = {(pid, does) for pid, does in _held(lines, inode) if pid != os.getpid()}
-    return [Holder(pid, does, _program(pid), None) for pid, does in sorted(found)]
+    found: dict[int, str] = {}
+    for pid, does in _held(lines, inode):
+        if pid != os.getpid() and found.get(pid) != WRITES:  # who writes reads as well
+            found[pid] = does
+    return [Holder(pid, does, _program(pid), None) for pid, does in sorted(found.items())]
 
 
 def _held(lines: list[str], inode: int) -> Iterator[tuple[int, str]]:
@@ -48,7 +53,7 @@ def _held(lines: list[str], inode: int) -> Iterator[tuple[int, str]]:
             continue
         locked = range(first, last + 1)
         if _WRITER in locked and fields[3] == "WRITE":
-            yield pid, "writes"
+            yield pid, WRITES
         elif any(byte in locked for byte in _READERS):
             yield pid, "reads"
 
