@@ -32,7 +32,7 @@ REPOSITORIES = [
 ]
 
 PUBLIC = """
-Store UnitOfWork ensure_schema
+Store UnitOfWork ensure_schema migration_sql
 copy_store CopiedTable CopyReport BackupReport TableRows restore_store RestoreReport
 import_original Finding FindingLevel ImportReport ImportedTable OriginalMigrations ValueMap
 query_store QueryResult QueryValue

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cw_store import SchemaError, Store, copy_store
+from cw_store import SchemaError, Store, copy_store, ensure_schema, migration_sql
 from cw_store.triggers import triggers_on
 from old_database import (
     KEY,
@@ -21,6 +21,7 @@ from old_database import (
     Database,
     kept,
     own,
+    run,
     schema_of,
 )
 from postgres_server import PostgresServer
@@ -254,3 +255,30 @@ def test_the_triggers_are_not_there_without_their_columns(old: Database) -> None
     assert {name for (name,) in old.query(triggers)} == names
     old.downgrade("0002")
     assert old.query(triggers) == []
+
+
+def test_it_is_brought_as_far_as_it_is_asked_for_and_then_on(old: Database) -> None:
+    run(ensure_schema(old.url, revision="0003"))
+    assert old.query("SELECT version_num FROM cw_store_version") == [("0003",)]
+    assert old.query("SELECT DISTINCT max_retries FROM tasks") == [(3,)]
+    run(ensure_schema(old.url, revision="0002"))
+    assert old.query("SELECT version_num FROM cw_store_version") == [("0003",)], "there is no back"
+    old.upgrade()
+    assert old.query("SELECT version_num FROM cw_store_version") == [("0004",)]
+
+
+def test_a_schema_that_is_unknown_is_refused_before_anything_is_done(old: Database) -> None:
+    with pytest.raises(ValueError, match="there is no schema '0099'; this cw_store knows 0001, "):
+        run(ensure_schema(old.url, revision="0099"))
+    assert old.query("SELECT version_num FROM cw_store_version") == [("0002",)]
+
+
+def test_the_sql_that_would_bring_it_up_to_date_does(old: Database) -> None:
+    statements = run(migration_sql(old.url))
+    assert old.query("SELECT version_num FROM cw_store_version") == [("0002",)], "nothing is done"
+    old.execute(*statements)
+    assert run(migration_sql(old.url)) == []
+    by_hand = schema_of(old)
+    old.downgrade("0002")
+    old.upgrade()
+    assert schema_of(old) == by_hand

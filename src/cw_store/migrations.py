@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, NullPool, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cw_store.backends.cancellation import shielded
 from cw_store.backends.postgres.contents import contents_of as contents_of_server
@@ -63,32 +63,42 @@ async def _alembic_on_the_loop() -> AsyncGenerator[None]:
         _alembic.release()
 
 
-async def ensure_schema(url: str | Path | None = None, *, busy_timeout: float = 30.0) -> None:
+async def ensure_schema(
+    url: str | Path | None = None, *, busy_timeout: float = 30.0, revision: str | None = None
+) -> None:
     """Bring the database at `url` to the schema of this cw_store, creating it if need be.
 
     Safe to call from any number of processes at once; returns when the schema is there,
-    whoever brought it. `busy_timeout` is how many seconds to wait for a lock. Raises
-    SchemaAheadError when the database is newer than the code, SchemaError when it is another
-    program's or not whole, of which nothing is changed, SchemaBehindError when it may only be
-    read, StoreBusyError when the lock was not to be had in time, and StoreError for whatever
-    else stands in the way.
+    whoever brought it. `busy_timeout` is how many seconds to wait for a lock. With `revision` it
+    goes only so far, and a database that is there already, or further, stays as it is; one that
+    this cw_store does not know is a ValueError. Raises SchemaAheadError when the database is newer
+    than the code, SchemaError when it is another program's or not whole, of which nothing is
+    changed, SchemaBehindError when it may only be read, StoreBusyError when the lock was not to be
+    had in time, and StoreError for whatever else stands in the way.
     """
-    await bring_up_to_date(locate(url), migrate=True, busy_timeout=busy_timeout)
+    if revision is not None and revision not in revisions():
+        known = ", ".join(revisions())
+        raise ValueError(f"there is no schema {revision!r}; this cw_store knows {known}")
+    target = revision or revisions()[-1]
+    await bring_up_to_date(locate(url), migrate=True, busy_timeout=busy_timeout, target=target)
 
 
-async def bring_up_to_date(location: Location, *, migrate: bool, busy_timeout: float) -> None:
+async def bring_up_to_date(
+    location: Location, *, migrate: bool, busy_timeout: float, target: str | None = None
+) -> None:
     """Do what `ensure_schema` does, or only look and raise SchemaBehindError."""
+    target = target or revisions()[-1]
     if location.path is None and location.server is None:
         raise SchemaError("a store in memory ends with its object; there is nothing to prepare")
     with failures_of_opening(location):
         if location.server is not None:
-            await _bring_server_up_to_date(location.server, migrate, busy_timeout)
+            await _bring_server_up_to_date(location.server, migrate, busy_timeout, target)
         elif location.path is not None:
             if location.must_exist and not location.path.exists():
                 raise SchemaError(
                     f"there is no file {str(location.path)!r}, and the mode in its URL makes none"
                 )
-            await _bring_file_up_to_date_in_thread(location.path, migrate, busy_timeout)
+            await _bring_file_up_to_date_in_thread(location.path, migrate, busy_timeout, target)
 
 
 @contextmanager
@@ -117,9 +127,11 @@ def _failure_of_opening(location: Location, error: Exception) -> StoreError:
     return StoreError(f"cannot open {str(location)!r}: {reason}")
 
 
-async def _bring_file_up_to_date_in_thread(path: Path, migrate: bool, busy_timeout: float) -> None:
+async def _bring_file_up_to_date_in_thread(
+    path: Path, migrate: bool, busy_timeout: float, target: str
+) -> None:
     given_up = threading.Event()
-    work = asyncio.to_thread(_bring_file_up_to_date, path, migrate, busy_timeout, given_up)
+    work = asyncio.to_thread(_bring_file_up_to_date, path, migrate, busy_timeout, given_up, target)
     await shielded(work, on_cancellation=given_up.set)
 
 
@@ -139,14 +151,14 @@ def empty_database() -> bytes:
 def _empty_database() -> bytes:
     folder = MemoryFolder()
     try:
-        _bring_file_up_to_date(folder.database, True, 30.0, threading.Event())
+        _bring_file_up_to_date(folder.database, True, 30.0, threading.Event(), revisions()[-1])
         return folder.database.read_bytes()
     finally:
         folder.remove()
 
 
-def is_current(found: Contents, place: str, *, migrate: bool) -> bool:
-    """Whether nothing is to be done.
+def is_current(found: Contents, place: str, *, migrate: bool, target: str | None = None) -> bool:
+    """Whether nothing is to be done: it is at the newest revision, or at `target` or behind it.
 
     Raises SchemaAheadError or SchemaBehindError, and SchemaError for what is no whole store.
     """
@@ -158,13 +170,19 @@ def is_current(found: Contents, place: str, *, migrate: bool) -> bool:
         raise SchemaAheadError(current)
     if not migrate:
         raise SchemaBehindError(current, known[-1])
-    return False
+    return current is not None and current >= (target or known[-1])
 
 
 def upgrade(connection: Connection, revision: str = "head", folder: Path | None = None) -> None:
     """Apply the missing steps on a connection whose transaction has begun; blocks."""
     with _alembic:
         _upgrade(connection, revision, folder)
+
+
+async def upgrade_server(connection: AsyncConnection, revision: str) -> None:
+    """Apply the missing steps on a connection to a server, in its transaction."""
+    async with _alembic_on_the_loop():
+        await connection.run_sync(_upgrade, revision)
 
 
 def _upgrade(connection: Connection, revision: str = "head", folder: Path | None = None) -> None:
@@ -180,11 +198,11 @@ def _upgrade(connection: Connection, revision: str = "head", folder: Path | None
 
 
 def _bring_file_up_to_date(
-    path: Path, migrate: bool, timeout: float, given_up: threading.Event
+    path: Path, migrate: bool, timeout: float, given_up: threading.Event, target: str
 ) -> None:
     found = look(path, timeout=timeout, given_up=given_up)
     place = shown(path)
-    if is_current(found or EMPTY, place, migrate=migrate):
+    if is_current(found or EMPTY, place, migrate=migrate, target=target):
         return
     reason = None if found is None else reason_not_to_write(path)
     if reason is not None:
@@ -193,11 +211,13 @@ def _bring_file_up_to_date(
         )
     with sqlite_connection(path, timeout=timeout, given_up=given_up) as connection:
         raw: Any = connection.connection.driver_connection
-        if not is_current(contents_of(raw), place, migrate=True):
-            upgrade(connection)
+        if not is_current(contents_of(raw), place, migrate=True, target=target):
+            upgrade(connection, target)
 
 
-async def _bring_server_up_to_date(server: Server, migrate: bool, timeout: float) -> None:
+async def _bring_server_up_to_date(
+    server: Server, migrate: bool, timeout: float, target: str
+) -> None:
     try:
         from cw_store.backends.postgres.connection import ConnectionBesidePool
         from cw_store.backends.postgres.errors import refusals
@@ -211,7 +231,8 @@ async def _bring_server_up_to_date(server: Server, migrate: bool, timeout: float
     )
     # A server that falls silent during the look; the steps may take as long as they need.
     limit = asyncio.get_running_loop().call_later(timeout + SILENCE_SECONDS, raw.give_up)
-    work = _look_and_upgrade(engine, f"the database {server.database}", migrate, limit.cancel)
+    place = f"the database {server.database}"
+    work = _look_and_upgrade(engine, place, migrate, limit.cancel, target)
     try:
         with refusals():
             await shielded(work, on_cancellation=raw.give_up)
@@ -220,11 +241,11 @@ async def _bring_server_up_to_date(server: Server, migrate: bool, timeout: float
 
 
 async def _look_and_upgrade(
-    engine: AsyncEngine, place: str, migrate: bool, looked: Callable[[], None]
+    engine: AsyncEngine, place: str, migrate: bool, looked: Callable[[], None], target: str
 ) -> None:
     async with engine.connect() as connection:
         found = await connection.run_sync(contents_of_server)
-        if is_current(found, place, migrate=migrate):
+        if is_current(found, place, migrate=migrate, target=target):
             return
         # Ends the look's transaction: the next one must see what others committed meanwhile.
         await connection.rollback()
@@ -232,9 +253,8 @@ async def _look_and_upgrade(
         try:
             await connection.execute(_ADVISORY_LOCK)
             found = await connection.run_sync(contents_of_server)
-            if not is_current(found, place, migrate=True):
-                async with _alembic_on_the_loop():
-                    await connection.run_sync(_upgrade)
+            if not is_current(found, place, migrate=True, target=target):
+                await upgrade_server(connection, target)
             await connection.commit()
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == READ_ONLY:

@@ -34,6 +34,7 @@ from cw_store.errors import (
 )
 from cw_store.export_format import ExportedTable, ExportReport
 from cw_store.importing import import_store
+from cw_store.migration_sql import migration_sql
 from cw_store.migrations import ensure_schema
 from cw_store.original import (
     Finding,
@@ -224,6 +225,7 @@ __all__ = [
     "Store",
     "UnitOfWork",
     "ensure_schema",
+    "migration_sql",
     "copy_store",
     "restore_store",
     "import_store",

@@ -46,6 +46,29 @@ def test_an_older_store_is_brought_up_to_date_when_it_is_asked_for(tmp_path: Pat
     assert typed("ls", "tasks").code == 0
 
 
+def test_a_store_is_brought_only_so_far(tmp_path: Path) -> None:
+    file = tmp_path / "older.db"
+    other = sqlite3.connect(file)
+    other.executescript((KEPT / "second_schema" / "sqlite.sql").read_text())
+    other.close()
+    typed = CommandLine(str(file))
+    assert typed("migrate", "--to", "0003", "--check").code == 1
+    assert typed("migrate", "--to", "0003").out == "0002 → 0003: 1 step\n"
+    assert typed("migrate", "--to", "0003").out == "nothing to do\n"
+    for to in ("0099", "newest"):
+        done = typed("migrate", "--to", to)
+        assert done.code == 2 and to in done.err
+    sql = typed("migrate", "--sql")
+    assert sql.code == 0 and sql.out.startswith("BEGIN;\n") and sql.out.endswith("\nCOMMIT;\n")
+    assert typed("migrate", "--sql", "--check").code == 2
+    by_hand = sqlite3.connect(file)
+    by_hand.executescript(sql.out)
+    by_hand.close()
+    assert typed("ls", "tasks").code == 0
+    assert typed("migrate", "--sql").err == "cw-store: nothing to do\n"
+    assert CommandLine("none.db")("migrate", "--sql").code == 3
+
+
 @BOTH
 def test_credentials_are_given_another_key(
     typed: CommandLine, monkeypatch: pytest.MonkeyPatch

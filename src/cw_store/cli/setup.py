@@ -2,6 +2,8 @@
 
 from typing import Annotated
 
+from cyclopts import Parameter
+
 from cw_store.cli.context import Here
 from cw_store.cli.parameters import flag
 
@@ -38,12 +40,18 @@ async def status(*, here: Here) -> None:
 async def migrate(
     *,
     check: Annotated[bool, flag("Only tell whether it is behind: then the exit is 1.")] = False,
+    sql: Annotated[
+        bool, flag("Only print the statements, for whoever wants to read or run them.")
+    ] = False,
+    to: Annotated[str | None, Parameter(help="Go only so far: 0003. There is no way back.")] = None,
     here: Here,
 ) -> int:
     """Bring a store to the schema of this cw-store.
 
     All steps are one transaction; others wait meanwhile. A store is not made here, but by init.
     """
-    from cw_store.cli.setting_up import bring_up_to_date
+    from cw_store.cli.setting_up import bring_up_to_date, print_steps
 
-    return await bring_up_to_date(here, only_check=check)
+    if sql:
+        return await print_steps(here, goes_alone=not check and to is None)
+    return await bring_up_to_date(here, only_check=check, to=to)
