@@ -30,12 +30,7 @@ COMMANDS = (
     Command("doctor", SET_UP, "doctor:doctor", "Look for what is wrong, and say what mends it."),
     Command("rekey", SET_UP, "setup:rekey", "Encrypt all credentials anew, under another key."),
     Command("ls", LOOK, "look:ls", "List what is stored, in the order of storing."),
-    Command(
-        "show",
-        LOOK,
-        "look:show",
-        "Show one thing, and what belongs to it.",
-    ),
+    Command("show", LOOK, "look:show", "Show one thing, and what belongs to it."),
     Command("ready", LOOK, "look:ready", "Show what could start now, or what holds each task."),
     Command("inbox", LOOK, "look:inbox", "Show what waits for a person, and how to answer it."),
     Command("logs", LOOK, "look:logs", "Show what an agent wrote, and what it writes from now on."),
