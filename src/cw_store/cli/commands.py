@@ -42,12 +42,16 @@ COMMANDS = (
     Command("account", ACT, "act:account", "Bring an account back, or take it out."),
     Command("accept", ACT, "act:accept", "Accept what an agent proposes."),
     Command("dismiss", ACT, "act:dismiss", "Dismiss what an agent proposes."),
-    Command("backup", KEEP, "keep:backup", "Write all that is stored into a file."),
+    Command(
+        "backup", KEEP, "keep:backup", "Write all that is stored into a file, while others work on."
+    ),
     Command("restore", KEEP, "keep:restore", "Put a backup back."),
-    Command("copy", KEEP, "keep:copy", "Copy a store into an empty one, on either database."),
+    Command("copy", KEEP, "keep:copy", "Copy a store into an empty one, from either database."),
     Command("export", KEEP, "keep:export", "Write every row as a line of JSON."),
     Command("import", KEEP, "original:import_", "Fill a new store from a file of another one."),
-    Command("prune", KEEP, "keep:prune", "Delete old log chunks or changes, give the room back."),
+    Command(
+        "prune", KEEP, "keep:prune", "Delete old log chunks or changes, and give the room back."
+    ),
     Command("sql", KEEP, "sql:sql", "Run one statement of SQL that only reads."),
     Command("completion", ELSE, "other:completion", "Print what completes commands and ids."),
     Command("demo", ELSE, "other:demo", "Make a plausible store to look at."),

@@ -52,7 +52,7 @@ async def copy(
     *,
     here: Here,
 ) -> None:
-    """Copy a store into an empty one, from either database to either.
+    """Copy a store into an empty one, from either database.
 
     Each table is compared by its digest before anything counts. The source may be written to
     meanwhile, but what is written after the beginning is not in the copy.
