@@ -25,9 +25,10 @@ async def fill(store: Store, clock: SteppableClock) -> str:
     first = await add_phase(store, initiative_id=plan.id)
     later = await add_phase(store, initiative_id=plan.id)
     closed = await add_phase(store, initiative_id=plan.id, status="pending_review")
-    done = await add_phase(store, initiative_id=plan.id, status="completed")
+    done = await add_phase(store, initiative_id=plan.id)
     await store.phases.create_dependency(later.id, first.id)
     await store.phases.create_dependency(done.id, first.id)
+    await store.phases.update(done.id, status="completed")  # whose number is an old one from now on
     await add_task(store, initiative_id=full.id, name="claimed")
     assert await store.claims.next(**CLAIM, initiative_id=full.id) is not None
     await add_task(store, initiative_id=full.id, name="waits for room")

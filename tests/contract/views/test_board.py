@@ -323,3 +323,20 @@ async def test_many_look_at_once(store: Store) -> None:
     await add_task(store)
     found = await asyncio.gather(*[board(store) for _ in range(8)])
     assert all(one.counts == LaneCounts(ready=1) for one in found)
+
+
+async def test_a_board_is_whole_whatever_is_written_meanwhile(store: Store) -> None:
+    phase = await add_phase(store)
+    tasks = [await add_task(store, phase_id=phase.id) for _ in range(20)]
+
+    async def work() -> None:
+        for task in tasks:
+            await store.claims.complete(await claim(store, task.id))
+
+    working = asyncio.ensure_future(work())
+    while not working.done():
+        found = await board(store)
+        assert found.counts.total == 20
+        assert len(list(cards(found))) == 20
+        assert len(found.agents) == found.counts.running
+    await working
