@@ -106,7 +106,7 @@ async def inbox(source: Source, *, initiative_id: str | None = None, limit: int 
         counts = (
             select(waiting.c.kind, func.count()).group_by(waiting.c.kind).order_by(waiting.c.kind)
         )
-        oldest = select(waiting).order_by(waiting.c.since, waiting.c.kind, waiting.c.id)
+        oldest = select(waiting).order_by(waiting.c.since, waiting.c.kind, waiting.c.seq)
         found = await read(uow, oldest.limit(limit))
         questions = await _pending_questions(uow, [row.id for row in found if row.kind == "agent"])
         return Inbox(

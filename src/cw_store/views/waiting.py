@@ -73,6 +73,7 @@ def _waiting(
             literal_column(f"'{kind}'", Text()).label("kind"),
             row.c.id.label("id"),
             row.c[since].label("since"),
+            row.c.seq.label("seq"),
             *[given.get(name, nothing).label(name) for name in COLUMNS],
         )
         .select_from(source)

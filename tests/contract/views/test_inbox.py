@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from builders import (
     add_account,
@@ -18,7 +19,7 @@ from builders import (
     add_review_comment,
     add_task,
 )
-from cw_store import InvalidValueError, NotFoundError, Store
+from cw_store import InvalidValueError, NotFoundError, Store, metadata
 from cw_store.views import Inbox, InboxItem, inbox
 from steppable_clock import SteppableClock
 
@@ -119,6 +120,22 @@ async def test_an_initiative_has_an_inbox_of_its_own(store: Store, clock: Steppa
     assert (await inbox(store, initiative_id=ids["initiative"])).total == 1
     with pytest.raises(NotFoundError):
         await inbox(store, initiative_id="unknown")
+
+
+async def test_of_one_time_they_are_in_the_order_of_storing(
+    store: Store, clock: SteppableClock
+) -> None:
+    ids = [
+        (await add_review_comment(store, id=id, phase_id=phase_id)).id
+        for id, phase_id in (
+            ("z", (await add_phase(store)).id),
+            ("a", (await add_phase(store)).id),
+        )
+    ]
+    async with store.unit_of_work() as uow:
+        comments = metadata.tables["review_comments"]
+        await uow.session.execute(update(comments).values(created_at=clock.now))
+    assert [item.id for item in (await inbox(store)).items] == ids == ["z", "a"]
 
 
 async def test_what_is_dealt_with_is_gone(store: Store, clock: SteppableClock) -> None:
