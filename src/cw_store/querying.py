@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from cw_store.backends.free_query import QueryResult, QueryValue
-from cw_store.backends.sqlite import free_query
 from cw_store.errors import SchemaAheadError, SchemaBehindError, StoreError
 from cw_store.location import locate
 from cw_store.migrations import bring_up_to_date
@@ -47,11 +46,12 @@ async def query_store(
     except SchemaBehindError as error:
         if error.current is None:
             raise
+    # Most programs ask nothing of their own, and PostgreSQL's driver is an extra.
     if location.path is not None:
-        return await free_query.run_query(
-            location.path, sql, limit=limit, busy_timeout=busy_timeout
-        )
-    assert location.server is not None
-    from cw_store.backends.postgres.free_query import run_query  # an extra
+        from cw_store.backends.sqlite.free_query import run_query
 
-    return await run_query(location.server, sql, limit=limit, busy_timeout=busy_timeout)
+        return await run_query(location.path, sql, limit=limit, busy_timeout=busy_timeout)
+    assert location.server is not None
+    from cw_store.backends.postgres.free_query import run_query as run_query_on_server
+
+    return await run_query_on_server(location.server, sql, limit=limit, busy_timeout=busy_timeout)

@@ -72,10 +72,11 @@ def test_what_is_refused_is_2_and_nothing_is_written(typed: CommandLine, source:
         ((str(source), "--map", "tasks.status=x"), "--map takes"),
         ((str(source), "--map", "tasks.mood:a=b"), "no enumerated column"),
         ((str(source), "--no-logs", "--logs-only"), "contradict"),
+        ((str(source), "--report", "no/such/folder"), "cannot write the report"),
         ((typed.url,), ""),
     ):
         done = typed("import", *words)
-        assert (done.code, done.out) == (2, "")
+        assert (done.code, done.out) == (2, ""), words
         assert done.err.splitlines()[-1].startswith("cw-store: ") and told in done.err
     assert typed("status", "--json").data.keys() == before.keys()
     assert len(typed("ls", "initiatives", "--json").data) == 1
@@ -141,7 +142,7 @@ def test_hostile_text_is_harmless_and_many_findings_are_not_all_shown(
     typed = CommandLine(url)
     source = hostile_original(tmp_path / "hostile.db", chunks=10)
     change(source, lambda original: original.execute("UPDATE agents SET status = '\x1b[31m'"))
-    shown = typed.on_terminal("import", str(source), "--dry-run")
+    shown = typed.on_terminal("import", str(source), "--dry-run", "-q")  # without a bar
     assert shown.code == 4
     assert not harmful(shown.out + shown.err)
     done = typed("import", str(source))

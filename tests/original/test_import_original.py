@@ -490,6 +490,7 @@ async def test_logs_may_follow_later_and_again_beside_others(
     report = await import_original(source, target := new_target(), logs=False)
     assert (await stored_rows(target))["agent_log_chunks"] == {}
     assert report.read == 11
+    assert [(each.code, each.count) for each in report.findings] == [("logs_later", 50)]
     async with Store(target) as store:
         await store.log_chunks.insert_chunk("a", "brave-otter", 2, "meanwhile")
         tried = await import_original(source, target, logs="only", dry_run=True)

@@ -49,7 +49,7 @@ def client_for(url: str | None, place: str) -> Client:
     `place` is what the store itself says of where it is, which for a file is the path.
     """
     scheme, mark, _ = (url or "").partition("://")
-    if mark and scheme.startswith("postgresql"):
+    if mark and scheme.startswith("postgres"):
         return _client_of_server(str(url))
     return Client("litecli", (f"{Path(place).absolute().as_uri()}?mode=ro",), {})
 

@@ -6,7 +6,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from cw_store import (
@@ -41,6 +40,8 @@ async def bring_over(here: Context, source: str, wishes: Wishes) -> int:
     """Bring the source over and show what came of it; return the exit code."""
     if _is_export(source):
         return await _bring_back(here, source, wishes)
+    if wishes.report is not None:
+        _refuse_unless_writable(wishes.report)  # afterwards it would be too late
     report = await _imported(here, source, wishes)
     if wishes.report is not None:
         _write(wishes.report, report)
@@ -56,9 +57,12 @@ def _is_export(source: str) -> bool:
         descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK)
     except (OSError, ValueError):
         return False  # said where it is read
-    with os.fdopen(descriptor, "rb") as file, suppress(OSError):
-        return file.read(1) == b"{"
-    return False
+    try:
+        return os.read(descriptor, 1) == b"{"
+    except OSError:  # a folder
+        return False
+    finally:
+        os.close(descriptor)
 
 
 async def _bring_back(here: Context, source: str, wishes: Wishes) -> int:
@@ -105,6 +109,17 @@ def _mapping(words: Iterable[str]) -> dict[str, dict[str, str]]:
             raise UsageError(f"--map takes table.column:value=value, not {word}")
         mapping.setdefault(column, {})[old] = new
     return mapping
+
+
+def _refuse_unless_writable(path: str) -> None:
+    is_new = not os.path.exists(path)
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+        if is_new:
+            os.unlink(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CommandError("refused", f"cannot write the report to {path}: {reason}") from error
 
 
 def _write(path: str, report: ImportReport) -> None:

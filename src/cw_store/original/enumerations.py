@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 from cw_store.original.findings import Draft
+from cw_store.original.report import ValueMap
 from cw_store.original.shape import IMPORTED, columns_of_original
 from cw_store.original.texts import text_of
 from cw_store.types import OneOf
-
-ValueMap = Mapping[str, Mapping[str, str]]
-"""For a column, as `table.column`: which of the source's values becomes which of the store's."""
 
 AT_REST: Mapping[tuple[str, str], str] = {
     ("initiatives", "status"): "pending_review",

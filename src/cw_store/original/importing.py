@@ -17,13 +17,13 @@ from cw_store.memory import MemoryFolder
 from cw_store.migrations import bring_up_to_date
 from cw_store.original import left_out
 from cw_store.original.cells import Cells
-from cw_store.original.enumerations import Enumerations, ValueMap
+from cw_store.original.enumerations import Enumerations
 from cw_store.original.findings import Draft, Findings
 from cw_store.original.ids import Ids
 from cw_store.original.later import bring_logs
 from cw_store.original.logs import LogChunks
 from cw_store.original.references import name_ids
-from cw_store.original.report import ImportedTable, ImportReport
+from cw_store.original.report import ImportedTable, ImportReport, ValueMap
 from cw_store.original.rows import rows_of
 from cw_store.original.settling import settle
 from cw_store.original.shape import IMPORTED, LOGS
@@ -43,48 +43,19 @@ from cw_store.whole_tables import (
 logger = logging.getLogger(__name__)
 
 
-async def import_original(
+async def run_import(
     source: str | Path,
     target: str | Path | None,
     *,
-    dry_run: bool = False,
-    strict: bool = False,
-    map: ValueMap | None = None,
-    encryption_keys: Sequence[str | bytes] = (),
-    logs: bool | Literal["only"] = True,
-    on_progress: Progress | None = None,
-    busy_timeout: float = 30.0,
+    dry_run: bool,
+    strict: bool,
+    map: ValueMap | None,
+    encryption_keys: Sequence[str | bytes],
+    logs: bool | Literal["only"],
+    on_progress: Progress | None,
+    busy_timeout: float,
 ) -> ImportReport:
-    """Bring the database of the TypeScript original at `source` into the empty store at `target`.
-
-    `source` is its SQLite file, with the -wal that lies beside it; it is read as it is at one
-    moment and never written. `target` is what `Store` takes: a SQLite file or a PostgreSQL
-    database, which is made or brought up to date, and must hold no rows. Rows are stored in the
-    order in which they were, with their ids and times. What the source has that a store does not
-    keep is repaired or left out by fixed rules (docs/from-the-original.md), and the report names
-    each; agents that run there are `crashed` here.
-
-    Everything is written in one transaction, which is committed after row count and digest of
-    every table were found to be what they should. Whatever breaks the import before that, be it an
-    error, a cancellation or a killed process, leaves the target empty. Rows that are left out are
-    written, whole, to a file beside a target that is a file, and else in the working directory:
-    the target's name and `.left-out.jsonl`.
-
-    `dry_run` does all of it into a temporary store, and gives the same report. `strict` refuses a
-    source of which anything has to be repaired or left out. `map` says for a column, as
-    `"tasks.status"`, which value of the source becomes which of the store's:
-    `{"tasks.status": {"failed": "blocked"}}`. `encryption_keys` are as for `Store`, $CW_STORE_KEYS
-    included. `logs=False` leaves the log chunks for later, and `logs="only"` brings them, in
-    batches, into a store that has all else of this source, and may be in use; those that are there
-    are passed over, so it may be repeated. `on_progress(table, done, total)` is called for each
-    batch with the rows that were written so far; what it raises breaks the import.
-    `busy_timeout` is how many seconds to wait for a lock.
-
-    Raises SchemaError when the source is something else or a store already, ValueError for a map
-    that names what there is not, StoreBusyError when a lock was not to be had in time, and
-    StoreError when the source is damaged or holds text that is too long for a store, when the
-    target is not empty, or when `strict` refuses; nothing is stored then.
-    """
+    """Do what `import_original` says."""
     started = time.monotonic()
     enumerations = Enumerations(map)
     rules = rules_for(encryption_keys, MAX_TEXT_BYTES)
@@ -162,6 +133,9 @@ class _Import:
         drafts = await self._drafts(source)
         settle(drafts, self._cells.disordered, self.findings)
         self._tell_of_accounts(drafts["accounts"])
+        if not with_logs and (number := await source.count(LOGS)):
+            reason = "they are left for later"
+            self.findings.note("logs_later", reason, table=LOGS, count=number)
         if strict:
             if with_logs:
                 await self._look_through_logs(source)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
+
+ValueMap = Mapping[str, Mapping[str, str]]
+"""For a column, as `table.column`: which of the source's values becomes which of the store's."""
 
 FindingLevel = Literal["note", "repair", "left_out"]
 
