@@ -394,7 +394,7 @@ async def test_what_is_no_export_is_refused(tmp_path: Path, migrated_file: Path)
     (tmp_path / "deep").write_text("[" * 100_000 + "\n")
     for name, reason in (
         ("missing", "No such file"),
-        (".", "directory"),
+        (".", "no file"),
         ("fifo", "no file"),
         ("text", "no export of a store"),
         ("deep", "no export of a store"),

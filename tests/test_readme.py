@@ -14,6 +14,7 @@ PAGES = (
     "README.md",
     "docs/claims.md",
     "docs/following.md",
+    "docs/keeping.md",
     "docs/from-the-original.md",
     "docs/looking.md",
     "docs/undo.md",
@@ -22,6 +23,7 @@ PAGES = (
 WITH_WHAT_IS_PRINTED = (
     "docs/claims.md",
     "docs/following.md",
+    "docs/keeping.md",
     "docs/from-the-original.md",
     "docs/looking.md",
     "docs/waiting.md",

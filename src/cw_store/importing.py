@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, asynccontextmanager, contextmanager
@@ -277,21 +278,23 @@ async def _in_thread(work: Callable[..., Any], *arguments: object) -> Any:
 
 @asynccontextmanager
 async def _opened(path: Path) -> AsyncGenerator[Export]:
-    file = await _in_thread(_open, path)
+    opened: list[BinaryIO] = []  # what is opened for one who is cancelled meanwhile is closed too
     try:
-        yield Export(file, repr(path.name))
+        await _in_thread(_open, path, opened)
+        yield Export(opened[0], repr(path.name))
     finally:
-        await _in_thread(file.close)
+        for file in opened:
+            await _in_thread(file.close)
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path, opened: list[BinaryIO]) -> None:
     try:
         # NONBLOCK, should it be a fifo that nobody writes to.
-        file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise StoreError(f"{str(path)!r} cannot be read: {reason}") from error
-    if not file.seekable():
-        file.close()
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         raise StoreError(f"{str(path)!r} is no file; an export is read twice")
-    return file
+    opened.append(os.fdopen(descriptor, "rb"))

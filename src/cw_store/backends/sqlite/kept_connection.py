@@ -49,7 +49,7 @@ class KeptConnection(aiosqlite.Connection):
         self.refuse("load_extension")
 
     async def backup(self, *_arguments: Any, **_settings: Any) -> None:
-        """Raise UnitOfWorkError: a copy is made beside a unit of work, by `copy_store`."""
+        """Raise UnitOfWorkError: a copy is made beside a unit of work, by `Store.backup`."""
         self.refuse("backup")
 
     @property
