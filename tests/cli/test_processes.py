@@ -153,6 +153,15 @@ def test_it_can_do_without_streams(store_url: str, closed: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_what_a_terminal_has_no_letters_for_is_spelled_out(store_url: str) -> None:
+    prepared(store_url, lambda store: add_task(store, name="Größe → 東京"))
+    words = ("ls", "tasks", "--columns", "name", "--url", store_url)
+    process = start(*words, PYTHONIOENCODING="ascii")
+    out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err) == (0, "")
+    assert out.splitlines()[-1] == r"Gr\xf6\xdfe \u2192 \u6771\u4eac"
+
+
 class OnTerminal:
     """A process whose three streams are a terminal of its own."""
 

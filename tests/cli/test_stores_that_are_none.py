@@ -8,6 +8,7 @@ import pytest
 from command_line import CommandLine
 
 from cw_store.cli import context
+from originals import small_original
 from postgres_server import PostgresServer
 
 READING = [("ls", "tasks"), ("show", "x"), ("status",), ("ready",), ("logs", "x"), ("inbox",)]
@@ -100,6 +101,15 @@ def test_another_programs_database_is_left_alone(
     before = file.read_bytes()
     code, sentence = refused(file, *words)
     assert code == 3 and told in sentence and "nothing was changed" in sentence
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("words", [("ls", "tasks"), ("retry", "x"), ("init",), ("migrate",)])
+def test_the_originals_database_is_left_alone(words: tuple[str, ...], tmp_path: Path) -> None:
+    file = small_original(tmp_path / "original.db")
+    before = file.read_bytes()
+    code, sentence = refused(file, *words)
+    assert code == 3 and "the TypeScript program" in sentence and "cw-store import" in sentence
     assert file.read_bytes() == before
 
 

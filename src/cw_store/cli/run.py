@@ -15,6 +15,10 @@ Clock = Callable[[], datetime]
 
 def run(words: Sequence[str], clock: Clock | None) -> int:
     """Run the command; return the exit code, and raise nothing."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        # What a terminal has no letters for is spelled out, as what it would obey is.
+        reconfigure(errors="backslashreplace")
     try:
         code = _answer(words, clock)
         if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] -- `>&-`
