@@ -9,7 +9,14 @@ import pytest
 from command_line import CommandLine
 from stores import BOTH, prepared
 
-from builders import add_account, add_agent, add_phase, add_task
+from builders import (
+    add_account,
+    add_agent,
+    add_change_set,
+    add_chat_session,
+    add_phase,
+    add_task,
+)
 from cw_store import Store
 from steppable_clock import SteppableClock
 
@@ -170,6 +177,25 @@ def test_an_agent_is_shown_with_what_it_wrote_last(typed: CommandLine) -> None:
     last = typed("show", "brave-otter", "--json").data["last_lines"]
     assert last[-2:] == ["writes line 29", 'writes {"type": "assist']
     assert len(last) == 10
+
+
+def test_a_chat_and_a_change_set_are_shown_with_what_they_are_made_of(typed: CommandLine) -> None:
+    async def fill(store: Store) -> tuple[str, str]:
+        chat = await add_chat_session(store)
+        await store.chat_sessions.create_message(
+            chat_session_id=chat.id, role="user", content="Split it"
+        )
+        change_set = await add_change_set(
+            store, entries=[{"entity_type": "task", "entity_id": "t1", "action": "create"}]
+        )
+        return chat.id, change_set.id
+
+    chat, change_set = prepared(typed.url, fill)
+    [message] = typed("show", chat, "--json").data["messages"]
+    assert (message["role"], message["what"]) == ("user", "Split it")
+    [entry] = typed("show", change_set, "--json").data["entries"]
+    assert entry == {"action": "create", "entity_type": "task", "id": "t1"}
+    assert "create  task         t1" in typed.on_terminal("show", change_set).out
 
 
 def test_who_watches_sees_it_end(typed: CommandLine) -> None:

@@ -46,10 +46,14 @@ async def show_one(here: Context, typed: str) -> None:
         why = await _why(uow, here, found)
         related = [(each, await _rows(uow, each)) for each in _related(found)]
         last = await _last_lines(uow, found)
+        parts = await _parts(uow, found)
     data, blocks = _data(found, record, why, related), _blocks(found, record, why, related)
     if found.kind.singular == "agent":
         data["last_lines"] = last
         blocks += [Text(last, title="last lines")] if last else []
+    for part in parts:
+        data[str(part.title)] = part.records()
+        blocks.append(part)
     here.output.page(data, *blocks)
 
 
@@ -69,6 +73,21 @@ async def _why(uow: UnitOfWork, here: Context, found: Found) -> list[str]:
     return [sentence_of(reason, names, here.now()) for reason in readiness.reasons] or [
         "it is ready: it can be claimed now"
     ]
+
+
+async def _parts(uow: UnitOfWork, found: Found) -> list[Table]:
+    """Return what a chat or a change set is made of, which has no list of its own."""
+    match found.kind.singular:
+        case "chat":
+            said = await uow.chat_sessions.find_messages_by_session_id(found.id, limit=MOST_RELATED)
+            rows = [(each.role, each.content, each.created_at) for each in said]
+            return [Table(("role", "what", "created_at"), rows, title="messages")]
+        case "change set":
+            entries = await uow.change_sets.find_entries(found.id)
+            changed = [(each.action, each.entity_type, each.entity_id) for each in entries]
+            return [Table(("action", "entity_type", "id"), changed, title="entries")]
+        case _:
+            return []
 
 
 async def _last_lines(uow: UnitOfWork, found: Found) -> list[str]:
