@@ -27,7 +27,12 @@ COMMANDS = (
     Command("init", SET_UP, "setup:init", "Make a new store."),
     Command("migrate", SET_UP, "setup:migrate", "Bring a store to the schema of this cw-store."),
     Command("status", SET_UP, "setup:status", "Show the schema, rows and bytes, and who is at it."),
-    Command("doctor", SET_UP, "doctor:doctor", "Look for what is wrong, and say what mends it."),
+    Command(
+        "doctor",
+        SET_UP,
+        "doctor:doctor",
+        "Look for what is wrong with a store, and say what mends it.",
+    ),
     Command("rekey", SET_UP, "setup:rekey", "Encrypt all credentials anew, under another key."),
     Command("ls", LOOK, "look:ls", "List what is stored, in the order of storing."),
     Command("show", LOOK, "look:show", "Show one thing, and what belongs to it."),
