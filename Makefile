@@ -55,7 +55,7 @@ docs-output: $(READY) ## write anew what docs/ and tests/cli/golden/ say that co
 	$(BIN)/python tests/cli/page.py
 	CW_STORE_REWRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/cli/test_golden.py -k "not postgres"
 
-drills: $(READY) ## the fault drills at full length: kills, cancellations, full disks (ten minutes)
+drills: $(READY) ## the fault drills at full length: kills, cancellations, full disks (half an hour)
 	CW_STORE_DRILLS=full $(BIN)/python -m pytest tests/drills -o faulthandler_timeout=1800
 
 interleavings: $(READY) ## claims on PostgreSQL, statement by statement, in every order (some minutes)
