@@ -8,6 +8,7 @@ import asyncio
 import faulthandler
 import itertools
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Coroutine, Generator, Iterator
@@ -169,11 +170,25 @@ def loop_of_uvloop() -> Callable[[], asyncio.AbstractEventLoop]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--uvloop", action="store_true", help="run the tests on uvloop's event loop")
+    parser.addoption(
+        "--files-only",
+        action="store_true",
+        help="of tests that run on several databases, run those on SQLite files",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "ends_with_its_store: no other store can be on `database`")
     config.stash[STDERR] = os.dup(2)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("files_only"):
+        return
+    others = re.compile(r"\[.*\b(memory|postgres|server)\b.*\]")
+    left_out = [item for item in items if others.search(item.name)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not others.search(item.name)]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
