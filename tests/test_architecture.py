@@ -35,3 +35,9 @@ def test_a_folder_that_the_page_names_exists(name: str) -> None:
 def test_the_lines_of_the_picture_are_of_one_length() -> None:
     assert len(PICTURE) > 20
     assert len({len(line) for line in PICTURE}) == 1
+
+
+def test_no_file_is_too_long_to_be_read_at_once() -> None:
+    lines = {name: len((ROOT / name).read_text().splitlines()) for name in FILES}
+    long = {name for name, number in lines.items() if name.startswith("src/") and number > 400}
+    assert long == {"src/cw_store/schema.py"}, "which is read from top to bottom"

@@ -80,13 +80,7 @@ from cw_store.repos.change_sets import (
     RestoredEntity,
     Reverted,
 )
-from cw_store.repos.changes import (
-    Change,
-    ChangeAction,
-    ChangedEntity,
-    ChangePage,
-    ChangeRepository,
-)
+from cw_store.repos.changes import Change, ChangeAction, ChangedEntity, ChangePage, ChangeRepository
 from cw_store.repos.chat_sessions import (
     ChatMessage,
     ChatRole,
@@ -101,25 +95,11 @@ from cw_store.repos.chat_sessions import (
 )
 from cw_store.repos.claims import (
     Claim,
-    Claimed,
     ClaimOptions,
     ClaimRepository,
     Finished,
-    InitiativeFull,
-    InitiativeInactive,
     NextOptions,
-    NoAccount,
-    NotBefore,
-    Obstacle,
-    PhaseNotOpen,
-    Readiness,
     ReadyOptions,
-    Reason,
-    Standing,
-    WaitsForPhase,
-    WaitsForTask,
-    WrongCategory,
-    WrongStatus,
 )
 from cw_store.repos.conversations import (
     Conversation,
@@ -145,14 +125,8 @@ from cw_store.repos.initiatives import (
     InitiativeStatus,
     NewInitiative,
 )
-from cw_store.repos.json_value import (
-    JsonValue,
-)
-from cw_store.repos.log_chunks import (
-    LogChunk,
-    LogChunkRepository,
-    NewLogChunk,
-)
+from cw_store.repos.json_value import JsonValue
+from cw_store.repos.log_chunks import LogChunk, LogChunkRepository, NewLogChunk
 from cw_store.repos.messages import (
     Message,
     MessageChanges,
@@ -163,13 +137,7 @@ from cw_store.repos.messages import (
     NewMessage,
     ParticipantType,
 )
-from cw_store.repos.pages import (
-    NewPage,
-    Page,
-    PageChanges,
-    PageExpected,
-    PageRepository,
-)
+from cw_store.repos.pages import NewPage, Page, PageChanges, PageExpected, PageRepository
 from cw_store.repos.phases import (
     NewPhase,
     Phase,
@@ -194,6 +162,22 @@ from cw_store.repos.proposals import (
     ProposalRepository,
     ProposalStatus,
     ProposalTargetType,
+)
+from cw_store.repos.readiness import (
+    Claimed,
+    InitiativeFull,
+    InitiativeInactive,
+    NoAccount,
+    NotBefore,
+    Obstacle,
+    PhaseNotOpen,
+    Readiness,
+    Reason,
+    Standing,
+    WaitsForPhase,
+    WaitsForTask,
+    WrongCategory,
+    WrongStatus,
 )
 from cw_store.repos.review_comments import (
     LineType,

@@ -17,7 +17,8 @@ from cw_store import (
     WrongCategory,
     WrongStatus,
 )
-from cw_store.repos.claims import OPEN_PHASES, ReadyOptions, Reason
+from cw_store.repos.claims import OPEN_PHASES, ReadyOptions
+from cw_store.repos.readiness import Reason
 
 RANKS = {"high": 0, "medium": 1, "low": 2}
 

@@ -43,8 +43,9 @@ from cw_store import (
     UnitOfWork,
     copy_store,
 )
-from cw_store.repos.claims import NextOptions, Readiness, ReadyOptions
+from cw_store.repos.claims import NextOptions, ReadyOptions
 from cw_store.repos.phases import PhaseStatus
+from cw_store.repos.readiness import Readiness
 from cw_store.repos.tasks import TaskStatus
 from cw_store.schema import agents, metadata, phase_dependencies, task_dependencies, tasks
 from steppable_clock import SteppableClock

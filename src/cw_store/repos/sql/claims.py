@@ -17,13 +17,12 @@ from cw_store.repos.claims import (
     ClaimRepository,
     Finished,
     NextOptions,
-    Readiness,
     ReadyOptions,
-    Standing,
 )
 from cw_store.repos.initiatives import InitiativeStatus
 from cw_store.repos.json_value import JsonValue
 from cw_store.repos.phases import PhaseStatus
+from cw_store.repos.readiness import Readiness, Standing
 from cw_store.repos.sql import ending
 from cw_store.repos.sql.agents import meets_others
 from cw_store.repos.sql.claiming import (

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from cw_store.errors import StaleStateError
-from cw_store.repos.claims import (
+from cw_store.repos.readiness import (
     Claimed,
     InitiativeFull,
     InitiativeInactive,
