@@ -143,6 +143,7 @@ def test_each_shell_has_its_script(shell: str) -> None:
     done = CommandLine("")("completion", shell)
     assert (done.code, done.err) == (0, "")
     assert "inbox" in done.out and "cw-store" in done.out
+    assert CommandLine("")("completion", shell, "--json").data == done.out
 
 
 def test_the_versions_are_told() -> None:

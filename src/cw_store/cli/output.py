@@ -95,8 +95,8 @@ class Output:
         sys.stdout.flush()
 
     def text(self, text: str) -> None:
-        """Write text of our own that is for another program, as it is."""
-        self._write(text.removesuffix("\n"))
+        """Write text of our own that is for another program, as it is; as JSON it is a string."""
+        self._write(envelope(text) if self.is_json else text.removesuffix("\n"))
 
     def done(self, sentence: str, *, data: object) -> None:
         """Say what was done; as JSON it is `data`."""
