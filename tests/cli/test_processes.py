@@ -108,7 +108,17 @@ def test_a_pipe_that_nobody_reads_ends_it_quietly(store_url: str) -> None:
     process.stderr.close()
 
 
-@pytest.mark.parametrize("words", [("--help",), ("--version",), ("ls", "tasks"), ("version",)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--help",),
+        ("--version",),
+        ("ls", "tasks"),
+        ("version",),
+        ("ls", "--help"),
+        ("ls", "tasks", "--color", "always"),
+    ],
+)
 def test_who_closed_the_pipe_before_is_told_nothing(store_url: str, words: tuple[str, ...]) -> None:
     read, write = os.pipe()
     os.close(read)
@@ -140,10 +150,11 @@ def test_a_full_disk_under_stdout_is_one_sentence(store_url: str) -> None:
     assert done.stderr == "cw-store: No space left on device\n"
 
 
+@pytest.mark.parametrize("command", ["ls tasks", "-q export", "logs brave-otter", "--help"])
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_it_can_do_without_streams(store_url: str, closed: str) -> None:
+def test_it_can_do_without_streams(store_url: str, closed: str, command: str) -> None:
     done = subprocess.run(
-        ["sh", "-c", f'"$0" ls tasks {closed}', COMMAND],
+        ["sh", "-c", f'"$0" {command} {closed}', COMMAND],
         env=environment(CW_STORE_URL=store_url),
         capture_output=True,
         text=True,
@@ -160,6 +171,18 @@ def test_what_a_terminal_has_no_letters_for_is_spelled_out(store_url: str) -> No
     out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (0, "")
     assert out.splitlines()[-1] == r"Gr\xf6\xdfe \u2192 \u6771\u4eac"
+
+
+def test_what_is_told_on_a_closed_stderr_is_not_printed_among_the_data(store_url: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", '"$0" show nobody 2>&-', COMMAND],
+        env=environment(CW_STORE_URL=store_url),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
 
 class OnTerminal:

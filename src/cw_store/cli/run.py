@@ -15,14 +15,14 @@ Clock = Callable[[], datetime]
 
 def run(words: Sequence[str], clock: Clock | None) -> int:
     """Run the command; return the exit code, and raise nothing."""
+    _open_what_is_closed()
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         # What a terminal has no letters for is spelled out, as what it would obey is.
         reconfigure(errors="backslashreplace")
     try:
         code = _answer(words, clock)
-        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] -- `>&-`
-            sys.stdout.flush()
+        sys.stdout.flush()
         return code
     except BrokenPipeError:
         write_to_nobody()
@@ -30,7 +30,23 @@ def run(words: Sequence[str], clock: Clock | None) -> int:
     except BaseException as error:
         if isinstance(error, GeneratorExit):
             raise
+        # What Rich makes of a closed pipe.
+        if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
+            write_to_nobody()
+            return 0
         return _failed(error, words)
+
+
+def _open_what_is_closed() -> None:
+    """Give stdin, stdout and stderr a place to go where the shell closed them (`>&-`).
+
+    The files that are opened later would get their numbers, and what is said on a closed stderr
+    would be printed on stdout.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # gets the lowest number, which is the closed
+            setattr(sys, name, open(nowhere, mode, encoding="utf-8"))
 
 
 def _answer(words: Sequence[str], clock: Clock | None) -> int:
