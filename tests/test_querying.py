@@ -18,6 +18,7 @@ from cw_store import (
     StoreError,
     query_store,
 )
+from cw_store.backends.postgres.free_query import names_called
 from originals import small_original
 from postgres_server import PostgresServer
 
@@ -212,6 +213,10 @@ async def test_a_file_that_is_at_rest_stays_by_itself(file: Path) -> None:
         "SELECT * FROM tasks FOR UPDATE",
         "MERGE INTO tasks USING tasks AS t ON false WHEN MATCHED THEN DELETE",
         "SELECT * FROM hidden",
+        'SELECT "End Them"()',
+        "SELECT 1 FROM hidden_as_well",
+        "SELECT txid_current()",
+        "SELECT pg_current_xact_id()",
     ],
 )
 async def test_nothing_goes_further_than_to_read_on_a_server(server: str, sql: str) -> None:
@@ -219,11 +224,29 @@ async def test_nothing_goes_further_than_to_read_on_a_server(server: str, sql: s
         from sqlalchemy import text
 
         await uow.session.execute(
+            text(
+                'CREATE FUNCTION "End Them"() RETURNS boolean LANGUAGE sql '
+                "AS 'SELECT pg_terminate_backend(1)'"
+            )
+        )
+        await uow.session.execute(text('CREATE VIEW hidden_as_well AS SELECT "End Them"() LIMIT 2'))
+        await uow.session.execute(
             text("CREATE VIEW hidden AS SELECT pg_terminate_backend(1) WHERE false")
         )
     with pytest.raises(StoreError) as caught:
         await query_store(server, sql)
     assert isinstance(caught.value, ReadOnlyError) or "cannot" in str(caught.value)
+
+
+def test_a_long_word_in_a_statement_is_looked_at_in_no_time() -> None:
+    for text in ("x" * 1_000_000, '"' * 1_000_000, "x" + " " * 1_000_000, "x$" * 500_000):
+        assert names_called(f"{text} f(1)") >= {"f"}
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1/0", "SELECT $1", "SELECT '\0'", "SELECT 'x'::int"])
+async def test_what_a_server_cannot_make_sense_of_is_a_wrong_value(server: str, sql: str) -> None:
+    with pytest.raises(InvalidValueError):
+        await query_store(server, sql)
 
 
 @pytest.mark.parametrize(

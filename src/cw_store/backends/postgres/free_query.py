@@ -44,20 +44,27 @@ _HARMLESS = (
 
 _VOLATILE = """
 SELECT DISTINCT proname FROM pg_catalog.pg_proc
-WHERE provolatile = 'v' AND proname = ANY ($1::text[]) AND NOT proname = ANY ($2::text[])
+WHERE proname = ANY ($1::text[]) AND NOT proname = ANY ($2::text[])
+    -- The others call themselves stable, and take a transaction id.
+    AND (provolatile = 'v' OR proname IN ('txid_current', 'pg_current_xact_id'))
 ORDER BY proname
 """
 
-_CALL = re.compile(r"""([^\W\d][\w$]*)"?\s*(?=\(|/\*|--)""")
-"""A name and what a call may have next. Texts and comments are looked through like all else: who
-skips them can be led astray about where they end."""
+_CALL = re.compile(
+    r"""(?<![\w$])([^\W\d][\w$]*+)"?\s*+(?=\(|/\*|--)|(?="([^"]+)"\s*+(?:\(|/\*|--))"""
+)
+"""A name and what a call may have next: written plainly, or in quotes, where it is as it stands.
+Texts and comments are looked through like all else: who skips them can be led astray about where
+they end. Each character is looked at a few times, however long the words are."""
 
 _ESCAPED_NAME = re.compile(r"""\bu&\s*\"""", re.IGNORECASE)
 
 _END_WITH_THE_CLIENT = "SET client_connection_check_interval = '500ms'"
 """Has the server look now and then whether anybody still waits for what it works on."""
 
-_SYNTAX_AND_NAMES = "42"
+_OF_THE_STATEMENT = ("22", "42")
+"""Classes of errors that say what is wrong with it: its values, and its syntax and names."""
+
 _READ_ONLY = "25006"
 
 
@@ -66,6 +73,8 @@ async def run_query(
 ) -> QueryResult:
     """Run one statement that reads; raises ReadOnlyError for any other."""
     refuse_unless_reading(sql, _WORDS, nested=True)
+    if "\0" in sql:
+        raise not_run("PostgreSQL", sql, "it contains a null character")
     if _ESCAPED_NAME.search(sql):
         raise ReadOnlyError('a name that is written with escapes (U&"…") is not run here')
     with refusals():
@@ -86,10 +95,11 @@ async def _end(connection: Any) -> None:
 
 async def _run(connection: Any, sql: str, limit: int | None) -> QueryResult:
     try:
-        # As a prepared statement it is one and no more.
+        statement = await connection.prepare(sql)  # and so it is one and no more
+        if statement.get_parameters():
+            raise not_run("PostgreSQL", sql, "it has parameters, for which there are no values")
         plan = await connection.fetch(f"EXPLAIN (VERBOSE, COSTS OFF) {sql}")
         await _refuse_volatile(connection, sql, *(line for (line,) in plan))
-        statement = await connection.prepare(sql)
         columns = tuple(attribute.name for attribute in statement.get_attributes())
         if limit is None:
             rows = await statement.fetch()
@@ -104,18 +114,25 @@ async def _run(connection: Any, sql: str, limit: int | None) -> QueryResult:
 
 
 async def _refuse_volatile(connection: Any, *texts: str) -> None:
-    called = {name.lower() for text in texts for name in _CALL.findall(text)}
+    called = {name for text in texts for name in names_called(text)}
     found = await connection.fetch(_VOLATILE, sorted(called), list(_HARMLESS))
     if found:
         names = ", ".join(name for (name,) in found)
         raise ReadOnlyError(f"a function that may do more than read is not run here: {names}")
 
 
+def names_called(text: str) -> set[str]:
+    """Return the names of all that may be a function that is called in the text."""
+    found = _CALL.findall(text)
+    plain = {name.lower() for name, _ in found}
+    return (plain | {quoted for _, quoted in found}) - {""}
+
+
 def _refusal(sql: str, error: Exception) -> Exception:
     state = getattr(error, "sqlstate", None) or ""
     if state == _READ_ONLY:
         return ReadOnlyError("the statement would do more than read, and was not run")
-    if state.startswith(_SYNTAX_AND_NAMES) or isinstance(error, ValueError):
+    if state.startswith(_OF_THE_STATEMENT) or isinstance(error, ValueError):
         return not_run("PostgreSQL", sql, str(error))
     with_state = f" with {state}" if state else ""
     return StoreError(f"PostgreSQL failed{with_state}: {error}")
