@@ -461,3 +461,14 @@ async def test_a_report_names_what_an_application_has_besides(
             await uow.session.execute(text(statement))
     report = await copy_store(source, new_target())
     assert report.left_behind == ("app_notes", "tasks.ticket")
+
+
+async def test_a_link_that_leads_to_itself_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    loop = tmp_path / "loop.db"
+    loop.symlink_to(loop)
+    async with Store(tmp_path / "cw.db"):
+        pass
+    with pytest.raises(StoreError, match="loop"):
+        await copy_store(tmp_path / "cw.db", loop)
+    with pytest.raises(StoreError, match="loop"):
+        await copy_store(loop, tmp_path / "new.db")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -46,7 +47,7 @@ def _place(location: Location) -> object:
     server = location.server
     if server is None:
         assert location.path is not None
-        return location.path.resolve()
+        return os.path.realpath(location.path)  # where resolve() would fail, on a loop of links
     hosts = tuple((host, port or 5432) for host, port in server.hosts)
     return hosts, server.database, server.settings, server.startup_options
 
