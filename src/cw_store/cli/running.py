@@ -21,7 +21,16 @@ ENDING = (signal.SIGTERM, signal.SIGHUP)
 def run_to_its_end(work: Coroutine[object, object, T]) -> T:
     """Return what the command returns; KeyboardInterrupt when it was ended from outside."""
     with asyncio.Runner() as runner:
-        return runner.run(_until_ended(work))
+        try:
+            return runner.run(_until_ended(work))
+        except KeyboardInterrupt:
+            # What a second Ctrl-C tears from whoever waited for it fails with nobody to hear of it.
+            runner.get_loop().set_exception_handler(_ignore)
+            raise
+
+
+def _ignore(_loop: asyncio.AbstractEventLoop, _context: dict[str, object]) -> None:
+    pass
 
 
 async def _until_ended(work: Coroutine[object, object, T]) -> T:
