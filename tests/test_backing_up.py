@@ -400,3 +400,21 @@ async def test_a_full_disk_leaves_what_was(
     said, *left = told.splitlines()
     assert said.startswith("refused:") and ("disk is full" in said or "SQLITE_FULL" in said)
     assert left == ["backup.db"], "nothing but the old one"
+
+
+async def test_what_is_no_ordinary_file_is_never_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    async with Store(tmp_path / "cw.db") as store:
+        with pytest.raises(StoreError, match="no ordinary file"):
+            await store.backup(pipe, force=True)
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal", "-turns"])
+async def test_a_backup_takes_no_name_that_the_store_itself_uses(
+    tmp_path: Path, suffix: str
+) -> None:
+    async with Store(tmp_path / "cw.db") as store:
+        with pytest.raises(StoreError, match="the store itself"):
+            await store.backup(tmp_path / f"cw.db{suffix}", force=True)

@@ -17,7 +17,7 @@ from cw_store.copying import copy_tables
 from cw_store.errors import StoreError
 from cw_store.inspection import VERSION_TABLE
 from cw_store.location import Location
-from cw_store.partial_file import whole_file
+from cw_store.partial_file import BESIDE, whole_file
 from cw_store.schema import metadata
 from cw_store.whole_tables import Progress
 
@@ -160,6 +160,9 @@ def _refuse_itself(source: Path, path: Path) -> None:
     with suppress(OSError):
         if os.path.samefile(source, path):
             raise StoreError(f"{str(path)!r} is the store itself; name another file")
+    place, store = os.path.realpath(path), os.path.realpath(source)
+    if place in {f"{store}{suffix}" for suffix in (*BESIDE, "-turns")}:
+        raise StoreError(f"{str(path)!r} is a name that the store itself uses; name another file")
 
 
 def _absolute(path: Path) -> Path:

@@ -89,6 +89,8 @@ class PartialFile:
             raise StoreError(f"there is no folder {str(self.target.parent)!r}")
         if not self._replaces and os.path.lexists(self.target):
             raise exists_error(self.target)
+        if os.path.lexists(self.target) and not stat.S_ISREG(os.lstat(self.target).st_mode):
+            raise StoreError(f"{str(self.target)!r} is no ordinary file, and is left as it is")
         for suffix in () if self._keeps else BESIDE:
             if os.path.exists(f"{self.target}{suffix}"):
                 raise StoreError(
