@@ -53,12 +53,12 @@ class Terminal(io.StringIO):
         return True
 
 
+@dataclass(frozen=True, slots=True)
 class CommandLine:
-    """Types commands about one store, at one time."""
+    """Types commands about one store, at one time; without a `url` no store is named."""
 
-    def __init__(self, url: str, clock: Clock | None = None) -> None:
-        self.url = url
-        self._clock = clock
+    url: str
+    clock: Clock | None = None
 
     def __call__(self, *words: str, stdin: str = "") -> Done:
         """Run a command whose output goes into pipes."""
@@ -77,5 +77,5 @@ class CommandLine:
             stack.enter_context(redirect_stdout(out))
             stack.enter_context(redirect_stderr(err))
             at_store = () if not self.url else ("--url", self.url)
-            code = main([*at_store, *words], clock=self._clock)
+            code = main([*at_store, *words], clock=self.clock)
         return Done(code, out.getvalue(), err.getvalue())

@@ -19,6 +19,9 @@ from cw_store.cli.lengths import time_of
 LABEL = "cw-store"
 """What others are told who wait for the turn meanwhile."""
 
+PLACEHOLDER = "TEXT"
+"""What stands for the answer in the commands that are shown; as it is it answers nothing."""
+
 
 def typed_or_read(text: str) -> str:
     """Return an answer as it was typed, or what stdin has if that was `-`; never nothing."""
@@ -26,6 +29,8 @@ def typed_or_read(text: str) -> str:
         if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] -- `<&-`
             raise UsageError("there is no stdin to read the answer from")
         text = sys.stdin.buffer.read().decode(errors="surrogateescape").removesuffix("\n")
+    elif text == PLACEHOLDER:
+        raise UsageError("TEXT stands for your answer: write that, or - to have stdin read")
     if not text.strip():
         raise UsageError("an answer has some text")
     return text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT = 10.0
 """Seconds that a command waits for a turn: a person wants to know sooner than a program."""
 
+_PASSWORD = re.compile(r"^[^/?]*://[^/?]*:[^/?]*@|password", re.IGNORECASE)
+"""What may hold a password: a user's, before the host, and options."""
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -34,6 +39,16 @@ class Context:
     def now(self) -> datetime:
         """Return the time that ages are counted from."""
         return datetime.now(UTC) if self.clock is None else self.clock()
+
+    def command(self, line: str) -> str:
+        """Return a command line of cw-store for the store that this command is about.
+
+        A URL with a password in it is not written anywhere, and so left out.
+        """
+        if self.url is None or _PASSWORD.search(self.url):
+            return line
+        at_store = shlex.join(["cw-store", "--url", self.url])
+        return re.sub(r"\bcw-store(?= )", lambda _: at_store, line, count=1)
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[Store]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from cw_store.cli.blocks import Block, Table, Text
@@ -31,9 +31,15 @@ async def examine(here: Context, *, is_deep: bool, mends: bool) -> int:
 
 async def _diagnosed(here: Context, is_deep: bool) -> list[Finding]:
     try:
-        return await diagnose(here.url, deep=is_deep, clock=here.clock)
+        found = await diagnose(here.url, deep=is_deep, clock=here.clock)
     except ValueError as error:
         raise UsageError(str(error)) from error
+    return [
+        finding
+        if finding.command is None
+        else replace(finding, command=here.command(finding.command))
+        for finding in found
+    ]
 
 
 def _blocks(here: Context, findings: list[Finding], mended: list[Finding]) -> list[Block]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cw_store import views
 from cw_store.cli.blocks import Block, Table
 from cw_store.cli.context import Context
@@ -21,6 +23,8 @@ async def show_inbox(here: Context, initiative: str | None, limit: int) -> None:
     async with here.reading() as store, store.unit_of_work(read_only=True) as uow:
         of = None if initiative is None else (await find(uow, initiative, "initiative")).id
         inbox = await views.inbox(uow, initiative_id=of, limit=limit)
+    items = tuple(replace(item, command=here.command(item.command)) for item in inbox.items)
+    inbox = replace(inbox, items=items)
     rows = [(item.since, item.kind, what_waits(item), item.command) for item in inbox.items]
     table = Table(INBOX, rows, nothing="nothing waits for you")
     here.output.page(inbox, table, now=inbox.now)
@@ -42,7 +46,7 @@ async def show_search(here: Context, text: str, limit: int) -> None:
     if limit < 1:
         raise UsageError("--limit is at least 1")
     async with here.reading() as store:
-        result = await views.search(store, text, limit=limit)
+        result = _about(here, await views.search(store, text, limit=limit))
     rows = [
         (hit.kind, hit.at, hit.title, hit.excerpt, hit.command)
         for group in result.groups
@@ -54,6 +58,18 @@ async def show_search(here: Context, text: str, limit: int) -> None:
     for group in result.groups:
         if group.cut is not None:
             here.output.remark(_where_it_was_cut(group))
+
+
+def _about(here: Context, result: views.SearchResult) -> views.SearchResult:
+    """Return what was found with commands for the store that was searched."""
+    groups = (
+        replace(
+            group,
+            hits=tuple(replace(hit, command=here.command(hit.command)) for hit in group.hits),
+        )
+        for group in result.groups
+    )
+    return replace(result, groups=tuple(groups))
 
 
 def _where_it_was_cut(group: views.SearchGroup) -> str:

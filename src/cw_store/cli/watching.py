@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
@@ -147,6 +148,7 @@ class _Lines:
 
     def __init__(self, here: Context) -> None:
         self._output = here.output
+        self._command = here.command
         self._counts: views.LaneCounts | None = None
         self._told: set[str] = set()
 
@@ -159,8 +161,9 @@ class _Lines:
             self._counts = counts
             self._line(now, "tasks", _summary(seen.board), data={"at": now, "counts": counts})
         for item in new:
-            fields = (item.kind, what_waits(item), item.command)
-            self._line(now, *fields, data={"at": now, "item": item})
+            told = replace(item, command=self._command(item.command))
+            fields = (told.kind, what_waits(told), told.command)
+            self._line(now, *fields, data={"at": now, "item": told})
 
     def _line(self, at: datetime, *fields: str, data: object) -> None:
         self._output.written_line("\t".join((as_time(at), *map(safe, fields))), data=data)
