@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Literal, TextIO
+from typing import Literal, TextIO, TypeVar
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, Group
 from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
@@ -17,20 +17,26 @@ from cw_store.cli.blocks import Block, Facts, Table, Text
 from cw_store.cli.cells import brief
 from cw_store.cli.safe import lines_of, safe
 
-WHOLE = frozenset({"id", "command", "email", "account"})
-"""Columns of which nothing is left out, since it is to be typed again."""
+KEPT = frozenset({"email", "account", "status"})
+"""Columns of which nothing is left out: they are to be typed again, or say how something is."""
 
-FOLDED = frozenset({"command", "what", "why", "excerpt"})
+COMMAND = "command"
+"""The column of what is to be typed next; it is never broken, or it could not be pasted."""
+
+FOLDED = frozenset({"what", "why", "excerpt"})
 """Columns that take several lines rather than room from others."""
 
-KEPT = WHOLE - FOLDED
-"""Those that keep their width."""
+ROOM = 30
+"""So wide are columns that take several lines at least beside a command; else that is below."""
+
+INDENT = 4
+"""Spaces before a command that is below its row."""
 
 SHORT = 11
 """A column that is no wider is made narrower after all others are as narrow as that."""
 
-SHORTEST = 5
-"""The width of what is left of a column."""
+SHORTEST = 8
+"""The width of what is left of a column; with less than that rows are shown line by line."""
 
 GAP = 2
 """Spaces between two columns."""
@@ -60,7 +66,9 @@ STYLES = {
 }
 """The colour of a word that says how something is."""
 
-Drawn = RichTable | RichText | Padding
+Drawn = RichTable | RichText | Padding | Group
+
+T = TypeVar("T")
 
 
 class _Console(Console):
@@ -99,7 +107,7 @@ def drawn(blocks: Iterable[Block], now: datetime, width: int) -> Iterator[Drawn]
             yield RichText(safe(block.title), style="bold")
         match block:
             case Table():
-                yield _table(block, now, width)
+                yield from _table(block, now, width)
             case Facts():
                 yield _facts(block, now)
             case Text():
@@ -112,18 +120,31 @@ def cell(value: object, now: datetime) -> RichText:
     return RichText(text, style=STYLES.get(text, "") if isinstance(value, str) else "")
 
 
-def _table(block: Table, now: datetime, width: int) -> RichTable | RichText:
+def _table(block: Table, now: datetime, width: int) -> Iterator[Drawn]:
     if not block.rows:
-        return RichText(block.nothing, style="dim")
-    table = RichTable(box=None, padding=PADDING, pad_edge=False, header_style="bold")
-    widths = _widths(block, now, width - GAP * len(block.columns))
+        yield RichText(block.nothing, style="dim")
+        return
+    if COMMAND in block.columns and not _has_room(block, now, width):
+        yield from _above_commands(block, now, width)
+        return
+    widths = _widths(block, now, width)
+    if widths is None:
+        yield from _line_by_line(block, now)
+    else:
+        yield _grid(block, now, widths)
+
+
+def _grid(block: Table, now: datetime, widths: Sequence[int], *, has_header: bool = True) -> Drawn:
+    table = RichTable(
+        box=None, padding=PADDING, pad_edge=False, header_style="bold", show_header=has_header
+    )
     for position, name in enumerate(block.columns):
         is_number = all(_is_number(row[position]) for row in block.rows)
         table.add_column(
             RichText(name.replace("_", " ")),
             justify="right" if is_number else "left",
             no_wrap=name not in FOLDED,
-            overflow="fold" if name in WHOLE | FOLDED else "ellipsis",
+            overflow="fold" if name in FOLDED else "crop" if name == "id" else "ellipsis",
             width=widths[position],
         )
     for row in block.rows:
@@ -131,24 +152,88 @@ def _table(block: Table, now: datetime, width: int) -> RichTable | RichText:
     return table
 
 
-def _widths(block: Table, now: datetime, width: int) -> list[int]:
+def _has_room(block: Table, now: datetime, width: int) -> bool:
+    """Whether commands are as wide as they are and leave enough for the other columns."""
+    least = [
+        min(each, ROOM) if name in FOLDED else each
+        for name, each in zip(block.columns, _natural(block, now), strict=True)
+    ]
+    return sum(least) + GAP * len(least) <= width
+
+
+def _above_commands(block: Table, now: datetime, width: int) -> Iterator[Drawn]:
+    """Give each row with its command on a line of its own, which the terminal breaks if it must.
+
+    What the terminal breaks is copied as one line.
+    """
+    at = block.columns.index(COMMAND)
+    columns = _without(block.columns, at)
+    rows = [_without(row, at) for row in block.rows]
+    widths = _widths(Table(columns, rows), now, width)
+    for number, row in enumerate(rows):
+        if widths is None:
+            yield from _line_by_line(Table(columns, [row]), now)
+        else:
+            yield _grid(Table(columns, [row]), now, widths, has_header=number == 0)
+        command = RichText(" " * INDENT + brief(block.rows[number][at], now))
+        command.no_wrap, command.overflow = True, "ignore"
+        # Within a group it stays as it is; alone it would be broken in the middle.
+        yield Group(command)
+
+
+def _without(row: Sequence[T], at: int) -> list[T]:
+    return [*row[:at], *row[at + 1 :]]
+
+
+def _line_by_line(block: Table, now: datetime) -> Iterator[Drawn]:
+    """Give each row as names and values, for a terminal that is too narrow for all columns."""
+    for number, row in enumerate(block.rows):
+        if number:
+            yield RichText("")
+        yield _facts(Facts(dict(zip(block.columns, row, strict=True))), now)
+
+
+def _widths(block: Table, now: datetime, width: int) -> list[int] | None:
     """Return how wide the columns are: as wide as what is in them, or the widest ones less.
 
-    What is to be typed again keeps its width, even on a terminal that is too narrow for it.
+    Where that is not enough ids are as long as it takes to tell them apart; the beginning of an id
+    is enough to type. None where not all columns can be shown.
     """
-    widths = [
+    free = width - GAP * (len(block.columns) - 1)
+    natural = _natural(block, now)
+    for shortest, ids_are_whole in ((SHORT, True), (SHORT, False), (SHORTEST, False)):
+        widths, least = natural.copy(), [shortest] * len(natural)
+        for at, name in enumerate(block.columns):
+            if name == "id" and not ids_are_whole:
+                widths[at] = _shortest_prefix([brief(row[at], now) for row in block.rows])
+            if name in KEPT or name in ("id", COMMAND):
+                least[at] = widths[at]
+        _narrow(widths, free, least)
+        if sum(widths) <= free:
+            return widths
+    return None
+
+
+def _natural(block: Table, now: datetime) -> list[int]:
+    return [
         max(cell_len(name), *(cell_len(brief(row[position], now)) for row in block.rows))
         for position, name in enumerate(block.columns)
     ]
-    for least in (SHORT, SHORTEST):
-        _narrow(widths, width, [0 if name in KEPT else least for name in block.columns])
-    return widths
 
 
-def _narrow(widths: list[int], width: int, least: list[int]) -> None:
-    """Take from the widest columns until all fit; 0 says of a column that nothing is taken."""
+def _shortest_prefix(ids: Sequence[str]) -> int:
+    """Return how many characters it takes to tell these ids apart."""
+    different, longest = set(ids), max(map(len, ids))
+    for length in range(SHORTEST, longest):
+        if len({id[:length] for id in different}) == len(different):
+            return length
+    return longest
+
+
+def _narrow(widths: list[int], width: int, least: Sequence[int]) -> None:
+    """Take from the widest columns until all fit, or are as narrow as they may be."""
     while sum(widths) > width:
-        spare = [at for at, low in enumerate(least) if low and widths[at] > low]
+        spare = [at for at, low in enumerate(least) if widths[at] > low]
         if not spare:
             return
         widths[max(spare, key=widths.__getitem__)] -= 1

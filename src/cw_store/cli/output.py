@@ -80,7 +80,7 @@ class Output:
 
             console = self.console()
             for each in drawn(blocks, now or self._now(), console.width):
-                console.print(each)
+                console.print(each, crop=False)  # a command may be longer than the line
         else:
             for line in lines_of(blocks):
                 self._write(line)
