@@ -198,3 +198,49 @@ def test_times_are_those_of_the_clock(typed: CommandLine, clock: SteppableClock)
     assert typed("accept", id).code == 0
     record = typed("show", id, "--json").data["record"]
     assert record["updated_at"] == "2027-02-19T12:00:00.000000Z"
+
+
+def test_what_is_answered_already_says_so(typed: CommandLine) -> None:
+    id = done_in(typed, add_conversation).id
+    assert typed("answer", id, "opaque").code == 0
+    done = typed("answer", id, "JWT")
+    assert done.err == (
+        f"cw-store: someone was faster: question {id} is answered already; "
+        f"cw-store show {id} says how\n"
+    )
+
+
+def test_an_id_of_something_else_is_told_for_what_it_is(typed: CommandLine) -> None:
+    async def make(store: Store) -> str:
+        await add_agent(store, name="brave-otter")
+        return (await add_task(store, status="blocked", name="Unit tests")).id
+
+    task_id = done_in(typed, make)
+    told = {
+        ("answer", "brave-otter", "x"): "'brave-otter' is the name or id of an agent, and no "
+        "message or conversation",
+        ("accept", "Unit tests"): "'Unit tests' is the name or id of a task, and no proposal",
+        ("accept", task_id): f"{task_id!r} is the name or id of a task, and no proposal",
+        ("retry", "Unit test"): "there is no task with the id or name 'Unit test'; "
+        "try cw-store search",
+    }
+    for words, sentence in told.items():
+        done = typed(*words)
+        assert (done.code, done.err) == (1, f"cw-store: {sentence}\n")
+
+
+def test_an_account_that_stays_out_for_longer_says_so(typed: CommandLine) -> None:
+    done_in(typed, lambda store: add_account(store, email="ada@example.com"))
+    assert typed("account", "exhaust", "ada@example.com", "--until", "2h").err == ""
+    assert "longer" in typed("account", "exhaust", "ada@example.com", "--until", "1h").err
+
+
+def test_an_account_shows_who_holds_it(typed: CommandLine) -> None:
+    async def make(store: Store) -> None:
+        account = await add_account(store, email="ada@example.com")
+        for status in ("running", "waiting_for_input", "stopped", "crashed"):
+            await add_agent(store, name=status, status=status, account_id=account.id)
+
+    done_in(typed, make)
+    held = typed("show", "ada@example.com", "--json").data["held_by"]
+    assert [agent["name"] for agent in held] == ["running", "waiting_for_input"]

@@ -223,3 +223,21 @@ def test_a_pipe_that_nobody_reads_ends_an_export_quietly(
     with start_program(HEAD, *command, "--url", database, "export", cwd=tmp_path) as process:
         _, told = process.communicate(timeout=30)
     assert "Traceback" not in told and "fault" not in told
+
+
+def test_a_backup_into_a_folder_that_is_not_there_makes_no_file_of_its_name(tmp_path: Path) -> None:
+    typed = CommandLine(str(tmp_path / "cw.db"))
+    assert typed("init").code == 0
+    done = typed("backup", f"{tmp_path}/backups/")
+    assert done.code == 2 and "there is no folder" in done.err
+    assert not (tmp_path / "backups").exists()
+
+
+def test_a_backup_that_is_not_there_is_told_before_what_stands_in_its_way(tmp_path: Path) -> None:
+    typed = CommandLine(str(tmp_path / "cw.db"))
+    assert typed("init").code == 0
+    done = typed("restore", "nothing.db")
+    assert (done.code, done.err) == (
+        3,
+        "cw-store: there is no backup at nothing.db; name a file that is there\n",
+    )

@@ -48,17 +48,28 @@ async def answer_one(here: Context, typed: str, text: str) -> None:
 
 
 async def _answer_question(uow: UnitOfWork, id: str, text: str) -> tuple[str, object]:
-    conversation = await uow.conversations.answer(id, text)
+    try:
+        conversation = await uow.conversations.answer(id, text)
+    except StaleStateError as error:
+        raise _answered_error("question", id) from error
     asked_by = await uow.agents.find_by_id(conversation.from_agent_id)
     name = conversation.from_agent_id if asked_by is None else asked_by.name
     return f"answered the question of {name}", conversation
+
+
+def _answered_error(kind: str, id: str) -> CommandError:
+    told = f"{kind} {id} is answered already; cw-store show {id} says how"
+    return CommandError("stale", f"someone was faster: {told}")
 
 
 async def _reply(uow: UnitOfWork, id: str, text: str) -> tuple[str, object]:
     message = await uow.messages.find_by_id(id)
     if message is not None and message.recipient_type != "user":
         raise UsageError(f"message {id} is for an agent, and not for you to answer")
-    reply = await uow.messages.respond(id, content=text)
+    try:
+        reply = await uow.messages.respond(id, content=text)
+    except StaleStateError as error:
+        raise _answered_error("message", id) from error
     to = await uow.agents.find_by_id(reply.recipient_id) if reply.recipient_id else None
     return f"replied to {'nobody any more' if to is None else to.name}", reply
 
@@ -117,6 +128,8 @@ async def mark_account(
         query = select(*(accounts.c[name] for name in columns)).where(accounts.c.id == id)
         row = (await uow.session.execute(query)).one()
     here.output.table(columns, [tuple(row)])
+    if end is not None and row.exhausted_until != end:
+        here.output.remark("it stays out for longer: what was reported before is not shortened")
 
 
 async def _mark(uow: UnitOfWork, action: str, id: str, until: datetime | None) -> None:

@@ -37,6 +37,8 @@ async def find(uow: UnitOfWork, typed: str, *kinds: str) -> Found:
     found = await _by_prefix(uow, typed, among)
     exact = [each for each in found if each.id == typed] or await _by_name(uow, typed, among)
     candidates = exact or found
+    if not candidates and kinds:
+        await _refuse_another_kind(uow, typed, among)
     if not candidates:
         raise NothingFoundError(
             f"there is no {_listed(among)} with the id or name {typed!r}; try cw-store search"
@@ -44,6 +46,15 @@ async def find(uow: UnitOfWork, typed: str, *kinds: str) -> Found:
     if len(candidates) > 1:
         raise CommandError("ambiguous", f"{typed!r} could be {_shown(candidates)}")
     return candidates[0]
+
+
+async def _refuse_another_kind(uow: UnitOfWork, typed: str, among: Sequence[Kind]) -> None:
+    """Raise a NothingFoundError that says what else is called so, if anything is."""
+    others = [each for each in await _by_name(uow, typed, KINDS) if each.kind not in among]
+    others = others or [each for each in await _by_prefix(uow, typed, KINDS) if each.id == typed]
+    if others:
+        kind = others[0].kind.singular
+        raise NothingFoundError(f"{typed!r} is the name or id of {_an(kind)}, and no {_or(among)}")
 
 
 async def _by_prefix(uow: UnitOfWork, typed: str, among: Iterable[Kind]) -> list[Found]:
@@ -72,8 +83,16 @@ async def _by_name(uow: UnitOfWork, typed: str, among: Sequence[Kind]) -> list[F
     return [Found(BY_SINGULAR[singular], id) for singular, id in rows]
 
 
+def _an(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def _or(kinds: Sequence[Kind]) -> str:
+    return " or ".join(kind.singular for kind in kinds)
+
+
 def _listed(kinds: Sequence[Kind]) -> str:
-    return kinds[0].singular if len(kinds) == 1 else "record"
+    return "record" if len(kinds) > 2 else _or(kinds)
 
 
 def _shown(candidates: Sequence[Found]) -> str:

@@ -13,6 +13,14 @@ from cw_store.cli.finding import find
 LONGEST = 400
 """Characters of what somebody wants that are shown; cw-store show shows all."""
 
+WAITS = {
+    "phase": "is to be reviewed",
+    "initiative": "is to be reviewed",
+    "account": "is exhausted until somebody brings it back",
+    "agent": "waits for input",
+}
+"""What is said of something that waits by its state, and says nothing itself."""
+
 INBOX = ("since", "kind", "what", "command")
 
 
@@ -34,6 +42,8 @@ async def show_inbox(here: Context, initiative: str | None, limit: int) -> None:
 
 def what_waits(item: views.InboxItem) -> str:
     """Return one line that says who wants what."""
+    if item.kind in WAITS and not item.text:
+        return f"{item.title} {WAITS[item.kind]}"
     who = f"{item.who}: " if item.who and item.who not in item.title else ""
     said = f"{who}{item.title}" + (f": {item.text}" if item.text else "")
     return said if len(said) <= LONGEST else f"{said[:LONGEST]}…"

@@ -55,7 +55,8 @@ async def copy(
     """Copy a store into an empty one, from either database.
 
     Each table is compared by its digest before anything counts. The source may be written to
-    meanwhile, but what is written after the beginning is not in the copy.
+    meanwhile, but what is written after the beginning is not in the copy. To move for good, stop
+    all programs that write, copy, and start them with `CW_STORE_URL` set to the destination.
     """
     from cw_store.cli.keeping import copy_to
 

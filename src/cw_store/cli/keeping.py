@@ -59,6 +59,8 @@ async def back_up(here: Context, destination: str, *, keep: int | None, force: b
 def _place(here: Context, destination: str, url: str) -> tuple[Path, str | None]:
     """Return where the backup goes, and in a folder what the names of this store's begin with."""
     if not os.path.isdir(destination):
+        if destination.endswith(os.sep):
+            raise CommandError("refused", f"there is no folder {destination}; make it first")
         return Path(destination), None
     name = re.sub(r"[^\w.-]+", "_", Path(url).stem).strip("._") or "store"
     time = here.now().astimezone(UTC)
@@ -76,6 +78,7 @@ def _remove_oldest(folder: Path, name: str, keep: int) -> list[str]:
 
 async def put_back(here: Context, file: str, *, force: bool) -> None:
     """Restore the store from a backup."""
+    _refuse_missing(file)
     place = here.store(read_only=True).url
     if os.path.isabs(place):  # and no server
         _refuse_existing(Path(place), force=force)
@@ -211,6 +214,11 @@ def _size(path: str) -> int:
         return os.stat(path).st_size
     except OSError:
         return 0
+
+
+def _refuse_missing(file: str) -> None:
+    if not os.path.exists(file):
+        raise CommandError("no-store", f"there is no backup at {file}; name a file that is there")
 
 
 def _refuse_existing(path: Path, *, force: bool | None) -> None:

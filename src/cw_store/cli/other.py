@@ -10,6 +10,8 @@ from cw_store.cli.context import Here
 async def version(*, here: Here) -> None:
     """Show the versions of all that takes part."""
     import platform
+    from contextlib import suppress
+    from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as version_of
 
     from cw_store import __version__
@@ -17,15 +19,29 @@ async def version(*, here: Here) -> None:
     versions = {
         "cw-store": __version__,
         "python": platform.python_version(),
-        "sqlalchemy": version_of("sqlalchemy"),
     }
+    for name in (
+        "sqlalchemy",
+        "aiosqlite",
+        "alembic",
+        "asyncpg",
+        "cryptography",
+        "cyclopts",
+        "rich",
+    ):
+        with suppress(PackageNotFoundError):  # it belongs to an extra
+            versions[name] = version_of(name)
     here.output.facts(versions)
 
 
 def completion(
     shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Which one.")], /, *, here: Here
 ) -> None:
-    """Print what completes commands and ids."""
+    """Print what completes commands and ids.
+
+    In bash `source <(cw-store completion bash)` takes it up, in a shell or in `~/.bashrc`; in fish
+    `cw-store completion fish | source`; for zsh write it to a file `_cw-store` in `$fpath`.
+    """
     from cw_store.cli.app import application
 
     here.output.text(application().generate_completion(shell=shell))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from cw_store import QueryValue, ReadOnlyError, SchemaBehindError, query_store
+from cw_store import InvalidValueError, QueryValue, ReadOnlyError, SchemaBehindError, query_store
 from cw_store.cli.context import BUSY_TIMEOUT, Context
 from cw_store.cli.failures import CommandError, UsageError
 from cw_store.cli.safe import safe
@@ -19,6 +19,8 @@ async def show_rows(here: Context, query: str, limit: int | None) -> None:
         found = await query_store(here.url, sql, limit=limit, busy_timeout=BUSY_TIMEOUT)
     except ReadOnlyError as error:
         raise UsageError(str(error)) from error
+    except InvalidValueError as error:
+        raise UsageError(f"the statement {error.reason}") from error
     except SchemaBehindError as error:
         message = "there is no store to query; cw-store init makes one"
         raise CommandError("no-store", message) from error

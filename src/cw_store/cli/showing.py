@@ -21,6 +21,9 @@ LONG = frozenset(
 )
 """Columns that are shown below the others, each under its name."""
 
+LIVE = ("idle", "running", "waiting_for_input")
+"""States of an agent in which it has its account."""
+
 LAST_CHUNKS = 20
 LAST_LINES = 10
 """So much of what an agent wrote last is read, and shown."""
@@ -172,7 +175,12 @@ def _belonging(singular: str, id: str) -> Sequence[tuple[str, Kind, str, ColumnE
                 ),
             ]
         case "account":
-            return [("agents", agents, "id name status task", agents.table.c.account_id == id)]
+            has_it = agents.table.c.account_id == id
+            is_live = agents.table.c.status.in_(LIVE)
+            return [
+                ("held by", agents, "id name status task", has_it & is_live),
+                ("agents", agents, "id name status task", has_it),
+            ]
         case "message":
             parent = messages.table.c.parent_message_id
             return [("replies", messages, "id sender content created_at", parent == id)]
