@@ -69,9 +69,12 @@ def test_the_help_of_a_command_says_what_the_list_says_and_more(command: Command
     ("words", "told"),
     [
         (("stat",), 'Unknown command "stat". Did you mean "status"? See cw-store --help'),
-        (("--bogus",), 'Unknown command "--bogus". See cw-store --help'),
+        (("--bogus",), 'Unknown option "--bogus". See cw-store --help'),
         (("ls",), 'Command "ls" parameter WHAT requires an argument. See cw-store ls --help'),
-        (("ls", "tasks", "more"), "Unused Tokens: ['more']. See cw-store ls --help"),
+        (
+            ("show", "User", "auth"),
+            "'auth' is too much; a name of several words needs quotes. See cw-store show --help",
+        ),
         (("ls", "tasks", "--bogus"), "Unknown option: --bogus. Did you mean"),
         (("ls", "tasks", "--limit", "x"), "unable to convert"),
         (("ls", "tasks", "--limit", "0"), "--limit is at least 1"),

@@ -90,11 +90,14 @@ def failure_of(error: BaseException) -> Failure:
 def _of_usage(error: BaseException) -> Failure | None:
     if "cyclopts" not in sys.modules:
         return None
-    from cyclopts import CycloptsError
+    from cyclopts import CycloptsError, UnusedCliTokensError
 
     if not isinstance(error, CycloptsError):
         return None
     told = str(error).partition(" Available commands:")[0].rstrip(".")
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        told = f"{error.unused_tokens[0]!r} is too much; a name of several words needs quotes"
+    told = told.replace('Unknown command "-', 'Unknown option "-')
     end = "" if told.endswith("?") else "."
     command = " ".join(["cw-store", *(error.command_chain or ()), "--help"])
     return Failure("usage", f"{told}{end} See {command}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Select, select
 
@@ -223,14 +223,21 @@ def _blocks(
     """Return what is shown: nothing of what is not there."""
     blocks: list[Block] = [Facts({"kind": found.kind.singular, **_short(record)})]
     blocks += [
-        Text.of(text, title=name) if isinstance(text := record[name], str) else Facts({name: text})
-        for name in record
-        if name in LONG and record[name] is not None
+        _long(name, record[name]) for name in record if name in LONG and record[name] is not None
     ]
     if why:
         blocks.append(Text(why, title="why it does not start"))
     blocks += [Table(each.columns, rows, title=each.title) for each, rows in related if rows]
     return blocks
+
+
+def _long(name: str, value: object) -> Block:
+    """Return a long column: a text, or a list of texts, in lines; else as it is stored."""
+    if isinstance(value, str):
+        return Text.of(value, title=name)
+    if isinstance(value, list) and all(isinstance(one, str) for one in cast("list[object]", value)):
+        return Text.of("\n".join(cast("list[str]", value)), title=name)
+    return Facts({name: value})
 
 
 def _short(record: dict[str, Any]) -> dict[str, Any]:
