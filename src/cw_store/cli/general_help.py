@@ -57,12 +57,18 @@ def _apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
             return options, [*others, word, *left]
         if word in WITH_VALUE:
             value = list(islice(left, 1))
-            (options if value else others).extend([word, *value])
+            if not _is_said(options, [word, *value]):
+                (options if value else others).extend([word, *value])
         elif word in FLAGS or word.startswith(tuple(f"{name}=" for name in WITH_VALUE)):
             options.append(word)
         else:
             others.append(word)
     return options, others
+
+
+def _is_said(options: Sequence[str], option: Sequence[str]) -> bool:
+    """Whether an option with the same value is there: a pasted command may repeat the store."""
+    return any(options[at : at + 2] == option for at in range(0, len(options) - 1))
 
 
 def is_json(words: Sequence[str]) -> bool:

@@ -235,9 +235,10 @@ def _long(name: str, value: object) -> Block:
     """Return a long column: a text, or a list of texts, in lines; else as it is stored."""
     if isinstance(value, str):
         return Text.of(value, title=name)
-    if isinstance(value, list) and all(isinstance(one, str) for one in cast("list[object]", value)):
-        return Text.of("\n".join(cast("list[str]", value)), title=name)
-    return Facts({name: value})
+    texts = cast("list[object]", value) if isinstance(value, list) else []
+    if texts and all(isinstance(one, str) for one in texts):
+        return Text.of("\n".join(map(str, texts)), title=name)
+    return Facts({name: cast(object, value)})
 
 
 def _short(record: dict[str, Any]) -> dict[str, Any]:
