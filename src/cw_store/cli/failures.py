@@ -133,7 +133,7 @@ def _of_store(error: BaseException) -> Failure | None:
         case ConflictError():
             return Failure("conflict", message)
         case StoreBusyError():
-            return Failure("busy", f"{message}; try again")
+            return Failure("busy", message + "; try again" * (not message.endswith("try again")))
         case OutcomeUnknownError():
             return Failure("unknown-outcome", f"{message}; look before you try again")
         case SchemaBehindError(current=None):
