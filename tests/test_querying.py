@@ -273,6 +273,14 @@ async def test_a_mistake_in_a_statement_is_told_in_the_databases_words(filled: s
         await query_store(filled, "SELECT FROM FROM")
 
 
+@pytest.mark.parametrize("value", ["zeroblob(1000000000)", "hex(zeroblob(60000000))"])
+async def test_a_value_that_memory_could_not_hold_is_refused_before_it_is_made(
+    file: Path, value: str
+) -> None:
+    with pytest.raises(InvalidValueError, match="too big"):
+        await query_store(file, f"SELECT {value}")
+
+
 async def test_where_there_is_no_store_none_is_made(tmp_path: Path) -> None:
     with pytest.raises(SchemaBehindError):
         await query_store(tmp_path / "none.db", "SELECT 1")

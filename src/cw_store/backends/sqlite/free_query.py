@@ -64,6 +64,9 @@ _PRAGMAS_OF_NOTHING = frozenset(
 """Those that tell when they are given nothing, and set otherwise."""
 
 
+LONGEST_VALUE = 64 * 1024 * 1024
+"""Bytes of a value, stored or computed; four times those of the longest text that a store takes."""
+
 _TABLES_OF_FUNCTIONS = (
     "json_each",
     "json_tree",
@@ -96,6 +99,7 @@ async def run_query(path: Path, sql: str, *, limit: int | None, busy_timeout: fl
 def _connect(path: Path, timeout: float, given_up: GivenUp | None = None) -> sqlite3.Connection:
     raw = connect_to_read_with_retry(path.resolve(), timeout, given_up)
     raw.text_factory = _decoded
+    raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
     for table in _TABLES_OF_FUNCTIONS:
         with suppress(sqlite3.OperationalError):  # not every build has each
             raw.execute(f"SELECT 1 FROM {table} LIMIT 0").close()  # noqa: S608 -- a name of ours
