@@ -2,11 +2,20 @@
 
 import asyncio
 import signal
+from collections.abc import Generator
 
 import pytest
 
 from cw_store import StoreError
 from cw_store.cli.running import run_to_its_end
+
+
+@pytest.fixture
+def as_at_a_terminal() -> Generator[None]:
+    """Have Ctrl-C heard where whoever runs the tests has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 async def _given_up() -> None:
@@ -21,6 +30,7 @@ def _press_twice() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.usefixtures("as_at_a_terminal")
 def test_a_second_ctrl_c_leaves_no_traceback_of_what_was_under_way(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
