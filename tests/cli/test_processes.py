@@ -20,6 +20,17 @@ from programs import environment
 
 COMMAND = str(Path(sys.executable).with_name("cw-store"))
 PATIENCE = 20.0
+HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.fixture(autouse=True)
+def as_at_a_terminal() -> Iterator[None]:
+    """Have what is started hear the signals that whoever runs the tests may have ignored."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in HEARD}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import os
 import stat
 from collections import Counter
@@ -166,7 +165,6 @@ async def test_what_was_imported_can_be_copied(imported: Imported, tmp_path: Pat
 
 
 async def test_the_same_source_gives_the_same_store(imported: Imported, tmp_path: Path) -> None:
-    logging.getLogger("cw_store").setLevel(logging.ERROR)
     source = hostile_original(tmp_path / "source.db")
     report = await import_original(source, tmp_path / "cw.db", map=MAP, dry_run=True)
     ids = [(finding.table, finding.id, finding.code) for finding in report.findings]

@@ -36,10 +36,14 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Lines of text; what in one of them is an end of a line is shown as such."""
+    """Lines of text; what in one of them is an end of a line is shown as such.
+
+    `command` is what to type about it, which stands below and is never broken into lines.
+    """
 
     lines: Sequence[str]
     title: str | None = None
+    command: str | None = None
 
     @classmethod
     def of(cls, text: str, *, title: str | None = None) -> Text:

@@ -49,14 +49,14 @@ def _blocks(here: Context, findings: list[Finding], mended: list[Finding]) -> li
         return [Table(("level", "check", "what", "why", "command"), rows), *blocks]
     told = [each for each in findings if each.level != "fine"]
     fine = len(findings) - len(told)
-    blocks += [Text(_in_lines(each)) for each in told]
+    blocks += [_told(each) for each in told]
     return [
         *blocks,
         Text((f"{MARKS['fine']} {fine} {'check is' if fine == 1 else 'checks are'} fine",)),
     ]
 
 
-def _in_lines(finding: Finding) -> tuple[str, ...]:
-    command = () if finding.command is None else (f"  → {finding.command}",)
+def _told(finding: Finding) -> Text:
     why = (f"  {finding.why}",) if finding.why else ()
-    return (f"{MARKS[finding.level]} {finding.check}: {finding.what}", *why, *command)
+    lines = (f"{MARKS[finding.level]} {finding.check}: {finding.what}", *why)
+    return Text(lines, command=finding.command)

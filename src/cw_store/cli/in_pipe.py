@@ -25,3 +25,5 @@ def lines_of(blocks: Iterable[Block]) -> Iterator[str]:
             case Text():
                 indent = "" if block.title is None else "  "
                 yield from (f"{indent}{safe(line)}" for line in block.lines)
+                if block.command is not None:
+                    yield f"{indent}{safe(block.command)}"

@@ -175,10 +175,14 @@ def _above_commands(block: Table, now: datetime, width: int) -> Iterator[Drawn]:
             yield from _line_by_line(Table(columns, [row]), now)
         else:
             yield _grid(Table(columns, [row]), now, widths, has_header=number == 0)
-        command = RichText(" " * INDENT + brief(block.rows[number][at], now))
-        command.no_wrap, command.overflow = True, "ignore"
-        # Within a group it stays as it is; alone it would be broken in the middle.
-        yield Group(command)
+        yield _unbroken(brief(block.rows[number][at], now))
+
+
+def _unbroken(command: str, mark: str = "") -> Group:
+    text = RichText(" " * INDENT + mark + command)
+    text.no_wrap, text.overflow = True, "ignore"
+    # Within a group it stays as it is; alone it would be broken in the middle.
+    return Group(text)
 
 
 def _without(row: Sequence[T], at: int) -> list[T]:
@@ -254,8 +258,10 @@ def _fact(value: object, now: datetime) -> RichText:
     return cell(value, now)
 
 
-def _text(block: Text) -> RichText | Padding:
+def _text(block: Text) -> RichText | Padding | Group:
     text = RichText("\n".join(map(safe, block.lines)), overflow="fold")
+    if block.command is not None:
+        return Group(text, _unbroken(safe(block.command), "→ "))
     return text if block.title is None else Padding(text, (0, 0, 0, 2))
 
 
