@@ -38,12 +38,7 @@ async def ls(
     what: Annotated[What, Parameter(help="What to list.")],
     /,
     *,
-    status: Annotated[
-        tuple[str, ...],
-        Parameter(
-            negative="", show_default=False, help="Only those in this status; may be repeated."
-        ),
-    ] = (),
+    status: Statuses = (),
     initiative: Initiative = None,
     phase: Annotated[str | None, id_of("Only those of this phase.", "phase")] = None,
     task: Annotated[str | None, id_of("Only those of this task.", "task")] = None,

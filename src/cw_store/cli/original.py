@@ -5,6 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from cw_store.cli.context import Here
+from cw_store.cli.parameters import flag
 
 
 async def import_(
@@ -13,18 +14,8 @@ async def import_(
     ],
     /,
     *,
-    dry_run: Annotated[
-        bool,
-        Parameter(
-            negative="", show_default=False, help="Tell what would be done, and write nothing."
-        ),
-    ] = False,
-    strict: Annotated[
-        bool,
-        Parameter(
-            negative="", show_default=False, help="Refuse a source of which anything needs repair."
-        ),
-    ] = False,
+    dry_run: Annotated[bool, flag("Tell what would be done, and write nothing.")] = False,
+    strict: Annotated[bool, flag("Refuse a source of which anything needs repair.")] = False,
     map: Annotated[
         tuple[str, ...],
         Parameter(
@@ -36,15 +27,8 @@ async def import_(
     report: Annotated[
         str | None, Parameter(help="Write the whole report to this file, as JSON.")
     ] = None,
-    no_logs: Annotated[
-        bool, Parameter(negative="", show_default=False, help="Leave the log chunks for later.")
-    ] = False,
-    logs_only: Annotated[
-        bool,
-        Parameter(
-            negative="", show_default=False, help="Bring the log chunks that were left for later."
-        ),
-    ] = False,
+    no_logs: Annotated[bool, flag("Leave the log chunks for later.")] = False,
+    logs_only: Annotated[bool, flag("Bring the log chunks that were left for later.")] = False,
     here: Here,
 ) -> int:
     """Fill a new store from a file of another one.

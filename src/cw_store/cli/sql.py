@@ -5,6 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from cw_store.cli.context import Here
+from cw_store.cli.parameters import flag
 
 
 async def sql(
@@ -15,9 +16,7 @@ async def sql(
     /,
     *,
     limit: Annotated[int, Parameter(help="At most so many rows.")] = 1_000,
-    all: Annotated[
-        bool, Parameter(negative="", show_default=False, help="All rows, however many.")
-    ] = False,
+    all: Annotated[bool, flag("All rows, however many.")] = False,
     here: Here,
 ) -> None:
     """Run one statement of SQL that only reads.
