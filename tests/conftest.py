@@ -22,7 +22,7 @@ import pytest
 
 from cw_store import Store, ensure_schema
 from cw_store.schema import changes, metadata
-from postgres_server import PostgresServer
+from postgres_server import Fresh, PostgresServer
 from steppable_loop import SteppableLoop
 
 T = TypeVar("T")
@@ -121,6 +121,35 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of an empty database at the newest schema."""
     with DATABASES[request.param](request) as url:
         yield url
+
+
+@pytest.fixture
+def new_file(tmp_path: Path) -> Fresh:
+    """Give the path of a file that does not exist, another with each call."""
+    numbers = itertools.count(1)
+    return lambda: str(tmp_path / f"new-{next(numbers)}.db")
+
+
+@pytest.fixture
+def new_server_database(postgres_server: PostgresServer) -> Iterator[Fresh]:
+    """Give the URL of an empty database, without a schema, another with each call."""
+    urls: list[str] = []
+
+    def fresh() -> str:
+        urls.append(postgres_server.create_database())
+        return urls[-1]
+
+    yield fresh
+    for url in urls:
+        postgres_server.drop_database(url)
+
+
+@pytest.fixture(params=["to a server", "to a file"])
+def new_target(
+    request: pytest.FixtureRequest, new_file: Fresh, new_server_database: Fresh
+) -> Fresh:
+    """Give databases that nobody has used, on either."""
+    return new_file if request.param == "to a file" else new_server_database
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +25,9 @@ from typing import Any, Self, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 from sqlalchemy.engine import URL, make_url
+
+Fresh = Callable[[], str]
+"""Gives the URL of another new database with each call."""
 
 EXTERNAL_URL = "CW_STORE_TEST_POSTGRES"
 START_SECONDS = 60.0

@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,42 +31,9 @@ from cw_store import (
     schema,
 )
 from fillings import CHUNKS, HOSTILE, contents, fill_everything, fill_log, fill_trees
-from postgres_server import PostgresServer
+from postgres_server import Fresh
 
 KEY = Fernet.generate_key()
-Fresh = Callable[[], str]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
-
-
-@pytest.fixture
-def new_server_database(server: PostgresServer) -> Iterator[Fresh]:
-    urls: list[str] = []
-
-    def fresh() -> str:
-        urls.append(server.create_database())
-        return urls[-1]
-
-    yield fresh
-    for url in urls:
-        server.drop_database(url)
-
-
-@pytest.fixture
-def new_file(tmp_path: Path) -> Fresh:
-    numbers = itertools.count(1)
-    return lambda: str(tmp_path / f"{next(numbers)}.db")
-
-
-@pytest.fixture(params=["to a server", "to a file"])
-def new_target(
-    request: pytest.FixtureRequest, new_file: Fresh, new_server_database: Fresh
-) -> Fresh:
-    return new_file if request.param == "to a file" else new_server_database
 
 
 @pytest.fixture

@@ -20,21 +20,11 @@ from sqlalchemy import text
 from builders import add_account, add_initiative, add_page
 from cw_store import ExportReport, SchemaError, Store, StoreError, import_store, schema
 from fillings import contents, fill_everything, fill_log
-from postgres_server import PostgresServer
+from postgres_server import Fresh
 from programs import start_program
 from test_backing_up import on_a_full_disk
 
 KEY = "s4Kd0gk1kF1bTMDVh5xK2f8YkCkqjk0m0m0c8q6m5kE="
-Fresh = Callable[[], str]
-
-
-@pytest.fixture(params=["into a file", "into a server"])
-def new_target(
-    request: pytest.FixtureRequest, tmp_path: Path, postgres_server: PostgresServer
-) -> Fresh:
-    if request.param == "into a server":
-        return postgres_server.create_database
-    return lambda: str(tmp_path / f"{len(os.listdir(tmp_path))}.db")
 
 
 @pytest.fixture

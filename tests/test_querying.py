@@ -2,13 +2,15 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from builders import add_initiative, add_task
+from conftest import DATABASES
 from cw_store import (
     InvalidValueError,
     ReadOnlyError,
@@ -20,28 +22,16 @@ from cw_store import (
 )
 from cw_store.backends.postgres.free_query import names_called
 from originals import small_original
-from postgres_server import PostgresServer
 
 
-@pytest.fixture(params=["a file", "a server"])
-def url(
-    request: pytest.FixtureRequest, tmp_path: Path, postgres_server: PostgresServer
-) -> Iterator[str]:
-    if request.param == "a file":
-        yield str(tmp_path / "cw.db")
-        return
-    url = postgres_server.create_database()
-    yield url
-    postgres_server.drop_database(url)
-
-
-@pytest.fixture
-async def filled(url: str) -> str:
-    async with Store(url) as store:
-        initiative = await add_initiative(store, id="i", name="User auth")
-        for number in range(5):
-            await add_task(store, id=f"t{number}", initiative_id=initiative.id)
-    return url
+@pytest.fixture(params=["file", "postgres"])
+async def filled(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    with DATABASES[request.param](request) as url:
+        async with Store(url) as store:
+            initiative = await add_initiative(store, id="i", name="User auth")
+            for number in range(5):
+                await add_task(store, id=f"t{number}", initiative_id=initiative.id)
+        yield url
 
 
 @pytest.fixture
@@ -52,11 +42,31 @@ async def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def server(postgres_server: PostgresServer) -> str:
-    url = postgres_server.create_database()
-    async with Store(url) as store:
-        await add_initiative(store, id="i", name="User auth")
-    return url
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    with DATABASES["postgres"](request) as url:
+        async with Store(url) as store:
+            await add_initiative(store, id="i", name="User auth")
+        yield url
+
+
+@pytest.fixture
+async def server_with_views(server: str) -> AsyncIterator[str]:
+    """A server's store with views behind which an application hides what they do."""
+    async with Store(server) as store:
+        async with store.unit_of_work() as uow:
+            for definition in HIDING:
+                await uow.session.execute(text(f"CREATE {definition}"))
+        yield server
+        async with store.unit_of_work() as uow:
+            await uow.session.execute(text("DROP VIEW hidden, hidden_as_well"))
+            await uow.session.execute(text('DROP FUNCTION "End Them"()'))
+
+
+HIDING = (
+    "FUNCTION \"End Them\"() RETURNS boolean LANGUAGE sql AS 'SELECT pg_terminate_backend(1)'",
+    'VIEW hidden_as_well AS SELECT "End Them"() LIMIT 2',
+    "VIEW hidden AS SELECT pg_terminate_backend(1) WHERE false",
+)
 
 
 def is_server(url: str) -> bool:
@@ -219,28 +229,17 @@ async def test_a_file_that_is_at_rest_stays_by_itself(file: Path) -> None:
         "SELECT pg_current_xact_id()",
     ],
 )
-async def test_nothing_goes_further_than_to_read_on_a_server(server: str, sql: str) -> None:
-    async with Store(server) as store, store.unit_of_work() as uow:
-        from sqlalchemy import text
-
-        await uow.session.execute(
-            text(
-                'CREATE FUNCTION "End Them"() RETURNS boolean LANGUAGE sql '
-                "AS 'SELECT pg_terminate_backend(1)'"
-            )
-        )
-        await uow.session.execute(text('CREATE VIEW hidden_as_well AS SELECT "End Them"() LIMIT 2'))
-        await uow.session.execute(
-            text("CREATE VIEW hidden AS SELECT pg_terminate_backend(1) WHERE false")
-        )
+async def test_nothing_goes_further_than_to_read_on_a_server(
+    server_with_views: str, sql: str
+) -> None:
     with pytest.raises(StoreError) as caught:
-        await query_store(server, sql)
+        await query_store(server_with_views, sql)
     assert isinstance(caught.value, ReadOnlyError) or "cannot" in str(caught.value)
 
 
 def test_a_long_word_in_a_statement_is_looked_at_in_no_time() -> None:
-    for text in ("x" * 1_000_000, '"' * 1_000_000, "x" + " " * 1_000_000, "x$" * 500_000):
-        assert names_called(f"{text} f(1)") >= {"f"}
+    for word in ("x" * 1_000_000, '"' * 1_000_000, "x" + " " * 1_000_000, "x$" * 500_000):
+        assert names_called(f"{word} f(1)") >= {"f"}
 
 
 @pytest.mark.parametrize("sql", ["SELECT 1/0", "SELECT $1", "SELECT '\0'", "SELECT 'x'::int"])

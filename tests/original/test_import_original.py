@@ -3,7 +3,6 @@
 # ruff: noqa: ASYNC240 -- nobody else runs on these loops
 
 import asyncio
-import itertools
 import json
 import os
 import shutil
@@ -11,7 +10,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,34 +30,9 @@ from cw_store import (
 )
 from old_database import kept_file
 from originals import TIME, add, add_ground, create_tables, named, small_original, stored_rows
-from postgres_server import PostgresServer
+from postgres_server import Fresh
 
 KEY = Fernet.generate_key()
-Fresh = Callable[[], str]
-
-
-@pytest.fixture
-def new_file(tmp_path: Path) -> Fresh:
-    numbers = itertools.count(1)
-    return lambda: str(tmp_path / f"target-{next(numbers)}.db")
-
-
-@pytest.fixture(params=["to a file", "to a server"])
-def new_target(
-    request: pytest.FixtureRequest, new_file: Fresh, postgres_server: PostgresServer
-) -> Iterator[Fresh]:
-    if request.param == "to a file":
-        yield new_file
-        return
-    urls: list[str] = []
-
-    def fresh() -> str:
-        urls.append(postgres_server.create_database())
-        return urls[-1]
-
-    yield fresh
-    for url in urls:
-        postgres_server.drop_database(url)
 
 
 @pytest.fixture
@@ -475,7 +448,7 @@ async def test_a_dry_run_writes_nothing_and_tells_the_same(source: Path, new_tar
     target = new_target()
     tried = await import_original(source, target, dry_run=True)
     if not target.startswith("postgresql"):
-        assert list(Path(target).parent.glob("target-*")) == []
+        assert list(Path(target).parent.glob("new-*")) == []
     assert tried.dry_run and tried.left_out_file is None and tried.left_out == 1
     done = await import_original(source, target)
     assert (tried.tables, tried.findings) == (done.tables, done.findings)
