@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 # As type checkers know it; to import `typing` takes a third of the time of an empty Python.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cw_store.public import *  # noqa: F403 -- its __all__ is the next line's
+    from cw_store.public import *  # noqa: F403 -- for type checkers: all of its __all__
     from cw_store.public import __all__ as __all__
 else:
 

@@ -18,7 +18,7 @@ class _Default:
         self._lock = asyncio.Lock()
         self._closer: AsyncGenerator[None] | None = None
 
-    async def opened(self) -> Store:
+    async def open(self) -> Store:
         if self.store is None:
             async with self._lock:
                 if self.store is None:
@@ -54,4 +54,4 @@ async def default_store() -> Store:
             if terminated is not None and terminated.store is not None:
                 terminate(terminated.store)
         default = _defaults[loop] = _Default()
-    return await default.opened()
+    return await default.open()

@@ -68,7 +68,7 @@ async def export(
 ) -> ExportReport:
     """Do what `Store.export` does."""
     async with (
-        _opened(destination) as write,
+        _open(destination) as write,
         open_tables(
             source, writes=False, batch_rows=BATCH_ROWS, busy_timeout=busy_timeout
         ) as reader,
@@ -120,7 +120,7 @@ async def _in_thread(work: Callable[..., None], argument: object) -> None:
 
 
 @asynccontextmanager
-async def _opened(
+async def _open(
     destination: str | Path | BinaryStream | io.TextIOBase,
 ) -> AsyncGenerator[Callable[[bytes], object]]:
     """Give what writes bytes to the destination; a file is there only once it is whole."""

@@ -73,7 +73,7 @@ async def import_store(
     target = locate(url)
     if target.is_memory:
         raise StoreError("a store in memory ends with its object; name a file or a server")
-    async with _opened(Path(file)) as export:
+    async with _export_at(Path(file)) as export:
         held = await _in_thread(export.read_frame)
         if dry_run:
             await _read_through(export, held, on_progress)
@@ -277,7 +277,7 @@ async def _in_thread(work: Callable[..., Any], *arguments: object) -> Any:
 
 
 @asynccontextmanager
-async def _opened(path: Path) -> AsyncGenerator[Export]:
+async def _export_at(path: Path) -> AsyncGenerator[Export]:
     opened: list[BinaryIO] = []  # what is opened for one who is cancelled meanwhile is closed too
     try:
         await _in_thread(_open, path, opened)

@@ -19,7 +19,7 @@ from cw_store import Store
 from programs import environment
 
 COMMAND = str(Path(sys.executable).with_name("cw-store"))
-PATIENCE = 20.0
+LONGEST_WAIT = 20.0
 HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -61,14 +61,14 @@ def start(*words: str, **variables: str) -> "subprocess.Popen[str]":
 
 def test_the_installed_command_answers_in_a_pipe(store_url: str) -> None:
     process = start("ls", "tasks", "--columns", "name,status", CW_STORE_URL=store_url)
-    out, err = process.communicate(timeout=PATIENCE)
+    out, err = process.communicate(timeout=LONGEST_WAIT)
     assert (process.returncode, out, err) == (0, "name\tstatus\nSession store\tpending\n", "")
 
 
 def test_the_installed_command_tells_its_version_and_its_help() -> None:
-    out, err = start("--version").communicate(timeout=PATIENCE)
+    out, err = start("--version").communicate(timeout=LONGEST_WAIT)
     assert out.startswith("cw-store ") and err == ""
-    out, err = start("--help").communicate(timeout=PATIENCE)
+    out, err = start("--help").communicate(timeout=LONGEST_WAIT)
     assert out.startswith("Usage: cw-store ") and err == ""
 
 
@@ -79,7 +79,7 @@ def test_who_is_interrupted_says_so_in_a_line(store_url: str, number: signal.Sig
     for expected in range(3):
         assert process.stdout.readline().endswith(f"\tline {expected}\n")
     process.send_signal(number)
-    out, err = process.communicate(timeout=PATIENCE)
+    out, err = process.communicate(timeout=LONGEST_WAIT)
     assert (process.returncode, out) == (130, "")
     assert err == "cw-store: interrupted; nothing was left half done\n"
 
@@ -97,7 +97,7 @@ def test_what_was_told_to_outlive_its_terminal_goes_on(store_url: str) -> None:
     assert process.stdout.readline()
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=PATIENCE)
+    process.communicate(timeout=LONGEST_WAIT)
     assert process.returncode == 130, "the other signal ended it, and not the first"
 
 
@@ -114,7 +114,7 @@ def test_a_pipe_that_nobody_reads_ends_it_quietly(store_url: str) -> None:
             await store.log_chunks.insert_chunk(agent.id, agent.name, 1, f"more {number}\n")
 
     prepared(store_url, write)
-    assert process.wait(PATIENCE) == 0
+    assert process.wait(LONGEST_WAIT) == 0
     assert process.stderr.read() == ""
     process.stderr.close()
 
@@ -141,7 +141,7 @@ def test_who_closed_the_pipe_before_is_told_nothing(store_url: str, words: tuple
         text=True,
     )
     os.close(write)
-    _, err = process.communicate(timeout=PATIENCE)
+    _, err = process.communicate(timeout=LONGEST_WAIT)
     assert (process.returncode, err) == (0, "")
 
 
@@ -155,7 +155,7 @@ def test_a_full_disk_under_stdout_is_one_sentence(store_url: str) -> None:
             stderr=subprocess.PIPE,
             text=True,
             check=False,
-            timeout=PATIENCE,
+            timeout=LONGEST_WAIT,
         )
     assert done.returncode == 3
     assert done.stderr == "cw-store: No space left on device\n"
@@ -170,7 +170,7 @@ def test_it_can_do_without_streams(store_url: str, closed: str, command: str) ->
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE,
+        timeout=LONGEST_WAIT,
     )
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -179,7 +179,7 @@ def test_what_a_terminal_has_no_letters_for_is_spelled_out(store_url: str) -> No
     prepared(store_url, lambda store: add_task(store, name="Größe → 東京"))
     words = ("ls", "tasks", "--columns", "name", "--url", store_url)
     process = start(*words, PYTHONIOENCODING="ascii")
-    out, err = process.communicate(timeout=PATIENCE)
+    out, err = process.communicate(timeout=LONGEST_WAIT)
     assert (process.returncode, err) == (0, "")
     assert out.splitlines()[-1] == r"Gr\xf6\xdfe \u2192 \u6771\u4eac"
 
@@ -191,7 +191,7 @@ def test_what_is_told_on_a_closed_stderr_is_not_printed_among_the_data(store_url
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE,
+        timeout=LONGEST_WAIT,
     )
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
@@ -207,7 +207,7 @@ class OnTerminal:
 
     def until(self, is_there: Callable[[str], bool]) -> str:
         """Read until that is shown, or the process has ended."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + LONGEST_WAIT
         while not is_there(self.shown) and time.monotonic() < end:
             if select.select([self.master], [], [], 0.1)[0]:
                 try:
@@ -221,7 +221,7 @@ class OnTerminal:
 
     def wait(self) -> int:
         """Return the exit code of the process, which has been told to end."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + LONGEST_WAIT
         while time.monotonic() < end:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:

@@ -60,7 +60,7 @@ class Follower:
         self.agents = agents
         self.chance = randomness(number)
         self.read: dict[str, list[LogChunk]] = {agent: [] for agent in agents}
-        self.visits = 0
+        self.stays = 0
 
     async def follow(self, agent: str, store: Store) -> None:
         read = self.read[agent]
@@ -69,7 +69,7 @@ class Follower:
 
     async def run(self) -> None:
         while True:
-            self.visits += 1
+            self.stays += 1
             async with Store(self.url) as store, asyncio.TaskGroup() as following:
                 tasks = [following.create_task(self.follow(one, store)) for one in self.agents]
                 await asyncio.sleep(self.chance.uniform(0.05, 1.0))
@@ -139,5 +139,5 @@ async def test_followers_that_come_and_go_read_every_line_of_many_agents_once_an
     assert sorted(written) == sorted(f"{name}:{one}" for name in names for one in range(lines))
     drill.held(
         f"{len(written)} lines of {number} agents by {len(names)} processes, "
-        f"{sum(follower.visits for follower in followers)} visits of {len(followers)} followers"
+        f"{sum(follower.stays for follower in followers)} stays of {len(followers)} followers"
     )

@@ -53,13 +53,13 @@ class Context:
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[Store]:
         """Open the store to look at it: nothing is created, migrated or changed."""
-        async with _opened(self.store(read_only=True)) as store:
+        async with _open(self.store(read_only=True)) as store:
             yield store
 
     @asynccontextmanager
     async def acting(self) -> AsyncGenerator[Store]:
         """Open the store to change something in it; it is neither created nor migrated."""
-        async with _opened(self.store(read_only=False)) as store:
+        async with _open(self.store(read_only=False)) as store:
             yield store
 
     def store(self, *, read_only: bool) -> Store:
@@ -79,7 +79,7 @@ class Context:
 
 
 @asynccontextmanager
-async def _opened(store: Store) -> AsyncGenerator[Store]:
+async def _open(store: Store) -> AsyncGenerator[Store]:
     from cw_store import SchemaBehindError
 
     try:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-PATIENCE = 1.0
+UNSEEN_SECONDS = 1.0
 """Seconds without a bar: what is done by then needs none."""
 
 
@@ -29,7 +29,7 @@ def shown_progress(console: Console, what: str) -> Generator[Callable[[int, int 
 
     def advance(done: int, total: int | None) -> None:
         bar.update(task, completed=done, total=total)
-        if not bar.live.is_started and time.monotonic() - begun > PATIENCE:
+        if not bar.live.is_started and time.monotonic() - begun > UNSEEN_SECONDS:
             bar.start()
 
     try:

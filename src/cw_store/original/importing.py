@@ -225,7 +225,7 @@ class _Import:
             raise StoreError(
                 f"{self._target} is a store of an older cw_store; import into a new database"
             ) from error
-        async with self._opened(self._target, writes=False) as reader:
+        async with self._open(self._target, writes=False) as reader:
             await refuse_unless_empty(reader, self._target)
 
     @asynccontextmanager
@@ -240,7 +240,7 @@ class _Import:
         finally:
             folder.remove()
 
-    def _opened(self, place: Location, *, writes: bool) -> AbstractAsyncContextManager[Bulk]:
+    def _open(self, place: Location, *, writes: bool) -> AbstractAsyncContextManager[Bulk]:
         return open_tables(place, writes=writes, batch_rows=BATCH_ROWS, busy_timeout=self._timeout)
 
     async def _write(
@@ -253,7 +253,7 @@ class _Import:
         """Write everything and compare it with what it should be, then commit."""
         await bring_up_to_date(place, migrate=True, busy_timeout=self._timeout)
         written: dict[str, WrittenTable] = {}
-        async with self._opened(place, writes=True) as writer:
+        async with self._open(place, writes=True) as writer:
             await refuse_unless_empty(writer, place)
             for table in IMPORTED:
                 if table.name != LOGS:

@@ -58,7 +58,7 @@ def test_nothing_is_due_to_a_log_that_is_short_or_was_copied() -> None:
     written(found, 0.0)
     assert found.due(look(0.1, 3)) is Step.NOTHING
     assert found.due(look(0.1, 4)) is Step.COPY
-    found.taken(Step.COPY, look(0.1, 4))
+    found.note_taken(Step.COPY, look(0.1, 4))
     assert found.due(look(0.2, 4)) is Step.NOTHING
     assert found.due(look(0.2, 8)) is Step.COPY
 
@@ -66,7 +66,7 @@ def test_nothing_is_due_to_a_log_that_is_short_or_was_copied() -> None:
 def test_a_log_that_is_written_over_is_copied_by_the_count_of_turns_and_rows() -> None:
     found = counters()
     written(found, 0.0)
-    found.taken(Step.COPY, look(0.1, 16))
+    found.note_taken(Step.COPY, look(0.1, 16))
     assert found.due(look(0.2, 16, changes=1000)) is Step.NOTHING
     assert found.due(look(0.2, 16, changes=1024)) is Step.COPY
     found.turns += 256
@@ -171,11 +171,11 @@ def test_before_it_was_measured_the_cost_is_that_of_three_copies() -> None:
 def test_a_log_is_copied_again_first_while_that_leaves_less_for_the_turn() -> None:
     found = counters(SLOW)
     after(found, copied(50, seconds=0.01), 1.0)
-    found.taken(Step.COPY, look(1.0, 150))
+    found.note_taken(Step.COPY, look(1.0, 150))
     assert after(found, copied(200, seconds=0.1), 2.0) is Step.COPY
     assert after(found, copied(200, seconds=0.1), 2.0) is Step.COPY
     assert after(found, copied(200, seconds=0.1), 2.0) is Step.BEGIN_ANEW
-    found.taken(Step.COPY, look(2.0, 200))
+    found.note_taken(Step.COPY, look(2.0, 200))
     assert after(found, copied(230, seconds=0.1), 2.0) is Step.BEGIN_ANEW  # it is too long
 
 

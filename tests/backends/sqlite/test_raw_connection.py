@@ -89,8 +89,8 @@ async def connect():
         await open_connection(folder / "open.db", loop_callbacks=loop_callbacks, **SETTINGS)
         for _ in range(2)
     ]
-    await closed.closed()
-    await open_twice[0].closed()
+    await closed.disconnect()
+    await open_twice[0].disconnect()
     return open_twice[1]
 
 kept = asyncio.new_event_loop().run_until_complete(connect())

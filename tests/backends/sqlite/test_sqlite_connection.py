@@ -41,7 +41,7 @@ async def opened(path: Path, *, read_only: bool = False, synchronous: str = "NOR
 async def connection(tmp_path: Path) -> AsyncIterator[Connection]:
     connection = await opened(tmp_path / "cw.db")
     yield connection
-    await connection.closed()
+    await connection.disconnect()
 
 
 def value(raw: sqlite3.Connection, sql: str) -> object:
@@ -182,10 +182,10 @@ async def test_every_connection_has_its_settings(tmp_path: Path) -> None:
             "busy_timeout": 5,
         }
         assert connection.raw.isolation_level is None
-        await connection.closed()
+        await connection.disconnect()
     full = await opened(tmp_path / "cw.db", synchronous="FULL")
     assert await full.run(partial(value, full.raw, "PRAGMA synchronous")) == 2
-    await full.closed()
+    await full.disconnect()
 
 
 async def test_closing_rolls_back_and_ends_the_thread(tmp_path: Path) -> None:
@@ -194,8 +194,8 @@ async def test_closing_rolls_back_and_ends_the_thread(tmp_path: Path) -> None:
     await connection.run(lambda: connection.raw.execute("CREATE TABLE kept (x)").close())
     await connection.run(lambda: connection.raw.execute("BEGIN IMMEDIATE").close())
     await connection.run(lambda: connection.raw.execute("INSERT INTO kept VALUES (1)").close())
-    await connection.closed()
-    await connection.closed()
+    await connection.disconnect()
+    await connection.disconnect()
     thread.join(5)
     assert not thread.is_alive()
     with sqlite3.connect(tmp_path / "cw.db") as other:
@@ -210,7 +210,7 @@ async def test_a_job_that_comes_too_late_is_refused_and_reports_its_end(
 ) -> None:
     connection = await opened(tmp_path / "cw.db")
     if how == "closed":
-        await connection.closed()
+        await connection.disconnect()
     else:
         connection.terminate()
     ended = asyncio.Event()
@@ -225,7 +225,7 @@ async def test_a_job_that_comes_too_late_is_refused_and_reports_its_end(
 async def test_closing_is_finished_even_when_it_is_cancelled(tmp_path: Path) -> None:
     connection = await opened(tmp_path / "cw.db")
     thread = await connection.run(threading.current_thread)
-    task = asyncio.create_task(connection.closed())
+    task = asyncio.create_task(connection.disconnect())
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -243,7 +243,7 @@ async def test_opening_can_be_cancelled_and_leaves_no_thread(tmp_path: Path) -> 
         task.cancel()
         (outcome,) = await asyncio.gather(task, return_exceptions=True)
         if isinstance(outcome, Connection):
-            await outcome.closed()
+            await outcome.disconnect()
     for thread in set(threading.enumerate()) - before:
         await asyncio.to_thread(thread.join, 5)
         assert not thread.is_alive() or is_of_the_loop(thread)
@@ -324,7 +324,7 @@ async def attempt():
         synchronous="NORMAL",
         timeout=1,
     )
-    await connection.closed()
+    await connection.disconnect()
 
 def taken():
     held = []

@@ -240,7 +240,7 @@ class Notifications:
     def _fail(self, reason: object) -> None:
         """Connect again after a pause."""
         pause = min(LAST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(self._failures, 10))
-        pause *= random.uniform(0.5, 1)  # noqa: S311 -- it guards no secret
+        pause *= random.uniform(0.5, 1)  # noqa: S311 -- retries are spread, no secret is made
         logger.log(
             logging.DEBUG if self._failures else logging.WARNING,
             "commits of others are looked for every %g s until the server can tell of them: %s",

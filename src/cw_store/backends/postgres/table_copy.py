@@ -34,7 +34,7 @@ WHERE relkind IN ('r', 'p') AND NOT relispartition
         SELECT relnamespace FROM pg_class WHERE oid = to_regclass('{VERSION_TABLE}')
     )
 ORDER BY relname, attnum
-"""  # noqa: S608 -- of the name of our own table of versions
+"""  # noqa: S608 -- VERSION_TABLE is a constant of this package
 
 
 class PostgresBulk:

@@ -80,10 +80,10 @@ class Checkpointer:
         self.connection.run(self._close_holder).is_kept = True
         self.connection.terminate()
 
-    async def closed(self) -> None:
+    async def close(self) -> None:
         """Close both once what has begun is done; on the loop."""
         self.connection.run(self._close_holder).is_kept = True
-        await self.connection.closed()
+        await self.connection.disconnect()
 
     def _close_holder(self) -> None:
         if self._holder is not None:

@@ -155,7 +155,7 @@ class Maintenance:
             self._hurry(writer, look)
             return Step.NOTHING
         step = self._counters.due(look)
-        self._counters.taken(step, look)
+        self._counters.note_taken(step, look)
         self._begin(step, writer)
         return step
 
@@ -255,7 +255,7 @@ class Maintenance:
     async def _close_checkpointer(self) -> None:
         checkpointer, self._checkpointer = self._checkpointer, None
         if checkpointer is not None:
-            await checkpointer.closed()
+            await checkpointer.close()
 
     # In the writer's turn.
 

@@ -168,7 +168,7 @@ class Connection(KeptConnection):
             raise
         self._queue.put_nowait((None, self.jobs.serve))
 
-    async def opened(self) -> Connection:
+    async def connect(self) -> Connection:
         """Start the thread and connect; raises StoreError when no thread is to be had."""
         try:
             self._thread.start()
@@ -311,7 +311,7 @@ class Connection(KeptConnection):
             return f"waits for the {self._name}, behind {waiting.index(job)} and {self.running!r}"
         return f"is done or on its way back from the {self._name}"
 
-    async def closed(self) -> None:
+    async def disconnect(self) -> None:
         """Roll back what is open, close and end the thread, even when cancelled."""
         if not self._stopped:
             self.give_up_soon()

@@ -50,7 +50,7 @@ async def erase_deleted(writer: Writer, connection: Connection) -> None:
             f"still be in {writer.path.name} or its log: {error}; call this again"
         ) from error
     finally:
-        await shielded(connection.closed())
+        await shielded(connection.disconnect())
 
 
 async def give_back_free_pages(writer: Writer, connection: Connection) -> None:
@@ -69,7 +69,7 @@ async def give_back_free_pages(writer: Writer, connection: Connection) -> None:
             raise closed_error() from error
         raise
     finally:
-        await shielded(connection.closed())
+        await shielded(connection.disconnect())
 
 
 async def _write_anew(writer: Writer, connection: Connection, label: str) -> None:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cw_store.backends.sqlite.errors import is_busy
+from cw_store.backends.sqlite.raw_connection import quoted
 from cw_store.backends.sqlite.unlocked import check_unchanged, connect_to_read_with_retry
 from cw_store.errors import StoreBusyError, StoreError
 from cw_store.inspection import READ_VERSIONS
@@ -227,5 +228,5 @@ def _holding(raw: sqlite3.Connection) -> Holding:
 
 
 def _count(raw: sqlite3.Connection, table: str) -> int:
-    quoted = table.replace('"', '""')
-    return raw.execute(f'SELECT count(*) FROM "{quoted}"').fetchone()[0]  # noqa: S608 -- quoted
+    counting = f"SELECT count(*) FROM {quoted(table)}"  # noqa: S608 -- a name cannot be bound
+    return raw.execute(counting).fetchone()[0]

@@ -23,6 +23,7 @@ from cw_store.backends.sqlite.raw_connection import (
     SHORT_BUSY_TIMEOUT,
     GivenUp,
     RawConnection,
+    quoted,
     refuse_inherited,
     retry_while_busy,
     uri_of,
@@ -111,20 +112,20 @@ class ForeignFile:
 
     async def count(self, table: ForeignTable, column: str | None = None) -> int:
         """Return how many rows the table has, or how many of them hold a value in a column."""
-        counted = "*" if column is None else _quoted(column)
-        sql = f"SELECT count({counted}) FROM {_quoted(table.name)}"  # noqa: S608 -- quoted
+        counted = "*" if column is None else quoted(column)
+        sql = f"SELECT count({counted}) FROM {quoted(table.name)}"
         return await self._run(lambda raw: raw.execute(sql).fetchone()[0])
 
     async def has_blobs(self, table: ForeignTable, column: str) -> bool:
         """Whether a column holds a blob in any row."""
-        name = _quoted(column)
-        sql = f"SELECT 1 FROM {_quoted(table.name)} WHERE typeof({name}) = 'blob' LIMIT 1"  # noqa: S608 -- quoted
+        name = quoted(column)
+        sql = f"SELECT 1 FROM {quoted(table.name)} WHERE typeof({name}) = 'blob' LIMIT 1"
         return await self._run(lambda raw: raw.execute(sql).fetchone() is not None)
 
     async def repeated(self, table: ForeignTable, column: str) -> set[Value]:
         """Return the values that a column has in more than one row."""
-        name = f"CAST({_quoted(column)} AS BLOB)"
-        sql = f"SELECT {name} FROM {_quoted(table.name)} GROUP BY 1 HAVING count(*) > 1"  # noqa: S608 -- quoted
+        name = f"CAST({quoted(column)} AS BLOB)"
+        sql = f"SELECT {name} FROM {quoted(table.name)} GROUP BY 1 HAVING count(*) > 1"
         return await self._run(lambda raw: {value for (value,) in raw.execute(sql)})
 
     async def read(
@@ -135,9 +136,9 @@ class ForeignFile:
         Where the rows have no number, they come in the order of the key and are counted.
         """
         number = "NULL" if table.number is None else table.number
-        columns = ", ".join((number, *map(_quoted, table.columns)))
+        columns = ", ".join((number, *map(quoted, table.columns)))
         order = "" if table.number is None else f" ORDER BY {table.number}"
-        sql = f"SELECT {columns} FROM {_quoted(table.name)}{order}"  # noqa: S608 -- quoted
+        sql = f"SELECT {columns} FROM {quoted(table.name)}{order}"
         cursor = await self._run(lambda raw: raw.execute(sql))
         try:
             take = partial(_take, cursor, batch_rows, batch_size)
@@ -148,7 +149,7 @@ class ForeignFile:
 
     async def close(self) -> None:
         """Close the file; done even when the caller is cancelled."""
-        await self._connection.closed()
+        await self._connection.disconnect()
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         def job() -> T:
@@ -272,7 +273,7 @@ def _table(raw: sqlite3.Connection, name: str) -> ForeignTable:
 def _number(raw: sqlite3.Connection, name: str, numbers: Sequence[str]) -> str | None:
     for number in numbers:
         try:
-            raw.execute(f"SELECT {number} FROM {_quoted(name)} LIMIT 0")  # noqa: S608 -- quoted
+            raw.execute(f"SELECT {number} FROM {quoted(name)} LIMIT 0")
             return number
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
@@ -302,7 +303,3 @@ def _is_text(name: bytes) -> bool:
 
 def _name(name: bytes) -> str:
     return name.decode(errors="replace")
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

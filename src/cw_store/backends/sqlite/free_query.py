@@ -90,7 +90,7 @@ async def run_query(path: Path, sql: str, *, limit: int | None, busy_timeout: fl
     try:
         return await connection.run(lambda: _run(connection.raw, sql, limit))
     finally:
-        await connection.closed()
+        await connection.disconnect()
 
 
 # What follows runs in the connection's thread.
@@ -102,7 +102,7 @@ def _connect(path: Path, timeout: float, given_up: GivenUp | None = None) -> sql
     raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
     for table in _TABLES_OF_FUNCTIONS:
         with suppress(sqlite3.OperationalError):  # not every build has each
-            raw.execute(f"SELECT 1 FROM {table} LIMIT 0").close()  # noqa: S608 -- a name of ours
+            raw.execute(f"SELECT 1 FROM {table} LIMIT 0").close()  # noqa: S608 -- of _TABLES_OF_FUNCTIONS
     raw.set_authorizer(_authorize)
     return raw
 

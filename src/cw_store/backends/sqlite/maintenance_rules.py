@@ -183,7 +183,7 @@ class Copied(NamedTuple):
 class Counters:
     """How much was written and copied, when, and what it costs to begin the log anew.
 
-    `due` and the others that ask change nothing; `note_…` and `taken` do.
+    `due` and the others that ask change nothing; `note_…` do.
     """
 
     def __init__(self, settings: MaintenanceSettings, now: float) -> None:
@@ -222,7 +222,7 @@ class Counters:
             return Step.COPY
         return Step.REST if is_quiet else Step.NOTHING
 
-    def taken(self, step: Step, look: Look) -> None:
+    def note_taken(self, step: Step, look: Look) -> None:
         """Note that what was due is begun."""
         if step is Step.COPY:
             self._pages_at_copy = self._pages_written(look)

@@ -85,7 +85,7 @@ async def open_with(
             f"no descriptors for a connection to the database: {error.strerror}"
         ) from error
     try:
-        return await connection.opened()
+        return await connection.connect()
     except BaseException:
         given_up.set()
         raise

@@ -163,6 +163,11 @@ def retry_while_busy(
         raise
 
 
+def quoted(name: str) -> str:
+    """Return a name as SQL has it, whatever it is made of."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def while_busy(
     attempt: Callable[[], T],
     *,
@@ -182,7 +187,7 @@ def while_busy(
         except Exception as error:
             if not is_locked(error) or is_given_up() or time.monotonic() > deadline:
                 raise
-        time.sleep(BUSY_PAUSE)  # in a thread: the lock is another process's, and tells nobody
+        time.sleep(BUSY_PAUSE)  # in a thread: nobody tells when another process lets go
 
 
 def use_wal(raw: sqlite3.Connection) -> None:

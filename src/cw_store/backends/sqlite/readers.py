@@ -249,7 +249,7 @@ class ReaderPool:
         for reader in self._all:
             reader.give_up_soon()
         while self._all:
-            await self._all.pop().closed()
+            await self._all.pop().disconnect()
         while self._leaving:
             await self._leaving.pop().finished()
 

@@ -26,7 +26,7 @@ from cw_store.errors import StoreBusyError, StoreError
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 0.5
+LONGEST_WAIT = 0.5
 """Seconds that others have to close the file who are about to."""
 
 GRACE = 0.1
@@ -51,7 +51,7 @@ class SeizedFile:
         self._raw = sqlite3.connect(
             uri_of(self._path, "rw"),
             uri=True,
-            timeout=PATIENCE,
+            timeout=LONGEST_WAIT,
             isolation_level=None,
             check_same_thread=False,
         )
@@ -72,7 +72,7 @@ class SeizedFile:
     def release(self) -> None:
         """Let go of the file, whatever its name is by now."""
         if self._raw is not None:
-            time.sleep(GRACE)  # in a thread: see Order
+            time.sleep(GRACE)  # in a thread: others try to lock the old file
             self._close()
 
     def _lock(self, raw: sqlite3.Connection) -> None:

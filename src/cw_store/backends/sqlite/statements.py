@@ -21,7 +21,7 @@ from cw_store.backends.sqlite.errors import (
     values_there,
     without_values,
 )
-from cw_store.backends.sqlite.raw_connection import RawConnection
+from cw_store.backends.sqlite.raw_connection import RawConnection, quoted
 from cw_store.errors import (
     StoreError,
     UnitOfWorkError,
@@ -78,8 +78,7 @@ def drop_temporary(cursor: sqlite3.Cursor) -> None:
         "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid DESC"
     )
     for kind, name in cursor.fetchall():
-        quoted = name.replace('"', '""')
-        cursor.execute(f'DROP {kind} IF EXISTS temp."{quoted}"')
+        cursor.execute(f"DROP {kind} IF EXISTS temp.{quoted(name)}")
 
 
 def commit(cursor: sqlite3.Cursor) -> None:

@@ -112,7 +112,7 @@ class SqliteBulk:
     async def close(self) -> None:
         """Close the connection; what was not committed is rolled back."""
         if self._connection is not None:
-            await self._connection.closed()
+            await self._connection.disconnect()
 
     async def _run(self, work: Callable[[sqlite3.Connection], T], table: Table | None = None) -> T:
         connection = self._connection

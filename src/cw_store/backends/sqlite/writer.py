@@ -110,7 +110,7 @@ class Writer:
         if self._opened is None:
             return
         try:
-            await self._opened.closed()
+            await self._opened.disconnect()
         finally:
             self._leave_process_queue()
 

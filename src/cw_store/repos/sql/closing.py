@@ -16,7 +16,7 @@ from sqlalchemy import (
 from cw_store.errors import UnreadableError
 from cw_store.repos.initiatives import Initiative
 from cw_store.repos.phases import Phase
-from cw_store.repos.sql.fence import Standing
+from cw_store.repos.sql.fence import ClaimedPlace
 from cw_store.repos.sql.initiatives import TABLE as INITIATIVES
 from cw_store.repos.sql.phases import TABLE as PHASES
 from cw_store.schema import initiatives, phases, tasks
@@ -102,7 +102,7 @@ MOVE_INITIATIVE = INITIATIVES.returning(
 
 
 def move_on(
-    place: Standing,
+    place: ClaimedPlace,
     is_one_left: bool | None,
     phase_status: str | None,
     initiative_status: str | None,

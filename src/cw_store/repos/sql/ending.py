@@ -33,7 +33,7 @@ from cw_store.errors import NotFoundError, StoreError, UnreadableError
 from cw_store.repos.agents import Agent
 from cw_store.repos.claims import Claim, Finished
 from cw_store.repos.sql.closing import move_on, one_open
-from cw_store.repos.sql.fence import Standing, claim_values, is_held, lost
+from cw_store.repos.sql.fence import ClaimedPlace, claim_values, is_held, lost
 from cw_store.repos.sql.recovering import CRASH, retried
 from cw_store.repos.sql.task_places import TABLE as TASKS
 from cw_store.repos.tasks import Task
@@ -73,7 +73,7 @@ class Taken(NamedTuple):
     """A task that was taken from its agent, or why it cannot be read, and where it stands."""
 
     task: Task | UnreadableError
-    place: Standing
+    place: ClaimedPlace
     is_one_left: bool | None = None
     """Whether a task of its phase is open, where that was looked at."""
 
@@ -172,8 +172,8 @@ FAIL = _ways(
 
 BLOCK = _ways(_ending(retry_count=try_again["retry_count"], status=exactly("blocked")))
 
-STANDING = Query(
-    Standing,
+CLAIMED_PLACE = Query(
+    ClaimedPlace,
     select(*[tasks.c.phase_id, tasks.c.initiative_id]).where(tasks.c.id == bindparam("id")),
     tasks,
 )
@@ -202,7 +202,7 @@ held_phase = (
 
 # Each is locked before the next is looked at: the claimed task, its initiative, its phase.
 FENCE_IN_PLACE = Query(
-    Standing,
+    ClaimedPlace,
     select(*[held_task.c.phase_id, held_task.c.initiative_id]).where(
         select(func.count()).select_from(held_phase).scalar_subquery() >= literal_column("0")
     ),
@@ -307,8 +307,8 @@ def _take_away(
     if of_agent is not None:
         yield from row(STOP, id=claim.agent.id, **of_agent)
     if isinstance(task, Task):
-        return Taken(task, Standing(task.phase_id, task.initiative_id))
-    place = yield from row(STANDING, id=claim.task.id)
+        return Taken(task, ClaimedPlace(task.phase_id, task.initiative_id))
+    place = yield from row(CLAIMED_PLACE, id=claim.task.id)
     assert place is not None, "the task was changed in this transaction"
     return Taken(task, place)
 

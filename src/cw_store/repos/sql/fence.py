@@ -50,7 +50,7 @@ def refuse_no_claim(claim: object) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ClaimedPlace:
     """Where a claimed task stands."""
 
     phase_id: str | None
@@ -58,12 +58,12 @@ class Standing:
 
 
 IS_HELD = Query(
-    Standing, select(*[tasks.c.phase_id, tasks.c.initiative_id]).where(is_held()), tasks
+    ClaimedPlace, select(*[tasks.c.phase_id, tasks.c.initiative_id]).where(is_held()), tasks
 )
 
 # Until the transaction ends nobody takes the task away: whoever recovers passes a locked one by.
 FENCE = Query(
-    Standing,
+    ClaimedPlace,
     select(*[tasks.c.phase_id, tasks.c.initiative_id])
     .where(is_held())
     .with_for_update(key_share=True),
