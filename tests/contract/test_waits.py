@@ -36,6 +36,7 @@ from cw_store import (
     Task,
     UnitOfWork,
 )
+from cw_store.calls import StoreCalls
 from steppable_clock import SteppableClock
 from steppable_loop import SteppableLoop
 from waits import until, until_idle
@@ -705,6 +706,39 @@ async def test_of_a_thousand_who_listen_only_the_one_who_is_asked_is_woken(
     await told(store)
     assert heard == [asked]
     assert {*looked} == {agents[7].id}
+
+
+async def test_a_thousand_who_listen_ask_hardly_anything_while_nothing_happens(
+    store: Store, waits: Waits, steppable_loop: SteppableLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    run = StoreCalls.run
+
+    def counted(
+        self: StoreCalls, operation: Any, statement: Any, parameters: Any
+    ) -> Awaitable[Any]:
+        asked.append(statement)
+        return run(self, operation, statement, parameters)
+
+    monkeypatch.setattr(StoreCalls, "run", counted)
+    async with store.unit_of_work() as uow:
+        agents = [await add_agent(uow) for _ in range(1_000)]
+
+    async def listen(agent_id: str) -> None:
+        async for _ in store.listen(agent_id):
+            pass
+
+    for agent in agents:
+        waits.begin(listen(agent.id))
+    await until(lambda: len(asked) >= len(agents))
+    for _ in range(3):
+        await told(store)
+    await asleep(store)
+    asked.clear()
+    for _ in range(20):
+        steppable_loop.advance(0.5)
+        await asleep(store)
+    assert len(asked) <= 10, "or it is more than one in a second"
 
 
 async def test_one_waits_for_an_answer(store: Store, other: Store, waits: Waits) -> None:
