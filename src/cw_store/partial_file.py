@@ -48,6 +48,7 @@ class PartialFile:
         self._replaces = replaces or keeps
         self._keeps = keeps
         self._descriptor = -1
+        self._is_nameless = False  # made, closed, and without its name
 
     def open(self) -> None:
         """Make it, empty and for its owner alone; raises StoreError where that is not possible.
@@ -69,18 +70,26 @@ class PartialFile:
             os.fsync(self._descriptor)
             if self._keeps:
                 self._keep_old()
+            # Before it has its name: to close a file that a store here has open drops SQLite's
+            # locks on it ("POSIX advisory locks canceled by a separate thread doing close()" in
+            # "How To Corrupt An SQLite Database File").
+            self._close()
+            self._is_nameless = True
             if self._replaces:
                 os.replace(self.path, self.target)
             else:
                 self._rename_to_new_name()
+            self._is_nameless = False
             _sync_folder(self.target.parent)
-        self._close()
 
     def discard(self) -> None:
         """Leave nothing of it; nothing to do where it was published."""
         if self._descriptor >= 0:
             self._remove()
             self._close()
+        elif self._is_nameless:
+            with suppress(StoreBusyError):  # somebody has made another of that name
+                self._remove_left_over()
 
     def _refuse_target(self) -> None:
         if self.target.is_dir():
@@ -120,7 +129,7 @@ class PartialFile:
         try:
             if self._is_locked_here(descriptor):
                 self._remove()
-                logger.info("removed %s, which a killed process had left", self.path.name)
+                logger.info("removed %s, which nobody writes any more", self.path.name)
             elif os.path.samestat(os.fstat(descriptor), os.stat(self.path)):
                 raise StoreBusyError(f"somebody else is writing {self.path.name} just now")
         except FileNotFoundError:
