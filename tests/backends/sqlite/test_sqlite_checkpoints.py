@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -476,6 +477,7 @@ def test_a_log_that_may_not_be_looked_at_keeps_nobody_from_writing(path: Path) -
 
 ON_SUCH_A_DISK = """
 import asyncio, errno, logging, os, sys, time
+from itertools import pairwise
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from cw_store import Store
