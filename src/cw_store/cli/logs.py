@@ -11,10 +11,10 @@ from sqlalchemy import select
 from cw_store import Store, UnitOfWork, metadata
 from cw_store.cli.cells import as_time
 from cw_store.cli.context import Context
-from cw_store.cli.decoding import Lines, Said, parsed, said_in
 from cw_store.cli.failures import NothingFoundError
 from cw_store.cli.finding import find
 from cw_store.cli.safe import lines_of, safe, safe_json
+from cw_store.decoding import Lines, Said, parsed, said_in
 
 AT_A_TIME = 500
 

@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, Select, select
 from cw_store import UnitOfWork, metadata
 from cw_store.cli.blocks import Block, Facts, Table, Text
 from cw_store.cli.context import Context
-from cw_store.cli.decoding import Lines, said_in
 from cw_store.cli.finding import Found, find
 from cw_store.cli.kinds import BY_PLURAL, Kind
 from cw_store.cli.reasons import names_in, sentence_of
+from cw_store.decoding import Lines, said_in
 
 LONG = frozenset(
     {"answer", "body", "content", "description", "metadata", "pending_questions", "question"}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cw_store.cli.decoding import LONGEST, Lines, Said, said_in
+from cw_store.decoding import LONGEST, Lines, Said, said_in
 
 
 def written(event: object) -> str:

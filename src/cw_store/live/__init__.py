@@ -1,0 +1,31 @@
+"""A page on which somebody sees agents at work; mountable, and what `cw-store live` serves.
+
+    from cw_store import Store
+    from cw_store.live import application
+
+    app.mount("/work", application(store, access=access_of))
+
+Installed by the extra `live`. It stands on what `cw_store` and `cw_store.views` export. What stands
+in `__all__` is public; each is loaded at its first use, since drawings need no server.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cw_store.live.application import application
+    from cw_store.live.pages import Access
+
+__all__ = ["application", "Access"]
+
+_HOMES = {"application": "application", "Access": "pages"}
+
+
+def __getattr__(name: str) -> object:
+    """Load what is public when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cw_store.live' has no attribute {name!r}")
+    # A module may have the name of what is in it, so it has to be replaced here.
+    found: object = getattr(import_module(f"cw_store.live.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found
