@@ -5,9 +5,9 @@ import sys
 import unicodedata
 
 import pytest
-from stores import HOSTILE, harmful
 
-from cw_store.cli.safe import lines_of, safe, safe_json
+from cw_store.safe_text import lines_of, safe, safe_json
+from hostile import HOSTILE, harmful
 
 EVERY_CHARACTER = "".join(map(chr, range(sys.maxunicode + 1)))
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from command_line import CommandLine
-from stores import HOSTILE, prepared
+from stores import prepared
 
 from builders import add_account, add_agent, add_proposal, add_task
 from cw_store import Store
+from hostile import HOSTILE
 from programs import run_program
 
 

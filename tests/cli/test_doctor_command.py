@@ -5,7 +5,9 @@ import stat
 
 import pytest
 from command_line import CommandLine
-from stores import BOTH, FILE, fill_with, harmful, prepared
+from stores import BOTH, FILE, prepared
+
+from hostile import fill_with, harmful
 
 HOSTILE = "a\x1b[31mb\u202ec [/bold]"
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from command_line import CommandLine, Done
-from stores import BOTH, FILE, HOSTILE, fill_with, harmful, prepared
+from stores import BOTH, FILE, prepared
 
 from cw_store.cli.look import What
-from cw_store.cli.safe import safe
+from cw_store.safe_text import safe
+from hostile import HOSTILE, fill_with, harmful
 
 KINDS = What.__args__  # pyright: ignore[reportAttributeAccessIssue] -- of a Literal
 REDRAWN = re.compile(r"\x1b\[(?:\?25[lh]|2K|1A)|\r")

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from command_line import CommandLine
-from stores import BOTH, FILE, harmful, prepared
+from stores import BOTH, FILE, prepared
 
 from builders import add_initiative
+from hostile import harmful
 from odd_originals import hostile_original
 from originals import add, small_original
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from command_line import CommandLine
-from stores import BOTH, FILE, fill_with, harmful, prepared
+from stores import BOTH, FILE, prepared
 
 from builders import add_account, add_initiative
 from cw_store import Store
+from hostile import fill_with, harmful
 from postgres_server import PostgresServer
 from programs import start_program
 from steppable_clock import SteppableClock

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 from command_line import CommandLine
-from stores import BOTH, FILE, HOSTILE, harmful, prepared
+from stores import BOTH, FILE, prepared
 
 from builders import add_initiative
 from cw_store import Store
 from cw_store.cli.client import client_for
+from hostile import HOSTILE, harmful
 from programs import environment
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from cw_store.cli.safe import lines_of
+from cw_store.safe_text import lines_of
 
 Cell: TypeAlias = object
 """A value as the store has it: text, a number, a time, a length of time, a list, nothing."""

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from typing import Protocol
 from urllib.parse import quote, unquote
 
-from cw_store.cli.safe import safe
+from cw_store.safe_text import safe
 
 MOST = 100
 """So many are offered of each kind; who types on is offered others."""

@@ -14,7 +14,7 @@ from cw_store.cli.blocks import Block, Table, Text
 from cw_store.cli.context import Context
 from cw_store.cli.finding import find
 from cw_store.cli.in_pipe import lines_of
-from cw_store.cli.safe import safe
+from cw_store.safe_text import safe
 
 Format = Literal["text", "mermaid", "dot"]
 

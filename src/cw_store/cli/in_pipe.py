@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from cw_store.cli.blocks import Block, Facts, Table, Text
 from cw_store.cli.cells import exact
-from cw_store.cli.safe import safe
+from cw_store.safe_text import safe
 
 
 def lines_of(blocks: Iterable[Block]) -> Iterator[str]:

@@ -13,8 +13,8 @@ from cw_store.cli.cells import as_time
 from cw_store.cli.context import Context
 from cw_store.cli.failures import NothingFoundError
 from cw_store.cli.finding import find
-from cw_store.cli.safe import lines_of, safe, safe_json
 from cw_store.decoding import Lines, Said, parsed, said_in
+from cw_store.safe_text import lines_of, safe, safe_json
 
 AT_A_TIME = 500
 

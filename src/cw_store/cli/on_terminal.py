@@ -15,7 +15,7 @@ from rich.text import Text as RichText
 
 from cw_store.cli.blocks import Block, Facts, Table, Text
 from cw_store.cli.cells import brief
-from cw_store.cli.safe import lines_of, safe
+from cw_store.safe_text import lines_of, safe
 
 KEPT = frozenset({"email", "account", "status"})
 """Columns of which nothing is left out: they are to be typed again, or say how something is."""

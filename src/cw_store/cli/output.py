@@ -17,7 +17,7 @@ from cw_store.cli.blocks import Block, Cell, Facts, Table, Text
 from cw_store.cli.cells import written
 from cw_store.cli.failures import Failure
 from cw_store.cli.in_pipe import lines_of
-from cw_store.cli.safe import safe
+from cw_store.safe_text import safe
 
 if TYPE_CHECKING:
     from rich.console import Console

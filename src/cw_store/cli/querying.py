@@ -7,7 +7,7 @@ import sys
 from cw_store import InvalidValueError, QueryValue, ReadOnlyError, SchemaBehindError, query_store
 from cw_store.cli.context import BUSY_TIMEOUT, Context
 from cw_store.cli.failures import CommandError, UsageError
-from cw_store.cli.safe import safe
+from cw_store.safe_text import safe
 
 
 async def show_rows(here: Context, query: str, limit: int | None) -> None:

@@ -15,7 +15,7 @@ from cw_store.cli.cells import as_time
 from cw_store.cli.context import Context
 from cw_store.cli.finding import find
 from cw_store.cli.inboxes import what_waits
-from cw_store.cli.safe import safe
+from cw_store.safe_text import safe
 
 SHORTEST = 0.1
 """Seconds between two looks at least, so that nobody is kept from working by being watched."""
