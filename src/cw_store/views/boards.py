@@ -202,10 +202,14 @@ Heap = dict[Lane, list[Standing]]
 """The open tasks of a spot, by lane."""
 
 
-def _heaped(lanes: Lanes) -> dict[Spot, Heap]:
-    heaps: dict[Spot, Heap] = {}
+Heaps = dict[tuple[str | None, str | None], Heap]
+"""The heap of each Spot, which is such a tuple."""
+
+
+def _heaped(lanes: Lanes) -> Heaps:
+    heaps: Heaps = {}
     for standing in lanes.standings:
-        spot = Spot(standing.initiative_id, standing.phase_id)
+        spot = standing.initiative_id, standing.phase_id
         heap = heaps.get(spot)
         if heap is None:
             heap = heaps[spot] = {lane: [] for lane in LANES}
@@ -244,7 +248,7 @@ async def _read_initiatives(
     return tuple(_initiatives(plan, drawn, at_work))
 
 
-def _is_shown(spot: Spot, heaps: dict[Spot, Heap], done: Done) -> bool:
+def _is_shown(spot: Spot, heaps: Heaps, done: Done) -> bool:
     """Whether there is a phase, or a task without one."""
     return spot.phase_id is not None or spot in heaps or spot in done.counts
 

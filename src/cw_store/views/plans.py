@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Executable, bindparam, func, select
 
 from cw_store import Standing, UnitOfWork, metadata
 from cw_store.views.lanes import Place
@@ -126,16 +127,26 @@ NEWEST_DONE = select(
 ).where(IS_DONE)
 
 
+# Built once: SQLAlchemy takes as long to build them as the database takes for a small plan.
+@cache
+def _done(is_of_initiative: bool, is_limited: bool) -> tuple[Executable, Executable]:
+    """Return the statements for the counts, and for the ids of those that were last changed."""
+    of_it = [tasks.c.initiative_id == bindparam("initiative_id")] if is_of_initiative else []
+    ranked = NEWEST_DONE.where(*of_it).subquery()
+    newest = select(ranked.c.initiative_id, ranked.c.phase_id, ranked.c.id)
+    if is_limited:
+        newest = newest.where(ranked.c.place <= bindparam("most"))
+    return DONE.where(*of_it).group_by(spot), newest.order_by(ranked.c.place)
+
+
 async def read_done(uow: UnitOfWork, initiative_id: str | None, most: int | None) -> Done:
     """Return what is done of an initiative, or of all and of none; at most `most` ids for each."""
-    of_it = [] if initiative_id is None else [tasks.c.initiative_id == initiative_id]
-    counts = await read(uow, DONE.where(*of_it).group_by(spot))
-    ranked = NEWEST_DONE.where(*of_it).subquery()
-    listed = select(ranked.c.initiative_id, ranked.c.phase_id, ranked.c.id)
-    if most is not None:
-        listed = listed.where(ranked.c.place <= most)
+    counting, listing = _done(initiative_id is not None, most is not None)
+    of_it = {} if initiative_id is None else {"initiative_id": initiative_id}
+    counts = await read(uow, counting, **of_it)
     newest: dict[Spot, list[str]] = {}
-    for *where, id in await read(uow, listed.order_by(ranked.c.place)):
+    limit = {} if most is None else {"most": most}
+    for *where, id in await read(uow, listing, **of_it, **limit):
         newest.setdefault(Spot(*where), []).append(id)
     return Done({Spot(*where): count for *where, count in counts}, newest)
 

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     FromClause,
     bindparam,
@@ -20,7 +21,6 @@ from sqlalchemy import (
     literal_column,
     null,
     select,
-    true,
     union_all,
 )
 
@@ -97,13 +97,23 @@ def _found(kind: str, source: FromClause, *where: ColumnElement[bool], **given: 
     )
 
 
+def _missing(asked: Filter) -> Requirements:
+    """Return for each requirement that it does not hold.
+
+    In these words: SQLite goes through a whole OR, with the count of agents behind it, for what is
+    compared with 1, and only as far as it has to for what is asked to be true.
+    """
+    is_true = literal_column("TRUE", Boolean())
+    return {kind: holds.is_not(is_true) for kind, holds in of_its_place(asked).items()}
+
+
 @cache
 def explanation(asked: Filter) -> Query[Found]:
     """Return the query for the reasons why a task is not ready, behind a row for the task itself.
 
     `provider` is a parameter of it where an account is taken.
     """
-    missing = {kind: holds.is_not(true()) for kind, holds in of_its_place(asked).items()}
+    missing = _missing(asked)
     other_tasks, other_phases = tasks.alias("other_tasks"), phases.alias("other_phases")
     is_claimed = tasks.c.claimed_by_agent_id.is_not(None)
     place = in_its_place
@@ -182,9 +192,7 @@ def standings(asked: Filter) -> Query[Standing]:
 
     `provider` is a parameter where an account is taken, `initiative_id` where that is given.
     """
-    missing: Requirements = {
-        kind: holds.is_not(true()) for kind, holds in of_its_place(asked).items()
-    }
+    missing = _missing(asked)
     # As above: it is said once, by what is nearest.
     is_claimed = tasks.c.claimed_by_agent_id.is_not(None)
     missing["claimed"], missing["status"] = is_claimed, missing["status"] & ~is_claimed
