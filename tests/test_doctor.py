@@ -67,6 +67,16 @@ async def test_a_store_that_is_well_has_no_problem(database: str) -> None:
     assert all(each.why or each.check == "file system" for each in findings if each.level == "note")
 
 
+async def test_each_check_is_told_of_when_it_begins(path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    findings = await diagnose(
+        path, on_progress=lambda what, done, total: told.append((what, done, total))
+    )
+    assert {name for name, _, _ in told} >= {each.check for each in findings}
+    assert [done for _, done, _ in told] == list(range(len(told)))
+    assert {total for _, _, total in told} == {len(told)}
+
+
 async def test_looking_changes_nothing(path: Path) -> None:
     before = listing(path.parent)
     await diagnose(path, deep=True)

@@ -15,14 +15,18 @@ from cw_store.backends.port import Backend
 from cw_store.errors import InvalidValueError
 from cw_store.opening import check_counts
 from cw_store.repos.sql.pruning import (
+    CHUNKS,
     DELETE_CHUNKS,
     LAST_OLD,
+    OLD,
     WINDOW,
     delete_changes,
     oldest_open,
     time_of,
 )
 from cw_store.statements.database import Database
+from cw_store.statements.query import Query
+from cw_store.whole_tables import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +44,7 @@ async def prune(
     changes_kept: timedelta | None,
     log_chunks_before: datetime | None,
     batch_rows: int,
+    on_progress: Progress | None,
 ) -> Pruned:
     """Do what `Store.prune` does."""
     _check(changes_kept, log_chunks_before)
@@ -47,11 +52,14 @@ async def prune(
     database.check(DELETE_CHUNKS, ())  # that the store is open for writing
     changes = log_chunks = 0
     if changes_kept is not None:
-        changes = await _prune_changes(database, changes_kept, batch_rows)
+        changes = await _prune_changes(database, changes_kept, batch_rows, on_progress)
     if log_chunks_before is not None:
-        log_chunks = await _prune_log_chunks(database, log_chunks_before, batch_rows)
+        log_chunks = await _prune_log_chunks(database, log_chunks_before, batch_rows, on_progress)
     logger.debug("pruned %d changes and %d log chunks", changes, log_chunks)
+    room = Told("room", 1, on_progress)
+    room.tell(0)
     await backend.give_back_room()
+    room.tell(1)
     return Pruned(changes, log_chunks)
 
 
@@ -71,7 +79,36 @@ def _check(changes_kept: object, log_chunks_before: object) -> None:
         raise InvalidValueError("Store", "log_chunks_before", log_chunks_before, reason)
 
 
-async def _prune_changes(database: Database, kept: timedelta, batch_rows: int) -> int:
+class Told:
+    """Tells somebody, if anybody, how many of the rows there are were looked at."""
+
+    def __init__(self, what: str, total: int, on_progress: Progress | None) -> None:
+        self._what = what
+        self._total = total
+        self._done = 0
+        self._on_progress = on_progress
+
+    def tell(self, more: int) -> None:
+        """Tell that it is so many more; there may be more than there were."""
+        self._done += more
+        if self._on_progress is not None:
+            self._total = max(self._total, self._done)
+            self._on_progress(self._what, self._done, self._total)
+
+
+async def _told(
+    database: Database, on_progress: Progress | None, counted: Query[int], **values: object
+) -> Told:
+    """Count what is to be looked at, where somebody wants to know."""
+    total = 0 if on_progress is None else await database.first(counted, **values) or 0
+    told = Told(counted.table.name, total, on_progress)
+    told.tell(0)
+    return told
+
+
+async def _prune_changes(
+    database: Database, kept: timedelta, batch_rows: int, on_progress: Progress | None
+) -> int:
     time = await time_of(database)
     try:
         before = time - kept
@@ -81,16 +118,21 @@ async def _prune_changes(database: Database, kept: timedelta, batch_rows: int) -
     last_old = await database.first(LAST_OLD, before=before, time=time, oldest_open=open_from)
     if last_old is None:
         return 0
+    told = await _told(database, on_progress, OLD, last_old=last_old)
     pruned = 0
     while True:
         async with database.atomic() as transaction:
             number = await delete_changes(transaction, last_old, open_from, batch_rows)
         pruned += number
+        told.tell(number)
         if number < batch_rows:
             return pruned
 
 
-async def _prune_log_chunks(database: Database, before: datetime, batch_rows: int) -> int:
+async def _prune_log_chunks(
+    database: Database, before: datetime, batch_rows: int, on_progress: Progress | None
+) -> int:
+    told = await _told(database, on_progress, CHUNKS)
     pruned, after = 0, 0
     while True:
         window = await database.first(WINDOW, after=after, before=before, rows=batch_rows)
@@ -100,4 +142,5 @@ async def _prune_log_chunks(database: Database, before: datetime, batch_rows: in
             pruned += await database.count(
                 DELETE_CHUNKS, after=after, last=window.last, before=before
             )
+        told.tell(window.number)
         after = window.last

@@ -133,6 +133,7 @@ class Upkeep(Waits):
         changes_kept: timedelta | None = None,
         log_chunks_before: datetime | None = None,
         batch_rows: int = 1000,
+        on_progress: Progress | None = None,
     ) -> Pruned:
         """Delete what is old of the feed and of the logs; return how many rows that were.
 
@@ -149,11 +150,17 @@ class Upkeep(Waits):
         the folder for temporary files. On PostgreSQL the two tables are vacuumed, for which nobody
         waits, so that the room is used again.
 
+        `on_progress(what, done, total)` is called for each batch, with the name of the table, how
+        many of its rows were looked at, and how many there are to look at; and with "room" before
+        and after room is given back, which is one step. What it raises ends the call there.
+
         Raises InvalidValueError, TypeError or ValueError before anything is deleted, ReadOnlyError
         where nothing may be, and StoreBusyError when the lock was not to be had.
         """
         database, backend = self._database, self._backend()
-        return await prune(database, backend, changes_kept, log_chunks_before, batch_rows)
+        return await prune(
+            database, backend, changes_kept, log_chunks_before, batch_rows, on_progress
+        )
 
     def _source(self) -> Location:
         """Return where the data is, also that of a store in memory."""

@@ -236,6 +236,27 @@ async def test_both_are_pruned_in_one_call(
     assert await store.initiatives.find_all() == [initiative], "nothing else is"
 
 
+async def test_who_prunes_is_told_how_far_it_is(store: Store, clock: SteppableClock) -> None:
+    for _ in range(3):
+        await add_log_chunk(store)
+    await add(store, "old")
+    clock.advance(2 * SECONDS)
+    await add(store, "new")
+    await add_log_chunk(store)
+    told: list[tuple[str, int, int]] = []
+    await store.prune(
+        changes_kept=HOUR,
+        log_chunks_before=clock() - HOUR,
+        batch_rows=2,
+        on_progress=lambda what, done, total: told.append((what, done, total)),
+    )
+    assert told == [
+        *[("changes", done, 1) for done in (0, 1)],
+        *[("agent_log_chunks", done, 4) for done in (0, 2, 4)],
+        *[("room", done, 1) for done in (0, 1)],
+    ]
+
+
 # What breaks off, and what is refused.
 
 

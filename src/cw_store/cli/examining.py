@@ -31,7 +31,13 @@ async def examine(here: Context, *, is_deep: bool, mends: bool) -> int:
 
 async def _diagnosed(here: Context, is_deep: bool) -> list[Finding]:
     try:
-        found = await diagnose(here.url, deep=is_deep, clock=here.clock)
+        with here.output.progress("doctor") as advance:
+            found = await diagnose(
+                here.url,
+                deep=is_deep,
+                clock=here.clock,
+                on_progress=lambda check, done, total: advance(done, total, f"doctor: {check}"),
+            )
     except ValueError as error:
         raise UsageError(str(error)) from error
     return [

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import func, select
 
 from cw_store import ExportReport, copy_store, import_store, metadata, restore_store
+from cw_store.cli.advance import Advance
 from cw_store.cli.blocks import Facts, Table
 from cw_store.cli.context import BUSY_TIMEOUT, Context
 from cw_store.cli.failures import CommandError, UsageError
@@ -188,16 +190,25 @@ async def delete_old(
         return
     async with here.acting() as store:
         size = _size(store.url)
-        if what == "logs":
-            deleted = (await store.prune(log_chunks_before=before)).log_chunks
-        else:
-            deleted = (await store.prune(changes_kept=age)).changes
+        asked: dict[str, Any] = {"log_chunks_before": before}
+        if what == "changes":
+            asked = {"changes_kept": age}
+        with here.output.progress("prune") as advance:
+            pruned = await store.prune(**asked, on_progress=partial(_pruned, advance))
+        deleted = pruned.log_chunks if what == "logs" else pruned.changes
     given_back = max(0, size - _size(store.url))
     here.output.done(
         f"deleted {deleted:,} {name} from before {before:%Y-%m-%d %H:%M} UTC"
         + (f"; {given_back:,} bytes given back" if given_back else ""),
         data={"what": what, "deleted": deleted, "before": before, "bytes_given_back": given_back},
     )
+
+
+def _pruned(advance: Advance, what: str, done: int, total: int) -> None:
+    if what == "room":  # which is one step, of any length
+        advance(done, None, "giving the room back")
+    else:
+        advance(done, total)
 
 
 async def _count_old(here: Context, what: Literal["logs", "changes"], before: Any) -> int:

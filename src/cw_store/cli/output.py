@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from cw_store.cli.advance import Advance, tell_nobody
 from cw_store.cli.blocks import Block, Cell, Facts, Table, Text
 from cw_store.cli.cells import written
 from cw_store.cli.failures import Failure
@@ -26,9 +27,6 @@ Colour = Literal["auto", "always", "never"]
 
 SCHEMA_VERSION = 1
 """The version of what `--json` writes; it grows when something in it is renamed or taken away."""
-
-Advance = Callable[[int, int | None], None]
-"""Called with how much is done and, where that is known, how much there is."""
 
 
 class Output:
@@ -118,10 +116,10 @@ class Output:
         """Show on a terminal how far something is, from its second second on.
 
         `with output.progress("backup") as advance:`, and then `advance(done, total)` as often as
-        one likes.
+        one likes, with a third value where it is called something else by now.
         """
         if self.is_quiet or not is_terminal(sys.stderr):
-            yield lambda done, total: None
+            yield tell_nobody
             return
         from cw_store.cli.on_terminal import console_on
         from cw_store.cli.progress import shown_progress

@@ -1,22 +1,26 @@
-"""A bar on a terminal for what takes longer than a person waits without a word."""
+"""A bar on a terminal for what takes longer than a person waits without a word.
+
+A thread shows it, since what takes long may say nothing for as long.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
+from threading import Timer
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from cw_store.cli.advance import Advance
 
 UNSEEN_SECONDS = 1.0
 """Seconds without a bar: what is done by then needs none."""
 
 
 @contextmanager
-def shown_progress(console: Console, what: str) -> Generator[Callable[[int, int | None], None]]:
-    """Give the function that moves the bar, which is shown when it is called late enough."""
-    begun = time.monotonic()
+def shown_progress(console: Console, what: str) -> Generator[Advance]:
+    """Give the function that moves the bar, which is shown once it was worth waiting for."""
     bar = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -27,12 +31,16 @@ def shown_progress(console: Console, what: str) -> Generator[Callable[[int, int 
     )
     task = bar.add_task(what, total=None)
 
-    def advance(done: int, total: int | None) -> None:
-        bar.update(task, completed=done, total=total)
-        if not bar.live.is_started and time.monotonic() - begun > UNSEEN_SECONDS:
-            bar.start()
+    def advance(done: int, total: int | None, what: str | None = None, /) -> None:
+        bar.update(task, completed=done, total=total, description=what)
 
+    timer = Timer(UNSEEN_SECONDS, bar.start)
+    timer.name = f"cw_store progress of {what}"
+    timer.daemon = True
+    timer.start()
     try:
         yield advance
     finally:
+        timer.cancel()
+        timer.join()
         bar.stop()

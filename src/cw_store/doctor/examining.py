@@ -36,6 +36,9 @@ DEEP_SECONDS = 3600.0
 
 BUSY_SECONDS = 5.0
 
+Progress = Callable[[str, int, int], object]
+"""Called with the name of the check that begins, how many were done, and how many there are."""
+
 Checks = Mapping[str, tuple[Callable[[UnitOfWork], Awaitable[list[Finding]]], float]]
 
 
@@ -46,6 +49,7 @@ async def diagnose(
     clock: Callable[[], datetime] | None = None,
     encryption_keys: Sequence[str | bytes] = (),
     seconds: float = SECONDS,
+    on_progress: Progress | None = None,
 ) -> list[Finding]:
     """Return what each check of the store at `url` says, those that are fine included.
 
@@ -53,7 +57,8 @@ async def diagnose(
     finding too, and ends the checks. Each takes at most `seconds`, and then says that it could not
     look; with `deep=True` the whole file is read, and each index compared with its table, for at
     most an hour. `clock` gives the time that ages are counted from; `encryption_keys` are those of
-    the store, or else in `$CW_STORE_KEYS`.
+    the store, or else in `$CW_STORE_KEYS`. `on_progress(check, done, total)` is called when a check
+    begins, with how many were done; what it raises ends the checks.
 
     In the order of the checks: the file's surroundings, the store, its server, and the work that is
     stored in it. Raises ValueError for a URL that leads nowhere.
@@ -68,17 +73,34 @@ async def diagnose(
     )
     path = Path(store.url)
     is_file = path.is_absolute() and store.url != ":memory:"
-    findings = await _examine_file(path, seconds) if is_file else []
+    checks = _checks(is_file, deep, clock, seconds)
+    files = FILE_CHECKS if is_file else {}
+    begin = _Begun([*files, "store", *checks], on_progress)
+    findings = await _examine_file(path, seconds, begin) if is_file else []
+    begin("store")
     opened = await _open(store, seconds)
     findings += opened
     if opened[0].level != "fine":
         return findings
     try:
-        for name, (check, limit) in _checks(is_file, deep, clock, seconds).items():
+        for name, (check, limit) in checks.items():
+            begin(name)
             findings += await _examine(store, name, check, limit)
     finally:
         await store.close()
     return findings
+
+
+class _Begun:
+    """Tells somebody, if anybody, which check begins."""
+
+    def __init__(self, names: Sequence[str], on_progress: Progress | None) -> None:
+        self._names = names
+        self._on_progress = on_progress
+
+    def __call__(self, name: str) -> None:
+        if self._on_progress is not None:
+            self._on_progress(name, self._names.index(name), len(self._names))
 
 
 def _checks(
@@ -141,11 +163,12 @@ async def _examine(
         )
 
 
-async def _examine_file(path: Path, seconds: float) -> list[Finding]:
+async def _examine_file(path: Path, seconds: float, begin: Callable[[str], None]) -> list[Finding]:
     findings: list[Finding] = []
     if not await _in_thread_of_its_own(path.exists, seconds, False):
         return findings
     for name, check in FILE_CHECKS.items():
+        begin(name)
         unanswered = _too_long(name, seconds)
         findings += await _in_thread_of_its_own(partial(check, path), seconds, unanswered)
         if findings[-1] is unanswered[0]:

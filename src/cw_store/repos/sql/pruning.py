@@ -110,6 +110,13 @@ LAST_OLD = Query(
     changes,
 )
 
+OLD = Query(
+    int,
+    select(func.count()).where(seq > _FIRST, seq <= _number("last_old")),
+    changes,
+)
+"""How many changes there are up to the last that is to go."""
+
 MARKER = Query(
     Marker,
     select(*[changes.c.entity_id, changes.c.xid]).where(seq == _FIRST).with_for_update(),
@@ -158,6 +165,8 @@ _window = (
     .limit(_ROWS)
     .subquery("window")
 )
+
+CHUNKS = Query(int, select(func.count()).select_from(chunks), chunks)
 
 WINDOW = Query(
     Window,
