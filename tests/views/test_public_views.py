@@ -19,7 +19,16 @@ Timeline TimelineRow Bar AccountBand AgentView ClaimSeen LogSession MessageSeen 
 SearchGroup SearchHit LaneCounts AgentSeen AccountSeen QuestionSeen
 """.split()
 
-OTHERS = ["Source", "InboxKind", "HitKind", "CutReason", "Lane", "LANES", "AccountState"]
+OTHERS = [
+    "Source",
+    "InboxKind",
+    "HitKind",
+    "CutReason",
+    "Lane",
+    "LANES",
+    "AccountState",
+    "snapshot",
+]
 
 
 def test_these_names_are_public() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import quote, unquote, urlencode
 
@@ -33,11 +34,15 @@ class Region(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What there is to see: `screen` names the layout that has a place for each of the regions."""
+    """What there is to see: `screen` names the layout that has a place for each of the regions.
+
+    `now` is the store's time when it was read; a page that differs in nothing else is the same.
+    """
 
     title: str
     screen: str
     regions: tuple[Region, ...]
+    now: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

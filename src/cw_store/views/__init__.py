@@ -37,11 +37,12 @@ from cw_store.views.seen import (
     LaneCounts,
     QuestionSeen,
 )
-from cw_store.views.snapshots import Source
+from cw_store.views.snapshots import Source, snapshot
 from cw_store.views.timelines import AccountBand, Bar, Timeline, TimelineRow, timeline
 
 __all__ = [
     "Source",
+    "snapshot",
     "inbox",
     "Inbox",
     "InboxItem",

@@ -1,0 +1,407 @@
+// What the page does beside being read: it renews itself, says how long ago things were, keeps the
+// theme, and sends forms without being left. HTML comes from the server alone, escaped there.
+(() => {
+  "use strict";
+
+  const THEMES = ["system", "light", "dark"];
+  const THEME_NAMES = { system: "as the system", light: "light", dark: "dark" };
+  const QUIET = 10 * 60; // seconds without a line, after which an agent that runs is called quiet
+  const SILENT = 40; // seconds without an event, after which a stream is taken for lost
+  const TOLD = 6; // seconds that a sentence stays
+
+  const byId = (id) => document.getElementById(id);
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+  // What is kept in the browser; it may be forbidden there, and then is not kept.
+
+  const kept = (name) => {
+    try { return localStorage.getItem(`cw_store.${name}`); } catch { return null; }
+  };
+  const keep = (name, value) => {
+    try { localStorage.setItem(`cw_store.${name}`, value); } catch { /* not kept */ }
+  };
+
+  // The theme, before anything is painted.
+
+  function showTheme(name) {
+    if (name === "system") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = name;
+    const told = byId("theme-name");
+    if (told) told.textContent = THEME_NAMES[name];
+    const button = byId("theme");
+    if (button) button.title = `Theme: ${THEME_NAMES[name]}`;
+  }
+
+  let theme = THEMES.includes(kept("theme")) ? kept("theme") : "system";
+  showTheme(theme);
+
+  function nextTheme() {
+    theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
+    keep("theme", theme);
+    showTheme(theme);
+  }
+
+  // Times: how long ago, and the exact one for whoever points at it.
+
+  let ahead = 0; // milliseconds by which the server's clock is ahead of this one
+
+  const now = () => Date.now() + ahead;
+
+  function inWords(seconds) {
+    if (seconds < 60) return `${Math.floor(seconds / 5) * 5} s`;
+    if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+    if (seconds < 36000) return `${(Math.floor(seconds / 360) / 10).toString()} h`;
+    if (seconds < 172800) return `${Math.floor(seconds / 3600)} h`;
+    return `${Math.floor(seconds / 86400)} days`;
+  }
+
+  function timeInWords(time, at) {
+    if (time.dataset.as === "clock") return at.toLocaleTimeString(undefined, { hour12: false });
+    const seconds = (now() - at) / 1000;
+    if (time.dataset.as === "age") return seconds < 5 ? "just begun" : inWords(seconds);
+    if (seconds < -5) return `in ${inWords(-seconds)}`;
+    return seconds < 5 ? "just now" : `${inWords(seconds)} ago`;
+  }
+
+  function tellTime(time) {
+    const at = new Date(time.dateTime);
+    if (Number.isNaN(at.getTime())) return;
+    const told = timeInWords(time, at);
+    if (time.textContent !== told) time.textContent = told;
+    if (time.told !== time.dateTime) {
+      time.told = time.dateTime;
+      time.title = at.toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
+    }
+  }
+
+  function tellTimes(within = document) {
+    all("time[data-as]", within).forEach(tellTime);
+    const quiet = new Set();
+    for (const seen of all("[data-quiet-of]")) {
+      const time = seen.querySelector("time");
+      const isQuiet = time !== null && now() - new Date(time.dateTime) > QUIET * 1000;
+      seen.classList.toggle("is-quiet", isQuiet);
+      if (isQuiet) quiet.add(seen.dataset.quietOf);
+    }
+    for (const card of all("[data-of-agent]")) {
+      card.classList.toggle("is-quiet", quiet.has(card.dataset.ofAgent));
+    }
+  }
+
+  // Changes: the page is made like the fragment, and what is the same stays, with its focus, its
+  // selection, what was typed into it and whether it is open.
+
+  function made(html, region) {
+    const template = document.createElement("template");
+    const isDrawing = region instanceof SVGElement;
+    template.innerHTML = isDrawing ? `<svg>${html}</svg>` : html;
+    const first = template.content.firstElementChild;
+    return isDrawing ? first.firstElementChild : first;
+  }
+
+  function isKept(element, name) {
+    return (name === "open" && element.localName === "details")
+      || (name === "title" && element.localName === "time");
+  }
+
+  function makeLike(old, fresh) {
+    for (const { name, value } of [...fresh.attributes]) {
+      if (!isKept(old, name) && old.getAttribute(name) !== value) old.setAttribute(name, value);
+    }
+    for (const { name } of [...old.attributes]) {
+      if (!isKept(old, name) && !fresh.hasAttribute(name)) old.removeAttribute(name);
+    }
+    if (old.localName === "time" && old.dataset.as) return tellTime(old);
+    if (old.localName === "textarea") return;
+    const named = new Map([...old.children].filter((each) => each.id).map((each) => [each.id, each]));
+    let at = old.firstChild;
+    for (const wanted of [...fresh.childNodes]) {
+      const known = wanted.id ? named.get(wanted.id) : at;
+      if (known && known.nodeName === wanted.nodeName && (known.id || "") === (wanted.id || "")) {
+        if (known !== at) old.insertBefore(known, at);
+        if (known.nodeType === Node.ELEMENT_NODE) makeLike(known, wanted);
+        else if (known.data !== wanted.data) known.data = wanted.data;
+        at = known.nextSibling;
+      } else {
+        old.insertBefore(wanted, at);
+      }
+    }
+    while (at) {
+      const next = at.nextSibling;
+      at.remove();
+      at = next;
+    }
+  }
+
+  const isTypedInto = (element) => all("textarea, input:not([type=hidden])", element)
+    .some((field) => field.value !== field.defaultValue);
+
+  function arrange(region, order) {
+    let at = region.firstElementChild;
+    for (const id of order) {
+      const part = byId(id);
+      if (part === at) at = at.nextElementSibling;
+      else if (part) region.insertBefore(part, at);
+    }
+    const left = new Set(order);
+    for (const part of [...region.children]) {
+      if (left.has(part.id)) continue;
+      // Somebody else was faster; what was typed here is not thrown away.
+      if (isTypedInto(part)) part.classList.add("is-gone");
+      else part.remove();
+    }
+  }
+
+  function changeRegion(region, { parts = {}, order }) {
+    for (const [id, html] of Object.entries(parts)) {
+      const old = byId(id);
+      const fresh = made(html, region);
+      if (old && region.contains(old) && old.localName === fresh.localName) makeLike(old, fresh);
+      else if (old && region.contains(old)) old.replaceWith(fresh);
+      else region.append(fresh);
+    }
+    if (order) arrange(region, order);
+  }
+
+  function change({ title, regions = {} }) {
+    const focused = document.activeElement;
+    const follows = followsLog();
+    if (title) document.title = `${title} · cw_store`;
+    for (const [id, changes] of Object.entries(regions)) {
+      const region = byId(id);
+      if (!region) return fetchAnew();
+      changeRegion(region, changes);
+    }
+    if (focused !== document.activeElement && focused.isConnected) {
+      focused.focus({ preventScroll: true });
+    }
+    tellTimes();
+    if (follows) toEnd();
+    followWhatRuns();
+  }
+
+  async function fetchAnew() {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (!answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const selector of ["main", ".top"]) {
+      makeLike(document.querySelector(selector), fresh.querySelector(selector));
+    }
+    begin();
+  }
+
+  // The stream: open while somebody looks. What is shown is old when it is lost.
+
+  let stream = null;
+  let isPaused = false;
+  let heardAt = 0;
+  let retry = null;
+  let tries = 0;
+
+  function showState() {
+    const state = byId("state");
+    if (!state) return;
+    const isOpen = stream !== null && stream.readyState === EventSource.OPEN;
+    const name = isPaused ? "paused" : isOpen ? "live" : heardAt ? "old" : "connecting";
+    if (!state.classList.contains(`is-${name}`)) state.className = `state is-${name}`;
+    const since = name === "old" ? `old for ${inWords((Date.now() - heardAt) / 1000)}` : name;
+    const text = byId("state-text");
+    if (text.textContent !== since) text.textContent = since;
+    document.body.classList.toggle("is-old", name === "old");
+  }
+
+  function close() {
+    clearTimeout(retry);
+    if (stream) stream.close();
+    stream = null;
+  }
+
+  function open() {
+    close();
+    const url = document.body.dataset.stream;
+    if (!url || isPaused || document.hidden) return showState();
+    stream = new EventSource(url);
+    stream.onopen = heard;
+    stream.addEventListener("alive", heard);
+    stream.addEventListener("changed", (event) => {
+      heard();
+      change(JSON.parse(event.data));
+    });
+    stream.addEventListener("gone", () => {
+      close();
+      document.body.dataset.stream = "";
+      tell("What this page shows is not there any more.");
+    });
+    stream.onerror = () => {
+      if (!heardAt) heardAt = Date.now();
+      close();
+      // Sooner at first, and then not all at once.
+      retry = setTimeout(open, Math.min(250 * 2 ** tries++, 8000) * (0.75 + Math.random() / 2));
+      showState();
+    };
+    showState();
+  }
+
+  function heard() {
+    heardAt = Date.now();
+    tries = 0;
+    showState();
+  }
+
+  function watch() {
+    if (stream && heardAt && Date.now() - heardAt > SILENT * 1000) open();
+    showState();
+    tellTimes();
+  }
+
+  function pause() {
+    const button = byId("pause");
+    if (!button) return;
+    isPaused = !isPaused;
+    button.setAttribute("aria-pressed", String(isPaused));
+    button.title = isPaused ? "Go on. Key: p" : "Pause. Key: p";
+    button.querySelector("use").setAttribute("href", isPaused ? "#icon-play" : "#icon-pause");
+    button.querySelector(".unseen").textContent = isPaused ? "Go on" : "Pause";
+    open();
+  }
+
+  // The log of an agent follows its end, unless somebody reads further up.
+
+  const log = () => byId("log-box");
+  const followsLog = () => {
+    const box = log();
+    return box !== null && box.scrollHeight - box.scrollTop - box.clientHeight < 40;
+  };
+  const toEnd = () => {
+    const box = log();
+    if (box) box.scrollTop = box.scrollHeight;
+  };
+
+  // The graph: what runs is kept in sight.
+
+  const shownRunning = new Set();
+
+  function followWhatRuns() {
+    if (!byId("follow")?.checked) return;
+    for (const box of all(".of-graph")) {
+      const running = all(".lane-running", box);
+      const ids = running.map((each) => each.dataset.task).join(" ");
+      if (!running.length || shownRunning.has(ids)) continue;
+      shownRunning.add(ids);
+      const outer = box.getBoundingClientRect();
+      const places = running.map((each) => each.getBoundingClientRect());
+      const left = Math.min(...places.map((place) => place.left)) - outer.left;
+      const right = Math.max(...places.map((place) => place.right)) - outer.left;
+      const top = Math.min(...places.map((place) => place.top)) - outer.top;
+      const width = Math.min(right - left, box.clientWidth);
+      box.scrollTo({ left: box.scrollLeft + left + width / 2 - box.clientWidth / 2, top: box.scrollTop + top - 40 });
+    }
+  }
+
+  function showSwitches() {
+    for (const box of all("input[data-keep]")) {
+      box.checked = kept(box.id) === "yes";
+      box.addEventListener("change", () => {
+        keep(box.id, box.checked ? "yes" : "no");
+        shownRunning.clear();
+        applySwitches();
+      });
+    }
+    applySwitches();
+  }
+
+  function applySwitches() {
+    byId("main").classList.toggle("only-critical", Boolean(byId("critical")?.checked));
+    followWhatRuns();
+  }
+
+  // Actions: a form is sent, and the page stays where it is.
+
+  let telling = null;
+
+  function tell(sentence) {
+    byId("told").textContent = sentence;
+    clearTimeout(telling);
+    telling = setTimeout(() => { byId("told").textContent = ""; }, TOLD * 1000);
+  }
+
+  async function send(form) {
+    const button = form.querySelector("button");
+    button.disabled = true;
+    try {
+      const answer = await fetch(form.action, {
+        method: "POST",
+        body: new URLSearchParams(new FormData(form)),
+        headers: { Accept: "application/json" },
+      });
+      const { told } = await answer.json();
+      tell(told);
+      if (answer.ok) {
+        form.reset();
+        form.closest("details.answer")?.removeAttribute("open");
+        if (!stream) await fetchAnew();
+      }
+    } catch {
+      tell("It could not be sent: the page is not reached. What you typed is still here.");
+    } finally {
+      button.disabled = false;
+    }
+  }
+
+  // Keys: / searches, p pauses, j and k go through what is listed.
+
+  function step(by) {
+    const stops = all("[data-stop]");
+    const at = stops.indexOf(document.activeElement?.closest("[data-stop]"));
+    const next = stops[Math.max(0, Math.min(stops.length - 1, at + by))];
+    if (!next) return;
+    next.tabIndex = -1;
+    next.focus();
+  }
+
+  const KEYS = { "/": () => byId("find").focus(), p: pause, j: () => step(1), k: () => step(-1) };
+
+  function pressed(event) {
+    const target = event.target;
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && target.form) {
+      target.form.requestSubmit();
+    } else if (event.key === "Escape") {
+      byId("picker")?.removeAttribute("open");
+    } else if (!event.ctrlKey && !event.metaKey && !event.altKey && KEYS[event.key]) {
+      if (target.closest("input, textarea, select")) return;
+      event.preventDefault();
+      KEYS[event.key]();
+    }
+  }
+
+  // The beginning.
+
+  function begin() {
+    all("#state, #pause, #theme, .switches").forEach((each) => { each.hidden = false; });
+    showTheme(theme);
+    showSwitches();
+    tellTimes();
+    showState();
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    const served = Date.parse(document.body.dataset.now ?? "");
+    // What a slow network took is less than this.
+    if (Math.abs(served - Date.now()) > 5000) ahead = served - Date.now();
+    begin();
+    toEnd();
+    byId("theme").addEventListener("click", nextTheme);
+    byId("pause")?.addEventListener("click", pause);
+    byId("to-end")?.addEventListener("click", () => { toEnd(); log().focus(); });
+    log()?.addEventListener("scroll", () => { byId("to-end").hidden = followsLog(); });
+    document.addEventListener("keydown", pressed);
+    document.addEventListener("visibilitychange", open);
+    document.addEventListener("submit", (event) => {
+      if (!event.target.matches("form.act")) return;
+      event.preventDefault();
+      send(event.target);
+    });
+    setInterval(watch, 5000);
+    open();
+  });
+})();
