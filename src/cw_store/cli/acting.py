@@ -1,16 +1,18 @@
-"""What people do to a store: each one unit of work that changes what it has seen, or nothing."""
+"""What people do to a store from the command line: each in one unit of work, by `acting`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from datetime import datetime
-from typing import Any, Literal
 
-from sqlalchemy import select
-
-from cw_store import StaleStateError, UnitOfWork, UnreadableError, metadata
+from cw_store import UnitOfWork, acting
+from cw_store.acting import (
+    NotForYouError,
+    TooLateError,
+    answer_message,
+    answer_question,
+    begin_anew,
+)
 from cw_store.cli.context import Context
 from cw_store.cli.failures import CommandError, UsageError
 from cw_store.cli.finding import find
@@ -40,38 +42,15 @@ async def answer_one(here: Context, typed: str, text: str) -> None:
     """Reply to a message to the user, or answer a question."""
     async with here.acting() as store, store.unit_of_work(label=LABEL) as uow:
         kind, id = await find(uow, typed, "message", "conversation")
-        if kind.singular == "conversation":
-            told, data = await _answer_question(uow, id, text)
-        else:
-            told, data = await _reply(uow, id, text)
-    here.output.done(told, data=data)
-
-
-async def _answer_question(uow: UnitOfWork, id: str, text: str) -> tuple[str, object]:
-    try:
-        conversation = await uow.conversations.answer(id, text)
-    except StaleStateError as error:
-        raise _answered_error("question", id) from error
-    asked_by = await uow.agents.find_by_id(conversation.from_agent_id)
-    name = conversation.from_agent_id if asked_by is None else asked_by.name
-    return f"answered the question of {name}", conversation
-
-
-def _answered_error(kind: str, id: str) -> CommandError:
-    told = f"{kind} {id} is answered already; cw-store show {id} says how"
-    return CommandError("stale", f"someone was faster: {told}")
-
-
-async def _reply(uow: UnitOfWork, id: str, text: str) -> tuple[str, object]:
-    message = await uow.messages.find_by_id(id)
-    if message is not None and message.recipient_type != "user":
-        raise UsageError(f"message {id} is for an agent, and not for you to answer")
-    try:
-        reply = await uow.messages.respond(id, content=text)
-    except StaleStateError as error:
-        raise _answered_error("message", id) from error
-    to = await uow.agents.find_by_id(reply.recipient_id) if reply.recipient_id else None
-    return f"replied to {'nobody any more' if to is None else to.name}", reply
+        answer = answer_question if kind.singular == "conversation" else answer_message
+        try:
+            done = await answer(uow, id, text)
+        except TooLateError as error:
+            told = f"someone was faster: {error}; cw-store show {id} says how"
+            raise CommandError("stale", told) from error
+        except NotForYouError as error:
+            raise UsageError(str(error)) from error
+    here.output.done(done.told, data=done.record)
 
 
 async def retry_tasks(
@@ -88,7 +67,7 @@ async def retry_tasks(
             if is_all
             else [(await find(uow, each, "task")).id for each in typed]
         )
-        tasks = [await _begin_anew(uow, id) for id in dict.fromkeys(ids)]
+        tasks = [await begin_anew(uow, id) for id in dict.fromkeys(ids)]
     here.output.table(
         ("id", "name", "status"),
         [(task.id, task.name, task.status) for task in tasks],
@@ -102,16 +81,8 @@ async def _blocked(uow: UnitOfWork, initiative: str | None) -> list[str]:
     return [task.id for task in blocked if of in (None, task.initiative_id)]
 
 
-async def _begin_anew(uow: UnitOfWork, id: str) -> Any:
-    task = await uow.tasks.find_by_id(id)
-    if task is not None and task.status != "blocked":
-        raise CommandError("stale", f"task {id} is {task.status} and not blocked; look again")
-    await uow.tasks.update(id, expected={"status": "blocked"}, status="pending", not_before=None)
-    return await uow.tasks.reset_retry_count(id)
-
-
 async def mark_account(
-    here: Context, action: Literal["available", "exhaust"], typed: str, until: str | None
+    here: Context, action: acting.AccountAction, typed: str, until: str | None
 ) -> None:
     """Take an account out of the rotation or bring it back; its secrets are not looked at."""
     if until is not None and action == "available":
@@ -121,32 +92,15 @@ async def mark_account(
         raise UsageError("--until is a time that is still to come")
     async with here.acting() as store, store.unit_of_work(label=LABEL) as uow:
         id = (await find(uow, typed, "account")).id
-        with suppress(UnreadableError):  # it is written, and its secrets are not needed
-            await _mark(uow, action, id, end)
-        columns = ("id", "email", "provider", "is_exhausted", "exhausted_until")
-        accounts = metadata.tables["accounts"]
-        query = select(*(accounts.c[name] for name in columns)).where(accounts.c.id == id)
-        row = (await uow.session.execute(query)).one()
-    here.output.table(columns, [tuple(row)])
-    if end is not None and row.exhausted_until != end:
+        marked = await acting.mark_account(uow, id, action, end)
+    here.output.table(acting.ACCOUNT, [marked.row])
+    if marked.stays_longer:
         here.output.remark("it stays out for longer: what was reported before is not shortened")
 
 
-async def _mark(uow: UnitOfWork, action: str, id: str, until: datetime | None) -> None:
-    if action == "available":
-        await uow.accounts.mark_available(id)
-    else:
-        await uow.accounts.mark_exhausted(id, until)
-
-
-async def decide(here: Context, typed: str, status: Literal["accepted", "dismissed"]) -> None:
+async def decide(here: Context, typed: str, status: acting.Decision) -> None:
     """Accept or dismiss a proposal that is pending."""
     async with here.acting() as store, store.unit_of_work(label=LABEL) as uow:
         id = (await find(uow, typed, "proposal")).id
-        try:
-            proposal = await uow.proposals.update(id, expected={"status": "pending"}, status=status)
-        except StaleStateError as error:
-            now = await uow.proposals.find_by_id(id)
-            told = "gone" if now is None else f"{now.status} already"
-            raise CommandError("stale", f"someone was faster: proposal {id} is {told}") from error
+        proposal = await acting.decide(uow, id, status)
     here.output.done(f"{status}: {proposal.title}", data=proposal)

@@ -84,7 +84,13 @@ def failure_of(error: BaseException) -> Failure:
         case KeyboardInterrupt():
             return Failure("interrupted", "interrupted; nothing was left half done")
         case _:
-            return _of_usage(error) or _of_store(error) or _of_system(error) or _fault(error)
+            return (
+                _of_usage(error)
+                or _of_acting(error)
+                or _of_store(error)
+                or _of_system(error)
+                or _fault(error)
+            )
 
 
 def _of_usage(error: BaseException) -> Failure | None:
@@ -101,6 +107,18 @@ def _of_usage(error: BaseException) -> Failure | None:
     end = "" if told.endswith("?") else "."
     command = " ".join(["cw-store", *(error.command_chain or ()), "--help"])
     return Failure("usage", f"{told}{end} See {command}")
+
+
+def _of_acting(error: BaseException) -> Failure | None:
+    if "cw_store.acting" not in sys.modules:
+        return None
+    from cw_store.acting import TooLateError
+
+    return (
+        Failure("stale", f"someone was faster: {error}")
+        if isinstance(error, TooLateError)
+        else None
+    )
 
 
 def _of_store(error: BaseException) -> Failure | None:

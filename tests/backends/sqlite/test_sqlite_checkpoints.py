@@ -477,7 +477,6 @@ def test_a_log_that_may_not_be_looked_at_keeps_nobody_from_writing(path: Path) -
 
 ON_SUCH_A_DISK = """
 import asyncio, errno, logging, os, sys, time
-from itertools import pairwise
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from cw_store import Store
