@@ -16,7 +16,7 @@ from cw_store.acting import (
 from cw_store.cli.context import Context
 from cw_store.cli.failures import CommandError, UsageError
 from cw_store.cli.finding import find
-from cw_store.cli.lengths import time_of
+from cw_store.lengths import time_of
 
 LABEL = "cw-store"
 """What others are told who wait for the turn meanwhile."""

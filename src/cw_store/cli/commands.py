@@ -42,6 +42,7 @@ COMMANDS = (
     Command("search", LOOK, "look:search", "Find a text in names, questions, pages and logs."),
     Command("graph", LOOK, "look:graph", "Show a plan: who waits for whom, as text or a drawing."),
     Command("watch", LOOK, "look:watch", "Show what happens until the initiative ends."),
+    Command("live", LOOK, "live:live", "Serve a page on which people see agents at work."),
     Command("answer", ACT, "act:answer", "Answer a message to you, or an agent's question."),
     Command("retry", ACT, "act:retry", "Begin blocked tasks anew: pending, with no retry counted."),
     Command("account", ACT, "act:account", "Bring an account back, or take it out."),

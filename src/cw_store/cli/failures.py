@@ -86,6 +86,7 @@ def failure_of(error: BaseException) -> Failure:
         case _:
             return (
                 _of_usage(error)
+                or _of_typed_time(error)
                 or _of_acting(error)
                 or _of_store(error)
                 or _of_system(error)
@@ -107,6 +108,14 @@ def _of_usage(error: BaseException) -> Failure | None:
     end = "" if told.endswith("?") else "."
     command = " ".join(["cw-store", *(error.command_chain or ()), "--help"])
     return Failure("usage", f"{told}{end} See {command}")
+
+
+def _of_typed_time(error: BaseException) -> Failure | None:
+    if "cw_store.lengths" not in sys.modules:
+        return None
+    from cw_store.lengths import NoTimeError
+
+    return Failure("usage", str(error)) if isinstance(error, NoTimeError) else None
 
 
 def _of_acting(error: BaseException) -> Failure | None:

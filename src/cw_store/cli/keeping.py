@@ -19,7 +19,7 @@ from cw_store.cli.advance import Advance
 from cw_store.cli.blocks import Facts, Table
 from cw_store.cli.context import BUSY_TIMEOUT, Context
 from cw_store.cli.failures import CommandError, UsageError
-from cw_store.cli.lengths import length_of
+from cw_store.lengths import length_of
 
 Progress = Callable[[str, int, int], None]
 

@@ -168,8 +168,8 @@ async def logs(
     In a pipe each line is time, session, kind and text; with `--json` each is an object in an
     envelope of its own. The log of a deleted agent is found by the agent's whole id.
     """
-    from cw_store.cli.lengths import length_of
     from cw_store.cli.logs import Asked, show_log
+    from cw_store.lengths import length_of
 
     begin = None if since is None else here.now() - length_of(since)
     await show_log(here, agent, Asked(session, begin, grep, raw, follow))
@@ -210,7 +210,7 @@ async def watch(
     terminal, in a pipe a line for what is new. When nothing goes on until a person does something,
     it ends with the exit code 1.
     """
-    from cw_store.cli.lengths import length_of
     from cw_store.cli.watching import watch as watch_store
+    from cw_store.lengths import length_of
 
     return await watch_store(here, initiative, length_of(every).total_seconds())

@@ -13,19 +13,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cw_store.live.application import application
+    from cw_store.live.asgi import application
     from cw_store.live.pages import Access
+    from cw_store.live.server import LivePageServer, serving
 
-__all__ = ["application", "Access"]
+__all__ = ["application", "Access", "serving", "LivePageServer"]
 
-_HOMES = {"application": "application", "Access": "pages"}
+_HOMES = {
+    "application": "asgi",
+    "Access": "pages",
+    "serving": "server",
+    "LivePageServer": "server",
+}
 
 
 def __getattr__(name: str) -> object:
     """Load what is public when it is first asked for."""
     if name not in _HOMES:
         raise AttributeError(f"module 'cw_store.live' has no attribute {name!r}")
-    # A module may have the name of what is in it, so it has to be replaced here.
     found: object = getattr(import_module(f"cw_store.live.{_HOMES[name]}"), name)
     globals()[name] = found
     return found

@@ -78,8 +78,8 @@ class Frame:
 
 
 def segment_of(id: str) -> str:
-    """Return an id as one segment of a path, in which no slash and no dot means anything."""
-    return quote(id, safe="").replace(".", "%2E")
+    """Return an id as one segment of a path, in which no slash and no dots mean anything."""
+    return quote(id, safe="") if id.strip(".") else "%2E" * len(id)
 
 
 def id_of(segment: str) -> str:

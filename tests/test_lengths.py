@@ -4,8 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cw_store.cli.failures import UsageError
-from cw_store.cli.lengths import length_of, time_of
+from cw_store.lengths import NoTimeError, length_of, time_of
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 
@@ -31,7 +30,7 @@ def test_a_length_has_a_number_and_a_unit(typed: str, length: timedelta) -> None
     ["", "10", "m", "-1h", "1y", "1h30m", "\N{ARABIC-INDIC DIGIT ONE}h", "999999999w", "nan"],
 )
 def test_what_is_no_length_is_told_what_one_is_like(typed: str) -> None:
-    with pytest.raises(UsageError, match=r"90s, 10m|longer than"):
+    with pytest.raises(NoTimeError, match=r"90s, 10m|longer than"):
         length_of(typed)
 
 
@@ -51,5 +50,5 @@ def test_a_time_is_a_date_or_so_far_from_now(typed: str, time: datetime) -> None
 
 @pytest.mark.parametrize("typed", ["", "tomorrow", "2026-13-01", "999999w", "999999999d"])
 def test_what_is_no_time_is_told_what_one_is_like(typed: str) -> None:
-    with pytest.raises(UsageError, match="a time is like"):
+    with pytest.raises(NoTimeError, match="a time is like"):
         time_of(typed, NOW)

@@ -1,0 +1,58 @@
+"""What a viewer is sent: what changed of a page since what it has, as a server-sent event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from cw_store.live.pages import Page, Part, Region
+
+GONE = b"event: gone\ndata: {}\n\n"
+"""What the page is about was deleted: there is nothing to come back for."""
+
+COMMENT = b": nothing new\n\n"
+"""A sign of life."""
+
+RETRY = b"retry: 2000\n\n"
+"""Milliseconds after which a browser comes back whose stream ended."""
+
+
+def changed_event(id: str, before: Page | None, after: Page) -> bytes:
+    """Return the event that makes of one page the other; all of it where there is none before."""
+    data = json.dumps(changes(before, after), ensure_ascii=False, separators=(",", ":"))
+    # JSON has no line ends of its own in it, and spells out those of texts.
+    return f"event: changed\nid: {id}\ndata: {data}\n\n".encode(errors="backslashreplace")
+
+
+def changes(before: Page | None, after: Page) -> dict[str, object]:
+    """Return the title if it changed, and of each region the order and the parts that did."""
+    told: dict[str, object] = {}
+    if before is None or before.title != after.title:
+        told["title"] = after.title
+    regions_before = {} if before is None else {region.id: region for region in before.regions}
+    regions = {
+        region.id: changed
+        for region in after.regions
+        if (changed := _of_region(regions_before.get(region.id), region))
+    }
+    if regions:
+        told["regions"] = regions
+    return told
+
+
+def _of_region(before: Region | None, after: Region) -> dict[str, object]:
+    if before is not None and before.parts == after.parts:
+        return {}
+    told: dict[str, object] = {}
+    order = _ids(after.parts)
+    if before is None or _ids(before.parts) != order:
+        told["order"] = order
+    has = {} if before is None else {part.id: part.html for part in before.parts}
+    parts = {part.id: part.html for part in after.parts if has.get(part.id) != part.html}
+    if parts:
+        told["parts"] = parts
+    return told
+
+
+def _ids(parts: Iterable[Part]) -> list[str]:
+    return [part.id for part in parts]
