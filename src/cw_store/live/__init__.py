@@ -14,16 +14,30 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cw_store.live.asgi import application
+    from cw_store.live.drawings import graph_file, graph_svg, timeline_file, timeline_svg
     from cw_store.live.pages import Access
     from cw_store.live.server import LivePageServer, serving
 
-__all__ = ["application", "Access", "serving", "LivePageServer"]
+__all__ = [
+    "application",
+    "Access",
+    "serving",
+    "LivePageServer",
+    "graph_svg",
+    "graph_file",
+    "timeline_svg",
+    "timeline_file",
+]
 
 _HOMES = {
     "application": "asgi",
     "Access": "pages",
     "serving": "server",
     "LivePageServer": "server",
+    "graph_svg": "drawings",
+    "graph_file": "drawings",
+    "timeline_svg": "drawings",
+    "timeline_file": "drawings",
 }
 
 

@@ -1,0 +1,394 @@
+"""A timeline as a drawing: a row for each task, in it its tries; below them the accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Literal, NamedTuple, TypeAlias
+
+from markupsafe import Markup
+
+from cw_store import views
+from cw_store.live.drawings.drawing import TEMPLATES, Drawing
+from cw_store.live.drawings.text_widths import clipped, width_of
+from cw_store.live.drawings.times import exact, how_long, ticks
+from cw_store.safe_text import safe
+
+Href = Callable[[str], str | None]
+"""Gives the address of what has this id, None where it has none."""
+
+Outcome: TypeAlias = Literal["running", "waits", "idle", "crashed", "failed", "ended"]
+
+WORDS: dict[Outcome, str] = {
+    "running": "running",
+    "waits": "waits for input",
+    "idle": "idle",
+    "crashed": "crashed",
+    "failed": "ended with an error",
+    "ended": "ended",
+}
+
+WIDTH = 1180
+LABELS = 216
+"""The width of what names the rows."""
+
+RIGHT = 14
+LEGEND = 32
+AXIS = 36
+LOAD = 40
+"""The height of what says how many were at work."""
+
+MANY = 48
+"""With more rows than that, each is of one line."""
+
+MOST = 300
+"""So many rows are drawn, those of the tasks that were begun last."""
+
+SIDE_BY_SIDE = 4
+"""So many tries at the same time are drawn side by side in a row."""
+
+AHEAD = 0.14
+"""How much of the time that has passed is shown of the time to come, if an account rests then."""
+
+
+def timeline_drawing(timeline: views.Timeline, *, href: Href | None = None) -> Drawing:
+    """Return a timeline as a drawing; `href` gives the address of an agent by its id."""
+    return _TimelineDrawer(timeline, href).drawing()
+
+
+def timeline_svg(timeline: views.Timeline, *, href: Href | None = None) -> Markup:
+    """Return a timeline as an SVG element for a page; `href` gives an agent's address by its id."""
+    return timeline_drawing(timeline, href=href).element()
+
+
+def timeline_file(timeline: views.Timeline) -> str:
+    """Return a timeline as an SVG file that needs no other."""
+    return timeline_drawing(timeline).document()
+
+
+def outcome_of(bar: views.Bar) -> Outcome:
+    """Return how it ended, or how it goes."""
+    match bar.outcome:
+        case "running":
+            return "running"
+        case "waiting_for_input":
+            return "waits"
+        case "idle":
+            return "idle"
+        case "crashed":
+            return "crashed"
+        case _:
+            return "failed" if bar.exit_code else "ended"
+
+
+class _Bar(NamedTuple):
+    id: str
+    x: float
+    y: float
+    width: float
+    height: int
+    outcome: Outcome
+    hatch: str
+    cross: str
+    name: str
+    name_x: float
+    is_inside: bool
+    title: str
+    href: str | None
+
+
+class _Row(NamedTuple):
+    y: int
+    height: int
+    name: str
+    phase: str
+    title: str
+    ways: str
+    bars: tuple[_Bar, ...]
+
+
+class _Band(NamedTuple):
+    y: int
+    name: str
+    state: str
+    title: str
+    bars: tuple[tuple[float, float], ...]
+    rest: tuple[float, float, str] | None
+    rest_told: str
+
+
+class _TimelineDrawer:
+    """Has the sizes and the words of one timeline."""
+
+    def __init__(self, timeline: views.Timeline, href: Href | None) -> None:
+        self._timeline = timeline
+        self._href = href
+        self._rows = timeline.rows[-MOST:]
+        self._is_dense = len(self._rows) > MANY
+        self._bar_height = 12 if self._is_dense else 18
+        self._gap = 5 if self._is_dense else 14
+        self._start = timeline.start or timeline.now
+        self._end = self._last(timeline)
+        self._span = (self._end - self._start).total_seconds()
+
+    def _last(self, timeline: views.Timeline) -> datetime:
+        """Return where the axis ends: a little in the future if an account rests then."""
+        end = max(timeline.end or timeline.now, self._start + timedelta(minutes=1))
+        if not self._rests():
+            return end
+        passed = max(timeline.now, end) - self._start
+        ahead = timeline.now + passed * AHEAD
+        rests = [band.account.until for band in timeline.accounts if band.account.until is not None]
+        is_endless = any(band.account.state == "exhausted" for band in timeline.accounts)
+        return max(end, ahead if is_endless else min(ahead, max(rests)))
+
+    def _rests(self) -> bool:
+        return any(band.account.state != "available" for band in self._timeline.accounts)
+
+    def _x(self, time: datetime) -> float:
+        share = (time - self._start).total_seconds() / self._span
+        return round(LABELS + share * (WIDTH - RIGHT - LABELS), 1)
+
+    def drawing(self) -> Drawing:
+        timeline = self._timeline
+        top = LEGEND + LOAD + AXIS
+        rows = list(self._drawn(top))
+        bottom = rows[-1].y + rows[-1].height if rows else top
+        bands = list(self._bands(bottom + 34))
+        height = (bands[-1].y + 22 if bands else bottom) + 8
+        bars = [bar for row in timeline.rows for bar in row.bars]
+        is_now = self._start <= timeline.now <= self._end
+        content = TEMPLATES.get_template("timeline.svg").render(
+            width=WIDTH,
+            left=LABELS,
+            right=WIDTH - RIGHT,
+            top=top,
+            bottom=height - 8,
+            legend=list(self._legend(bars)),
+            left_out=len(timeline.rows) - len(self._rows),
+            is_cut=timeline.is_cut,
+            load=self._load(bars),
+            load_top=LEGEND,
+            load_height=LOAD,
+            ticks=self._ticks(),
+            now_x=self._x(timeline.now) if is_now else None,
+            rows=rows,
+            accounts_top=bottom + 22,
+            bands=bands,
+            is_dense=self._is_dense,
+        )
+        return Drawing(
+            title=f"{safe(timeline.initiative_name)}: who was at what, and when",
+            description=self._told(bars),
+            width=WIDTH,
+            height=height,
+            has_links=self._href is not None,
+            content=Markup(content),  # noqa: S704 -- the template has escaped it
+        )
+
+    def _told(self, bars: Sequence[views.Bar]) -> str:
+        if not bars:
+            return "No agent was at work."
+        span = f"from {exact(self._start)} to {exact(self._timeline.end or self._timeline.now)}"
+        return f"{len(bars)} agents at {len(self._timeline.rows)} tasks, {span}."
+
+    def _legend(self, bars: Iterable[views.Bar]) -> Iterable[tuple[float, Outcome, str, str]]:
+        found = [outcome_of(bar) for bar in bars]
+        x = float(LABELS)
+        for outcome, word in WORDS.items():
+            if outcome in found:
+                text = f"{found.count(outcome)} {word}"
+                yield round(x), outcome, _hatch(0, 0, 22, 12), text
+                x += 28 + width_of(text, 12) + 18
+
+    def _ticks(self) -> list[tuple[float, str, str, bool]]:
+        """Return the ticks: place, time, date, and whether there is room to write the time."""
+        most = (WIDTH - RIGHT - LABELS) // 78
+        return [
+            (x, tick.told, tick.date, LABELS + 12 <= x <= WIDTH - 20)
+            for tick in ticks(self._start, self._end, most)
+            for x in [self._x(tick.at)]
+        ]
+
+    # How many were at work.
+
+    def _load(self, bars: Sequence[views.Bar]) -> tuple[str, int]:
+        """Return an area as high as agents were at work, and how many those were at most."""
+        changes: dict[float, int] = {}
+        now = self._timeline.now
+        for bar in bars:
+            begin, end = self._x(bar.start), self._x(bar.end or now)
+            changes[begin] = changes.get(begin, 0) + 1
+            changes[end] = changes.get(end, 0) - 1
+        steps: list[tuple[float, int]] = []
+        count = 0
+        for x in sorted(changes):
+            count += changes[x]
+            steps.append((x, count))
+        most = max((count for _, count in steps), default=0)
+        if not most:
+            return "", 0
+        bottom, high = LEGEND + LOAD - 4, LOAD - 12
+        path = f"M{LABELS} {bottom}"
+        for x, count in steps:
+            path += f"H{x:g}V{bottom - round(high * count / most, 1):g}"
+        return f"{path}V{bottom}Z", most
+
+    # Rows.
+
+    def _drawn(self, y: int) -> Iterable[_Row]:
+        for row in self._rows:
+            lanes = _side_by_side(row.bars, self._timeline.now)
+            height = (max(lanes, default=0) + 1) * (self._bar_height + 2) - 2 + self._gap
+            name = safe(row.task_name or "without a task")
+            phase = safe(row.phase_name or "")
+            yield _Row(
+                y,
+                height,
+                clipped(name, 12, LABELS - 20),
+                "" if self._is_dense else clipped(phase, 11, LABELS - 20),
+                "\n".join(filter(None, (name, phase, (row.task_status or "").replace("_", " ")))),
+                self._ways(row, lanes, y),
+                tuple(self._bars(row, lanes, y)),
+            )
+            y += height
+
+    def _ways(self, row: views.TimelineRow, lanes: Sequence[int], y: int) -> str:
+        """Return lines from each try to the next one."""
+        if row.task_id is None:
+            return ""
+        path = ""
+        tries = list(zip(row.bars, lanes, strict=True))
+        for (one, _), (two, lane) in pairwise(tries):
+            if one.end is not None and one.end < two.start:
+                middle = self._bar_y(y, lane) + self._bar_height / 2
+                path += f"M{self._x(one.end):g} {middle:g}H{self._x(two.start):g}"
+        return path
+
+    def _bar_y(self, y: int, lane: int) -> float:
+        return y + self._gap / 2 + lane * (self._bar_height + 2)
+
+    def _bars(self, row: views.TimelineRow, lanes: Sequence[int], y: int) -> Iterable[_Bar]:
+        for at, (bar, lane) in enumerate(zip(row.bars, lanes, strict=True)):
+            x = self._x(bar.start)
+            end = max(self._x(bar.end or self._timeline.now), x + 3)
+            behind = [self._x(other.start) for other in row.bars[at + 1 :]]
+            name, name_x, is_inside = self._label(row, bar, x, end, min(behind, default=WIDTH))
+            top, height = self._bar_y(y, lane), self._bar_height
+            outcome = outcome_of(bar)
+            middle = top + height / 2
+            yield _Bar(
+                id=safe(bar.agent_id),
+                x=x,
+                y=top,
+                width=round(end - x, 1),
+                height=height,
+                outcome=outcome,
+                hatch=_hatch(x, top, end - x, height) if outcome in ("crashed", "failed") else "",
+                cross=_cross(end, middle) if outcome in ("crashed", "failed") else "",
+                name=name,
+                name_x=round(name_x, 1),
+                is_inside=is_inside,
+                title=self._title(row, bar),
+                href=None if self._href is None else self._href(bar.agent_id),
+            )
+
+    def _label(
+        self, row: views.TimelineRow, bar: views.Bar, x: float, end: float, behind: float
+    ) -> tuple[str, float, bool]:
+        """Return the name of an agent, where there is room for it: in its bar, or behind it."""
+        size = 10 if self._is_dense else 11
+        name = safe(bar.agent_name)
+        if len(row.bars) > 1 and bar.attempt:
+            name = f"{bar.attempt} · {name}"
+        room = end - x - 12
+        width = width_of(name, size)
+        if width <= room:
+            return name, x + 6, True
+        if width <= min(behind, WIDTH - RIGHT) - end - 18:
+            return name, end + 9, False
+        return (clipped(name, size, room), x + 6, True) if room >= 40 else ("", 0, True)
+
+    def _title(self, row: views.TimelineRow, bar: views.Bar) -> str:
+        is_retried = row.task_id is not None and len(row.bars) > 1
+        attempt = f", try {bar.attempt} of {len(row.bars)}" if is_retried else ""
+        outcome = outcome_of(bar)
+        code = f" (exit code {bar.exit_code})" if outcome == "failed" else ""
+        until = f" to {exact(bar.end)}" if bar.end is not None else ""
+        lasted = how_long((bar.end or self._timeline.now) - bar.start)
+        lines = (
+            safe(bar.agent_name) + attempt,
+            f"at {safe(row.task_name)}" if row.task_name is not None else "",
+            f"{WORDS[outcome]}{code}, {lasted}",
+            f"{'from' if until else 'since'} {exact(bar.start)}{until}",
+            f"under {safe(bar.account_email)}" if bar.account_email is not None else "",
+        )
+        return "\n".join(line for line in lines if line)
+
+    # Accounts.
+
+    def _bands(self, y: int) -> Iterable[_Band]:
+        now = self._timeline.now
+        for band in self._timeline.accounts:
+            account = band.account
+            email = safe(account.email)
+            told = {
+                "available": "available" if account.has_room else "has no room",
+                "exhausted": "until somebody brings it back",
+                "exhausted_until": "" if account.until is None else f"until {exact(account.until)}",
+            }[account.state]
+            state = told if account.state == "available" else f"rests {told}"
+            rest = None
+            if account.state != "available":
+                end = self._end if account.until is None else min(account.until, self._end)
+                x, right = self._x(now), max(self._x(end), self._x(now) + 3)
+                rest = (x, round(right - x, 1), _hatch(x, y, right - x, 14))
+            yield _Band(
+                y,
+                clipped(email, 12, LABELS - 20),
+                account.state,
+                f"{email}\n{state}",
+                tuple(self._worked(band.bars)),
+                rest,
+                state if rest else "",
+            )
+            y += 22
+
+    def _worked(self, bars: Sequence[views.Bar]) -> Iterable[tuple[float, float]]:
+        for bar in bars:
+            x = self._x(bar.start)
+            yield x, round(max(self._x(bar.end or self._timeline.now) - x, 2), 1)
+
+
+def _side_by_side(bars: Sequence[views.Bar], now: datetime) -> list[int]:
+    """Return of each bar how many are above it, so that those at the same time do not overlap."""
+    ends: list[datetime] = []
+    lanes: list[int] = []
+    for bar in bars:
+        free = next((at for at, end in enumerate(ends) if end <= bar.start), len(ends))
+        free = min(free, SIDE_BY_SIDE - 1)
+        end = bar.end or now
+        if free == len(ends):
+            ends.append(end)
+        else:
+            ends[free] = max(ends[free], end)
+        lanes.append(free)
+    return lanes
+
+
+def _hatch(x: float, y: float, width: float, height: float) -> str:
+    """Return slanted lines through a bar; as few as it takes for a wide one."""
+    step = max(6.0, width / 120)
+    path = ""
+    at = step - height
+    while at < width:
+        begin, end, bottom = max(at, 0.0), min(at + height, width), y + height + at
+        path += f"M{x + begin:.1f} {bottom - begin:.1f}L{x + end:.1f} {bottom - end:.1f}"
+        at += step
+    return path
+
+
+def _cross(x: float, y: float) -> str:
+    """Return a cross at the end of a bar."""
+    return f"M{x - 3:g} {y - 3:g}l6 6m0 -6l-6 6"
