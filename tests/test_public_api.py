@@ -35,7 +35,7 @@ PUBLIC = """
 Store UnitOfWork ensure_schema migration_sql
 copy_store CopiedTable CopyReport BackupReport TableRows restore_store RestoreReport
 import_original Finding FindingLevel ImportReport ImportedTable OriginalMigrations ValueMap
-query_store QueryResult QueryValue
+query_store stream_query QueryResult QueryRows QueryValue
 import_store ExportReport ExportedTable
 metadata TABLE_NAMES include_name
 AlreadyExistsError BrokenReferenceError ChangeConflict ChangeConflictError ChangeConflictReason

@@ -13,12 +13,15 @@ from builders import add_initiative, add_task
 from conftest import DATABASES
 from cw_store import (
     InvalidValueError,
+    QueryRows,
+    QueryValue,
     ReadOnlyError,
     SchemaBehindError,
     SchemaError,
     Store,
     StoreError,
     query_store,
+    stream_query,
 )
 from cw_store.backends.postgres.free_query import names_called
 from originals import small_original
@@ -67,6 +70,15 @@ HIDING = (
     'VIEW hidden_as_well AS SELECT "End Them"() LIMIT 2',
     "VIEW hidden AS SELECT pg_terminate_backend(1) WHERE false",
 )
+
+
+async def first_of(rows: QueryRows, number: int) -> AsyncIterator[tuple[QueryValue, ...]]:
+    """Give so many of the rows."""
+    async for row in rows:
+        yield row
+        number -= 1
+        if not number:
+            break
 
 
 def is_server(url: str) -> bool:
@@ -270,6 +282,45 @@ async def test_a_mistake_in_a_statement_is_told_in_the_databases_words(filled: s
         await query_store(filled, "SELECT * FROM nothing_of_this_name")
     with pytest.raises(StoreError, match="cannot be run by"):
         await query_store(filled, "SELECT FROM FROM")
+
+
+ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+
+
+async def test_rows_come_before_the_last_one_is_there(filled: str) -> None:
+    async with stream_query(filled, ENDLESS) as rows:
+        assert rows.columns == ("i",)
+        found = [i async for (i,) in first_of(rows, 5_000)]
+    assert found == list(range(1, 5_001))
+
+
+async def test_a_stream_ends_where_the_rows_do(filled: str) -> None:
+    async with stream_query(filled, "SELECT id FROM tasks ORDER BY id") as rows:
+        assert [id async for (id,) in rows] == [f"t{number}" for number in range(5)]
+    async with stream_query(filled, "SELECT id FROM tasks WHERE id = 'none'") as rows:
+        assert [row async for row in rows] == []
+
+
+async def test_what_fails_on_the_way_is_told_there(filled: str) -> None:
+    fails = "abs(-9223372036854775808)" if not is_server(filled) else "1 / (i - i)"
+    sql = ENDLESS.replace("SELECT i FROM", f"SELECT CASE WHEN i = 3000 THEN {fails} END FROM")
+    async with stream_query(filled, sql) as rows:
+        with pytest.raises(InvalidValueError, match="cannot be run by"):
+            async for _ in rows:
+                pass
+
+
+async def test_rows_that_are_large_are_few_at_once(filled: str) -> None:
+    large = "hex(zeroblob(400000))" if not is_server(filled) else "repeat('00', 400000)"
+    sql = ENDLESS.replace("SELECT i FROM", f"SELECT {large} AS text FROM")
+    async with stream_query(filled, sql) as rows:
+        sizes = [len(text) async for (text,) in first_of(rows, 30) if isinstance(text, str)]
+    assert sizes == [800_000] * 30
+
+
+async def test_a_value_of_a_server_that_memory_should_not_hold_is_refused(server: str) -> None:
+    with pytest.raises(InvalidValueError, match="too big"):
+        await query_store(server, "SELECT repeat('x', 67108865 + count(*)::int) FROM tasks")
 
 
 @pytest.mark.parametrize("value", ["zeroblob(1000000000)", "hex(zeroblob(60000000))"])

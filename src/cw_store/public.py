@@ -46,7 +46,7 @@ from cw_store.original import (
     import_original,
 )
 from cw_store.pruning import Pruned
-from cw_store.querying import QueryResult, QueryValue, query_store
+from cw_store.querying import QueryResult, QueryRows, QueryValue, query_store, stream_query
 from cw_store.repos.accounts import (
     Account,
     AccountChanges,
@@ -228,7 +228,9 @@ __all__ = [
     "OriginalMigrations",
     "ValueMap",
     "query_store",
+    "stream_query",
     "QueryResult",
+    "QueryRows",
     "QueryValue",
     "metadata",
     "TABLE_NAMES",

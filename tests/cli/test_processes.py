@@ -119,6 +119,17 @@ def test_a_pipe_that_nobody_reads_ends_it_quietly(store_url: str) -> None:
     process.stderr.close()
 
 
+def test_all_rows_of_a_query_come_as_they_are_found(store_url: str) -> None:
+    endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+    process = start("sql", endless, "--all", "--url", store_url)
+    assert process.stdout is not None and process.stderr is not None
+    assert [process.stdout.readline() for _ in range(3)] == ["i\n", "1\n", "2\n"]
+    process.stdout.close()
+    assert process.wait(LONGEST_WAIT) == 0
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -16,6 +16,8 @@ from cw_store.cli.client import client_for
 from hostile import HOSTILE, harmful
 from programs import environment
 
+ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+
 
 @pytest.fixture
 def filled(typed: CommandLine) -> CommandLine:
@@ -52,6 +54,28 @@ def test_no_more_rows_are_shown_than_asked_for_and_that_is_said(filled: CommandL
     assert done.err == "cw-store: there are more rows than 2: --limit, or --all\n"
     assert filled("sql", query, "--limit", "2", "--json").data["is_cut"] is True
     assert filled("sql", query, "--all").out.count("\n") == 4
+
+
+@BOTH
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_however_many_rows_there_are_it_is_the_same_json(filled: CommandLine, number: int) -> None:
+    query = f'SELECT id, \'a"b\' AS "c""d" FROM initiatives ORDER BY id LIMIT {number}'
+    expected = {
+        "columns": ["id", 'c"d'],
+        "rows": [[f"i{row}", 'a"b'] for row in range(number)],
+        "is_cut": False,
+    }
+    assert filled("sql", query, "--json", "--all").data == expected
+    assert filled.on_terminal("sql", query, "--json").data == expected
+    assert filled("sql", query, "--all").out.count("\n") == number + 1
+
+
+@FILE
+def test_on_a_terminal_many_rows_are_several_tables(filled: CommandLine) -> None:
+    query = f"{ENDLESS} LIMIT 2001"
+    lines = filled.on_terminal("sql", query, "--all").out.split()
+    assert lines.count("i") == 3
+    assert [line for line in lines if line != "i"] == [str(i) for i in range(1, 2002)]
 
 
 @BOTH

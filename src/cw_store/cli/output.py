@@ -92,6 +92,10 @@ class Output:
         self._write(envelope(data) if self.is_json else text)
         sys.stdout.flush()
 
+    def piece(self, text: str) -> None:
+        """Show a piece of what is long, as it is; each part of it went through `safe` before."""
+        print(text, end="")
+
     def text(self, text: str) -> None:
         """Write text of our own that is for another program, as it is; as JSON it is a string."""
         self._write(envelope(text) if self.is_json else text.removesuffix("\n"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from cw_store import InvalidValueError, QueryValue, ReadOnlyError, SchemaBehindError, query_store
+from cw_store import InvalidValueError, ReadOnlyError, SchemaBehindError, stream_query
 from cw_store.cli.context import BUSY_TIMEOUT, Context
 from cw_store.cli.failures import CommandError, UsageError
-from cw_store.safe_text import safe
+from cw_store.cli.streaming import show
 
 
 async def show_rows(here: Context, query: str, limit: int | None) -> None:
@@ -16,7 +16,8 @@ async def show_rows(here: Context, query: str, limit: int | None) -> None:
         raise UsageError("--limit is at least 1")
     sql = sys.stdin.read() if query == "-" else query
     try:
-        found = await query_store(here.url, sql, limit=limit, busy_timeout=BUSY_TIMEOUT)
+        async with stream_query(here.url, sql, busy_timeout=BUSY_TIMEOUT) as rows:
+            is_cut = await show(here.output, rows, limit)
     except ReadOnlyError as error:
         raise UsageError(str(error)) from error
     except InvalidValueError as error:
@@ -24,12 +25,5 @@ async def show_rows(here: Context, query: str, limit: int | None) -> None:
     except SchemaBehindError as error:
         message = "there is no store to query; cw-store init makes one"
         raise CommandError("no-store", message) from error
-    rows = [tuple(map(_shown, row)) for row in found.rows]
-    data = {"columns": found.columns, "rows": rows, "is_cut": found.is_cut}
-    here.output.table(map(safe, found.columns), rows, data=data, nothing="no rows")
-    if found.is_cut:
+    if is_cut:
         here.output.remark(f"there are more rows than {limit}: --limit, or --all")
-
-
-def _shown(value: QueryValue) -> object:
-    return f"x'{value.hex()}'" if isinstance(value, bytes) else value

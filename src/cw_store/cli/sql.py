@@ -16,7 +16,7 @@ async def sql(
     /,
     *,
     limit: Annotated[int, Parameter(help="At most so many rows.")] = 1_000,
-    all: Annotated[bool, flag("All rows, however many.")] = False,
+    all: Annotated[bool, flag("All rows, however many, as they come.")] = False,
     here: Here,
 ) -> None:
     """Run one statement of SQL that only reads.

@@ -11,11 +11,20 @@ no rights but to read.
 from __future__ import annotations
 
 import re
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from cw_store.backends.cancellation import shielded
-from cw_store.backends.free_query import QueryResult, QueryValue, not_run, refuse_unless_reading
+from cw_store.backends.free_query import (
+    BATCH_SIZE,
+    LONGEST_VALUE,
+    QueryRow,
+    QueryValue,
+    not_run,
+    refuse_unless_reading,
+    size_of,
+)
 from cw_store.backends.postgres.connection import connect_beside_pool
 from cw_store.backends.postgres.errors import DRIVER_ERRORS, refusals
 from cw_store.backends.postgres.transaction import BEGIN_READING
@@ -68,10 +77,17 @@ _OF_THE_STATEMENT = ("22", "42")
 _READ_ONLY = "25006"
 
 
+MOST_AT_ONCE = 250
+"""Rows that are fetched at once; the driver holds all of them, however large they are."""
+
+FIRST_AT_ONCE = 10
+
+
+@asynccontextmanager
 async def run_query(
-    server: Server, sql: str, *, limit: int | None, busy_timeout: float
-) -> QueryResult:
-    """Run one statement that reads; raises ReadOnlyError for any other."""
+    server: Server, sql: str, *, busy_timeout: float
+) -> AsyncGenerator[PostgresAnswer]:
+    """Run one statement that reads, and give its rows; raises ReadOnlyError for any other."""
     refuse_unless_reading(sql, _WORDS, nested=True)
     if "\0" in sql:
         raise not_run("PostgreSQL", sql, "it contains a null character")
@@ -84,7 +100,7 @@ async def run_query(
             await connection.execute(_END_WITH_THE_CLIENT)
         with refusals():
             await connection.execute(BEGIN_READING)
-        return await _run(connection, sql, limit)
+        yield await _begin(connection, sql)
     finally:
         await shielded(_end(connection))
 
@@ -93,7 +109,35 @@ async def _end(connection: Any) -> None:
     connection.terminate()
 
 
-async def _run(connection: Any, sql: str, limit: int | None) -> QueryResult:
+class PostgresAnswer:
+    """The rows of a statement that the server goes on with when it is asked to, in a cursor."""
+
+    def __init__(self, columns: tuple[str, ...], cursor: Any, sql: str) -> None:
+        self.columns = columns
+        self._cursor = cursor
+        self._sql = sql
+        self._at_once = FIRST_AT_ONCE
+
+    async def fetch(self, most: int) -> list[QueryRow]:
+        """Return the next rows, fewer when the last ones were large, and none at the end."""
+        try:
+            found = await self._cursor.fetch(min(most, self._at_once))
+        except (*DRIVER_ERRORS, ValueError) as error:
+            raise _refusal(self._sql, error) from error
+        rows = [tuple(map(self._value, row)) for row in found]
+        size = 1 + sum(map(size_of, rows))
+        self._at_once = max(1, min(MOST_AT_ONCE, len(rows) * BATCH_SIZE // size))
+        return rows
+
+    def _value(self, value: Any) -> QueryValue:
+        plain: QueryValue = value if isinstance(value, QueryValue) else str(value)
+        if size_of((plain,)) > LONGEST_VALUE:
+            reason = f"a value of it is too big, with more than {LONGEST_VALUE:,} characters"
+            raise not_run("PostgreSQL", self._sql, reason)
+        return plain
+
+
+async def _begin(connection: Any, sql: str) -> PostgresAnswer:
     try:
         statement = await connection.prepare(sql)  # and so it is one and no more
         if statement.get_parameters():
@@ -101,16 +145,10 @@ async def _run(connection: Any, sql: str, limit: int | None) -> QueryResult:
         plan = await connection.fetch(f"EXPLAIN (VERBOSE, COSTS OFF) {sql}")
         await _refuse_volatile(connection, sql, *(line for (line,) in plan))
         columns = tuple(attribute.name for attribute in statement.get_attributes())
-        if limit is None:
-            rows = await statement.fetch()
-        else:
-            cursor = await statement.cursor()
-            rows = await cursor.fetch(limit + 1)
+        cursor = await statement.cursor()
     except (*DRIVER_ERRORS, ValueError) as error:
         raise _refusal(sql, error) from error
-    found = rows if limit is None else rows[:limit]
-    values = tuple(tuple(_value(value) for value in row) for row in found)
-    return QueryResult(columns, values, len(found) < len(rows))
+    return PostgresAnswer(columns, cursor, sql)
 
 
 async def _refuse_volatile(connection: Any, *texts: str) -> None:
@@ -136,7 +174,3 @@ def _refusal(sql: str, error: Exception) -> Exception:
         return not_run("PostgreSQL", sql, str(error))
     with_state = f" with {state}" if state else ""
     return StoreError(f"PostgreSQL failed{with_state}: {error}")
-
-
-def _value(value: Any) -> QueryValue:
-    return value if isinstance(value, QueryValue) else str(value)

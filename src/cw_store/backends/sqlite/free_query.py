@@ -9,12 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cw_store.backends.free_query import QueryResult, QueryValue, not_run, refuse_unless_reading
+from cw_store.backends.free_query import (
+    BATCH_SIZE,
+    LONGEST_VALUE,
+    QueryRow,
+    not_run,
+    refuse_unless_reading,
+    size_of,
+)
+from cw_store.backends.sqlite.connection import Connection
 from cw_store.backends.sqlite.errors import is_busy, is_interrupted, plain_failure
 from cw_store.backends.sqlite.opening import open_with
 from cw_store.backends.sqlite.raw_connection import GivenUp
@@ -63,10 +72,6 @@ _PRAGMAS_OF_NOTHING = frozenset(
 )
 """Those that tell when they are given nothing, and set otherwise."""
 
-
-LONGEST_VALUE = 64 * 1024 * 1024
-"""Bytes of a value, stored or computed; four times those of the longest text that a store takes."""
-
 _TABLES_OF_FUNCTIONS = (
     "json_each",
     "json_tree",
@@ -77,8 +82,9 @@ _TABLES_OF_FUNCTIONS = (
 """
 
 
-async def run_query(path: Path, sql: str, *, limit: int | None, busy_timeout: float) -> QueryResult:
-    """Run one statement that reads; raises ReadOnlyError for any other."""
+@asynccontextmanager
+async def run_query(path: Path, sql: str, *, busy_timeout: float) -> AsyncGenerator[SqliteAnswer]:
+    """Run one statement that reads, and give its rows; raises ReadOnlyError for any other."""
     refuse_unless_reading(sql, _WORDS, nested=False)
     connection = await open_with(
         partial(_connect, path, busy_timeout),
@@ -88,9 +94,27 @@ async def run_query(path: Path, sql: str, *, limit: int | None, busy_timeout: fl
         busy_timeout=busy_timeout,
     )
     try:
-        return await connection.run(lambda: _run(connection.raw, sql, limit))
+        cursor = await connection.run(lambda: _execute(connection.raw, sql))
+        try:
+            yield SqliteAnswer(connection, cursor, sql)
+        finally:
+            await connection.run(cursor.close)
     finally:
         await connection.disconnect()
+
+
+class SqliteAnswer:
+    """The rows of a statement on a connection of its own, which goes on when it is asked to."""
+
+    def __init__(self, connection: Connection, cursor: sqlite3.Cursor, sql: str) -> None:
+        self.columns = tuple(name for name, *_ in cursor.description or ())
+        self._connection = connection
+        self._cursor = cursor
+        self._sql = sql
+
+    async def fetch(self, most: int) -> list[QueryRow]:
+        """Return the next rows, none at the end."""
+        return await self._connection.run(lambda: _fetch(self._cursor, self._sql, most))
 
 
 # What follows runs in the connection's thread.
@@ -125,16 +149,23 @@ def _authorize(action: int, first: Any, second: Any, _database: Any, _source: An
     return sqlite3.SQLITE_OK if is_allowed else sqlite3.SQLITE_DENY
 
 
-def _run(raw: sqlite3.Connection, sql: str, limit: int | None) -> QueryResult:
+def _execute(raw: sqlite3.Connection, sql: str) -> sqlite3.Cursor:
     try:
-        cursor = raw.execute(sql)
-        columns = tuple(name for name, *_ in cursor.description or ())
-        rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit + 1)
-        cursor.close()
+        return raw.execute(sql)
     except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
         raise _refusal(sql, error) from error
-    found: list[tuple[QueryValue, ...]] = rows if limit is None else rows[:limit]
-    return QueryResult(columns, tuple(found), len(found) < len(rows))
+
+
+def _fetch(cursor: sqlite3.Cursor, sql: str, most: int) -> list[QueryRow]:
+    rows: list[QueryRow] = []
+    size = 0
+    try:
+        while len(rows) < most and size < BATCH_SIZE and (row := cursor.fetchone()) is not None:
+            rows.append(row)
+            size += size_of(row)
+    except (sqlite3.Error, ValueError) as error:
+        raise _refusal(sql, error) from error
+    return rows
 
 
 def _refusal(sql: str, error: Exception) -> Exception:
