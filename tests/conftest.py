@@ -1,85 +1,21 @@
-"""The databases that tests run on, and what a test is asked that hangs.
-
-One more database is one function here, which gives the URL of an empty database at the newest
-schema, and one line in `DATABASES`. What is in `contract/` then runs on it too.
-"""
+"""What every test may ask for, the databases among it, and what a test is asked that hangs."""
 
 import asyncio
 import faulthandler
 import itertools
 import os
 import re
-import shutil
 import warnings
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
 
-import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 import pytest
 
-from cw_store import Store, ensure_schema
-from cw_store.schema import changes, metadata
+from cw_store import Store
+from databases import DATABASES, MigratedDatabase
 from postgres_server import Fresh, PostgresServer
 from steppable_loop import SteppableLoop
-
-T = TypeVar("T")
-
-_numbers = itertools.count(1)
-
-
-@contextmanager
-def file_database(request: pytest.FixtureRequest) -> Generator[str]:
-    template: Path = request.getfixturevalue("migrated_file")
-    folder = template.with_name(f"store-{next(_numbers)}")
-    folder.mkdir()
-    # Nobody has the template open, so the copy is whole.
-    yield str(shutil.copyfile(template, folder / "cw.db"))
-    shutil.rmtree(folder)
-
-
-@contextmanager
-def memory_database(request: pytest.FixtureRequest) -> Generator[str]:
-    yield ":memory:"
-
-
-@contextmanager
-def postgres_database(request: pytest.FixtureRequest) -> Generator[str]:
-    url: str = request.getfixturevalue("migrated_server")
-    yield url
-    _in_a_loop_of_its_own(_empty(url))
-
-
-def _in_a_loop_of_its_own(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end although a test's event loop may be running in this thread."""
-    with ThreadPoolExecutor(1) as executor:
-        return executor.submit(asyncio.run, work).result()
-
-
-async def _empty(url: str) -> None:
-    """Delete all rows; a new database for each test would take ten times as long."""
-    driver = cast(Any, asyncpg)
-    connection = await driver.connect(url)
-    try:
-        tables = [table.name for table in metadata.sorted_tables if table is not changes]
-        await connection.execute("SET session_replication_role = replica")  # no trigger runs
-        await connection.execute(";".join(f'DELETE FROM "{name}"' for name in tables))
-        await connection.execute("DELETE FROM changes")
-        await connection.execute(
-            "INSERT INTO changes (seq, xid, entity, entity_id, action, mark) "
-            "VALUES (0, 0, '', '0', '', 1)"
-        )
-    finally:
-        await connection.close()
-
-
-DATABASES: dict[str, Callable[[pytest.FixtureRequest], AbstractContextManager[str]]] = {
-    "file": file_database,
-    "memory": memory_database,
-    "postgres": postgres_database,
-}
 
 
 @pytest.fixture(scope="session")
@@ -90,11 +26,16 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
-def migrated_server(postgres_server: PostgresServer) -> str:
-    """The URL of a database at the newest schema, which each test leaves empty."""
-    url = postgres_server.create_database()
-    _in_a_loop_of_its_own(ensure_schema(url))
-    return url
+def migrated_database(postgres_server: PostgresServer) -> Iterator[MigratedDatabase]:
+    """A server's database at the newest schema, which each test leaves empty."""
+    with MigratedDatabase(postgres_server.create_database()) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def migrated_server(migrated_database: MigratedDatabase) -> str:
+    """The URL of that database."""
+    return migrated_database.url
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +47,8 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         async with Store(path):
             pass
 
-    _in_a_loop_of_its_own(migrate())
+    with ThreadPoolExecutor(1) as thread:  # a test's event loop may be running in this one
+        thread.submit(asyncio.run, migrate()).result()
     assert not path.with_name("template.db-wal").exists(), "a copy of the file would be torn"
     return path
 

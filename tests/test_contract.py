@@ -14,14 +14,19 @@ CONTRACT = TESTS / "contract"
 
 ANOTHER_DATABASE = """
 import asyncio
+import shutil
 import pytest
 from cw_store import ensure_schema
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    path = tmp_path_factory.mktemp("template") / "another.db"
+    asyncio.run(ensure_schema(path))
+    return path
+
 @pytest.fixture
-def database(tmp_path):
-    url = str(tmp_path / "another.db")
-    asyncio.run(ensure_schema(url))
-    return url
+def database(template, tmp_path):
+    return str(shutil.copy(template, tmp_path))
 """
 
 

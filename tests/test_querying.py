@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import text
 
 from builders import add_initiative, add_task
-from conftest import DATABASES
 from cw_store import (
     InvalidValueError,
     QueryRows,
@@ -24,6 +23,7 @@ from cw_store import (
     stream_query,
 )
 from cw_store.backends.postgres.free_query import names_called
+from databases import DATABASES
 from originals import small_original
 
 
