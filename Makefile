@@ -21,9 +21,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## run the main job: a small real supervisor, on this repository
 	$(BIN)/python -m examples.supervisor
 
-test: $(READY) ## run the tests; the drills have the machine to themselves
-	$(BIN)/python -m pytest --numprocesses auto --ignore tests/drills
-	$(BIN)/python -m pytest tests/drills
+test: $(READY) ## run the tests; the drills that measure times have the machine to themselves
+	$(BIN)/python -m pytest --numprocesses auto -m "not alone"
+	$(BIN)/python -m pytest -m alone tests/drills
 
 test-uvloop: $(READY) ## run the tests on uvloop's event loop, without the drills
 	$(BIN)/python -m pytest --numprocesses auto --ignore tests/drills --uvloop

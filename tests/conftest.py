@@ -150,6 +150,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "ends_with_its_store: no other store can be on `database`")
+    config.addinivalue_line("markers", "alone: measures times, and has the machine to itself")
     config.stash[STDERR] = os.dup(2)
 
 

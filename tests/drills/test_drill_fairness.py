@@ -23,6 +23,8 @@ from cw_store import Store
 from cw_store.backends.sqlite.backend import SqliteBackend
 from cw_store.store import backend_of
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.parametrize("writers", [8, 64])
 async def test_writers_in_one_process_commit_equally_often(

@@ -4,6 +4,7 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 from drill import Drill, integrity, load, until
 
@@ -12,6 +13,8 @@ from cw_store import NewLogChunk, Store
 MEGABYTE = 1024 * 1024
 LIMIT = 256 * MEGABYTE  # on a quick disk a quarter of that; this one may be busy
 CHUNK = 32 * 1024
+
+pytestmark = pytest.mark.alone
 
 
 def length(file: str) -> int:
