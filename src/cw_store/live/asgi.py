@@ -23,7 +23,11 @@ from cw_store.live.actions import ACTS, FormError, Outcome, form_of, perform
 from cw_store.live.pages import Access, Frame, Page, Viewer, id_of
 from cw_store.live.rendering import document, render
 from cw_store.live.renewing import LivePage, LivePages
+from cw_store.live.screens.agent import agent, raw_agent
+from cw_store.live.screens.graph import graph
 from cw_store.live.screens.now import now
+from cw_store.live.screens.search import search
+from cw_store.live.screens.timeline import timeline
 from cw_store.live.stream import EventStream
 from cw_store.views import Source
 
@@ -45,7 +49,13 @@ class Screen(NamedTuple):
 
 SCREENS = (
     Screen("/", now),
+    Screen("/graph", graph),
+    Screen("/timeline", timeline),
     Screen("/initiative/{id}", now),
+    Screen("/initiative/{id}/graph", graph),
+    Screen("/initiative/{id}/timeline", timeline),
+    Screen("/agent/{id}", agent, is_of_initiative=False),
+    Screen("/agent/{id}/raw", raw_agent, is_of_initiative=False),
 )
 
 
@@ -75,6 +85,7 @@ class _Application:
         app = Starlette(
             routes=[
                 *(Route(screen.path, partial(self._show, screen)) for screen in SCREENS),
+                Route("/search", self._search),
                 Route("/act/{what}/{id}", self._act, methods=["POST"]),
                 Mount("/static", StaticFiles(directory=STATIC)),
             ],
@@ -108,6 +119,12 @@ class _Application:
             initiative_id=id if screen.is_of_initiative else None,
         )
         return HTMLResponse(document(state.page, frame))
+
+    async def _search(self, request: Request) -> Response:
+        viewer = await self._viewer(request)
+        text = request.query_params.get("q", "")
+        page = await search(self._store, viewer, text)
+        return HTMLResponse(document(page, Frame(viewer, request.url.path, "", query=text)))
 
     async def _act(self, request: Request) -> Response:
         if not is_from_here(request):

@@ -10,8 +10,8 @@ from cw_store.live.pages import Page, Part, Region
 GONE = b"event: gone\ndata: {}\n\n"
 """What the page is about was deleted: there is nothing to come back for."""
 
-COMMENT = b": nothing new\n\n"
-"""A sign of life."""
+ALIVE = b"event: alive\ndata: {}\n\n"
+"""Nothing is new, and the stream is well: an event, since a browser shows a comment to nobody."""
 
 RETRY = b"retry: 2000\n\n"
 """Milliseconds after which a browser comes back whose stream ended."""

@@ -9,7 +9,7 @@ in the browser, from `<time datetime="…">`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import quote, unquote, urlencode
@@ -42,7 +42,7 @@ class Page:
     title: str
     screen: str
     regions: tuple[Region, ...]
-    now: datetime | None = None
+    now: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class Viewer:
 class Frame:
     """What the layout is told beside the page: `stream` is where its changes come from.
 
-    `here` is the page's own address, `initiative_id` the initiative that it is about, `notice` a
-    sentence for the person who has just acted without JavaScript.
+    `stream` is empty for one that does not renew itself. `here` is the page's own address,
+    `initiative_id` the initiative that it is about, `query` what was looked for.
     """
 
     viewer: Viewer
@@ -74,7 +74,6 @@ class Frame:
     stream: str
     initiative_id: str | None = None
     query: str = ""
-    notice: str = ""
 
 
 def segment_of(id: str) -> str:

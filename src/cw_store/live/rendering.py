@@ -28,11 +28,6 @@ def document(page: Page, frame: Frame) -> str:
     return render("layout.html", page=page, frame=frame, viewer=frame.viewer, regions=regions)
 
 
-def notice(frame: Frame, title: str, told: str) -> str:
-    """Return a whole document that says one thing, as that somebody was faster."""
-    return document(Page(title, "notice", ()), Frame(frame.viewer, frame.here, "", notice=told))
-
-
 def render(template: str, **values: object) -> str:
     """Return what a template makes of these values, each of them harmless."""
     return TEMPLATES.get_template(template).render(values)

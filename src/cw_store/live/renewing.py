@@ -26,7 +26,7 @@ from secrets import token_hex
 from typing import NamedTuple, TypeAlias
 
 from cw_store import NotFoundError, Store, StoreClosedError, UnitOfWork
-from cw_store.live.differences import COMMENT, GONE, RETRY, changed_event
+from cw_store.live.differences import ALIVE, GONE, RETRY, changed_event
 from cw_store.live.pages import Page
 
 logger = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class LivePage:
                 state = self._states[-1] if self._states else None
                 if state is None or state is sent:
                     if not await _is_done(told, QUIET_SECONDS):
-                        yield COMMENT
+                        yield ALIVE
                 elif rate.seconds_to_wait() > 0:
                     await asyncio.sleep(rate.seconds_to_wait())
                 else:

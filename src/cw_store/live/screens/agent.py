@@ -21,11 +21,17 @@ LONGEST = 4_000
 """Characters of a line that are shown."""
 
 
-async def agent(source: views.Source, viewer: Viewer, agent_id: str, *, raw: bool = False) -> Page:
-    """Return the screen of an agent, by its id or name, with its log as it is if `raw`.
+async def agent(source: views.Source, viewer: Viewer, agent_id: str | None) -> Page:
+    """Return the screen of an agent, by its id or name; NotFoundError when there is none."""
+    return await _agent(source, viewer, agent_id or "", raw=False)
 
-    NotFoundError when there is none.
-    """
+
+async def raw_agent(source: views.Source, viewer: Viewer, agent_id: str | None) -> Page:
+    """Return the same with its log as it is."""
+    return await _agent(source, viewer, agent_id or "", raw=True)
+
+
+async def _agent(source: views.Source, viewer: Viewer, agent_id: str, *, raw: bool) -> Page:
     async with views.snapshot(source) as uow:
         seen = await views.agent(uow, agent_id)
         chunks = await _last_chunks(uow, seen)
@@ -38,7 +44,7 @@ async def agent(source: views.Source, viewer: Viewer, agent_id: str, *, raw: boo
         (
             Region("about", (_about(viewer, seen),)),
             Region("facts", (_facts(viewer, seen, here, is_dismissed=is_dismissed),)),
-            Region("log-ways", (_ways(viewer, seen, here, raw=raw),)),
+            Region("log-ways", (_ways(viewer, seen, raw=raw),)),
             Region("log", tuple(_log(viewer, seen, chunks, raw=raw))),
             Region("asked", tuple(_questions(viewer, seen.asked, here, "asked"))),
             Region("asked-of-it", tuple(_questions(viewer, seen.asked_of_it, here, "of-it"))),
@@ -91,12 +97,13 @@ def _facts(viewer: Viewer, seen: views.AgentView, here: str, *, is_dismissed: bo
 # The log: a part for each chunk, which never changes once it is whole.
 
 
-def _ways(viewer: Viewer, seen: views.AgentView, here: str, *, raw: bool) -> Part:
+def _ways(viewer: Viewer, seen: views.AgentView, *, raw: bool) -> Part:
     return part(
         "log-way",
         "log_ways.html",
         viewer,
-        here=here,
+        lines_url=viewer.url("agent", seen.agent.id),
+        raw_url=viewer.url("agent", seen.agent.id, "raw"),
         is_raw=raw,
         chunks=sum(session.chunks for session in seen.sessions),
         shown=CHUNKS,

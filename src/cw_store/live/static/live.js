@@ -181,6 +181,7 @@
   }
 
   async function fetchAnew() {
+    lastId = "";
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
     if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -197,6 +198,7 @@
   let heardAt = 0;
   let retry = null;
   let tries = 0;
+  let lastId = "";
 
   function showState() {
     const state = byId("state");
@@ -220,11 +222,14 @@
     close();
     const url = document.body.dataset.stream;
     if (!url || isPaused || document.hidden) return showState();
-    stream = new EventSource(url);
+    const address = new URL(url, location.href);
+    if (lastId) address.searchParams.set("since", lastId);
+    stream = new EventSource(address);
     stream.onopen = heard;
     stream.addEventListener("alive", heard);
     stream.addEventListener("changed", (event) => {
       heard();
+      lastId = event.lastEventId;
       change(JSON.parse(event.data));
     });
     stream.addEventListener("gone", () => {
@@ -311,7 +316,7 @@
   }
 
   function applySwitches() {
-    byId("main").classList.toggle("only-critical", Boolean(byId("critical")?.checked));
+    byId("main")?.classList.toggle("only-critical", Boolean(byId("critical")?.checked));
     followWhatRuns();
   }
 
@@ -390,7 +395,7 @@
     if (Math.abs(served - Date.now()) > 5000) ahead = served - Date.now();
     begin();
     toEnd();
-    byId("theme").addEventListener("click", nextTheme);
+    byId("theme")?.addEventListener("click", nextTheme);
     byId("pause")?.addEventListener("click", pause);
     byId("to-end")?.addEventListener("click", () => { toEnd(); log().focus(); });
     log()?.addEventListener("scroll", () => { byId("to-end").hidden = followsLog(); });
