@@ -51,7 +51,9 @@ async def account(
     *,
     until: Annotated[
         str | None,
-        Parameter(help="Take it out until then: 2026-11-30T09:00 (UTC), or 2h from now."),
+        Parameter(
+            metavar="TIME", help="Take it out until then: 2026-11-30T09:00 (UTC), or 2h from now."
+        ),
     ] = None,
     here: Here,
 ) -> None:

@@ -6,7 +6,8 @@ How to add a command
        what stands before a `/` is positional, what stands behind a `*` an option. `parameters.py`
        has `flag`, `id_of` and `word`, since ids and other words may begin with a hyphen.
     2. Add one line to `commands.py`: its name, group, `"keep:backup"`, and its help, which is the
-       first line of the function's docstring. Nothing more is needed.
+       first line of the function's docstring.
+    3. Add examples of it to `examples.py`. Nothing more is needed.
 
     The module is loaded when the command is used, for its help and for Tab. So its top imports
     cyclopts, `typing` and `Here` alone; `cw_store`, SQLAlchemy, asyncio and Rich are imported in
@@ -37,6 +38,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Group, Parameter
 
+from cw_store.cli.command_help import CommandHelp
 from cw_store.cli.commands import COMMANDS, GROUPS
 from cw_store.cli.completers import asked_url
 from cw_store.cli.context import Context
@@ -51,12 +53,14 @@ EVERYWHERE = Group("Options of every command", sort_key=99)
 Url = Annotated[
     str | None,
     Parameter(
-        group=EVERYWHERE, help="A file or a database URL; else $CW_STORE_URL, else cw.db here."
+        group=EVERYWHERE,
+        metavar="URL",
+        help="A file or a database URL; else $CW_STORE_URL, else cw.db here.",
     ),
 ]
 Color = Annotated[
     Literal["auto", "always", "never"],
-    Parameter(group=EVERYWHERE, help="Colours, and tables for a person."),
+    Parameter(group=EVERYWHERE, metavar="WHEN", help="Colours, and tables for a person."),
 ]
 _flag = partial(Parameter, group=EVERYWHERE, negative="", show_default=False)
 AsJson = Annotated[bool, _flag(help="Data and errors as JSON.")]
@@ -102,7 +106,7 @@ def application(command: str | None = None, clock: Clock | None = None) -> App:
         name="cw-store",
         help="Look at a store of cw_store, act on it, keep it, move it.",
         help_format="markdown",
-        help_formatter="plain",
+        help_formatter=CommandHelp(command),
         version_flags=(),
         result_action="return_value",
         suppress_keyboard_interrupt=False,

@@ -65,7 +65,9 @@ async def copy(
 
 async def export(
     *,
-    output: Annotated[str | None, Parameter(alias="-o", help="A new file; else stdout.")] = None,
+    output: Annotated[
+        str | None, Parameter(alias="-o", metavar="FILE", help="A new file; else stdout.")
+    ] = None,
     include_secrets: Annotated[
         bool, flag("With accounts' credentials and config_json, as they are stored.")
     ] = False,
@@ -85,7 +87,9 @@ async def prune(
     what: Annotated[Literal["logs", "changes"], Parameter(help="Log chunks, or the feed.")],
     /,
     *,
-    older_than: Annotated[str, Parameter(help="How old they are at least: 30d, 12h.")],
+    older_than: Annotated[
+        str, Parameter(metavar="AGE", help="How old they are at least: 30d, 12h.")
+    ],
     dry_run: Annotated[bool, flag("Tell how many, and delete none.")] = False,
     here: Here,
 ) -> None:

@@ -30,7 +30,12 @@ SHOWN = (*AGENTS, "initiative", "phase", "task", "question", "message", "proposa
 Initiative = Annotated[str | None, id_of("Only of this initiative (id or name).", "initiative")]
 Statuses = Annotated[
     tuple[str, ...],
-    Parameter(negative="", show_default=False, help="Only those in this status; may be repeated."),
+    Parameter(
+        metavar="STATUS",
+        negative="",
+        show_default=False,
+        help="Only those in this status; may be repeated.",
+    ),
 ]
 
 
@@ -51,13 +56,18 @@ async def ls(
     project: Annotated[
         str | None, id_of("Only those of this project (or name).", "project")
     ] = None,
-    provider: Annotated[str | None, Parameter(help="Only those of this provider.")] = None,
+    provider: Annotated[
+        str | None, Parameter(metavar="NAME", help="Only those of this provider.")
+    ] = None,
     sort: Annotated[
-        str | None, word("Order by this column; with a hyphen before it the other way round.")
+        str | None,
+        word("Order by this column; with a hyphen before it the other way round.", "COLUMN"),
     ] = None,
     limit: Annotated[int, Parameter(help="At most so many.")] = 100,
-    after: Annotated[str | None, word("Go on behind the one with this id.")] = None,
-    columns: Annotated[str | None, Parameter(help="Show these columns: id,name,…")] = None,
+    after: Annotated[str | None, word("Go on behind the one with this id.", "ID")] = None,
+    columns: Annotated[
+        str | None, Parameter(metavar="COLUMNS", help="Show these columns: id,name,…")
+    ] = None,
     here: Here,
 ) -> None:
     """List what is stored, in the order of storing.
@@ -101,7 +111,8 @@ async def ready(
     *,
     explain: Annotated[bool, flag("Each task that is not completed, and what holds it.")] = False,
     provider: Annotated[
-        str | None, Parameter(help="Whose account has to be free; anybody's unless given.")
+        str | None,
+        Parameter(metavar="NAME", help="Whose account has to be free; anybody's unless given."),
     ] = None,
     limit: Annotated[int, Parameter(help="At most so many.")] = 100,
     here: Here,
@@ -156,7 +167,9 @@ async def logs(
     *,
     follow: Annotated[bool, flag("Go on with what comes, until Ctrl-C.", "-f")] = False,
     session: Annotated[int | None, Parameter(help="Only this session: 1 is the first.")] = None,
-    since: Annotated[str | None, Parameter(help="Only the last 10m, 2h, 3d.")] = None,
+    since: Annotated[
+        str | None, Parameter(metavar="AGE", help="Only the last 10m, 2h, 3d.")
+    ] = None,
     grep: Annotated[
         str | None, word("Only what has this text in it, in capitals or small letters.")
     ] = None,
@@ -183,7 +196,8 @@ async def graph(
         Literal["text", "mermaid", "dot"], Parameter(help="A list, or what draws a picture.")
     ] = "text",
     output: Annotated[
-        str | None, Parameter(alias="-o", help="Write it to this file instead of stdout.")
+        str | None,
+        Parameter(alias="-o", metavar="FILE", help="Write it to this file instead of stdout."),
     ] = None,
     here: Here,
 ) -> None:
@@ -201,7 +215,9 @@ async def watch(
     initiative: Initiative = None,
     /,
     *,
-    every: Annotated[str, Parameter(help="How often to look: 1s, 500ms, 1min.")] = "1s",
+    every: Annotated[
+        str, Parameter(metavar="TIME", help="How often to look: 1s, 500ms, 1min.")
+    ] = "1s",
     here: Here,
 ) -> int:
     """Show what happens until the initiative ends.

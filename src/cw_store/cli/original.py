@@ -21,11 +21,12 @@ async def import_(
         Parameter(
             negative="",
             show_default=False,
+            metavar="OLD=NEW",
             help="What a value becomes: tasks.status:failed=blocked; may be repeated.",
         ),
     ] = (),
     report: Annotated[
-        str | None, Parameter(help="Write the whole report to this file, as JSON.")
+        str | None, Parameter(metavar="FILE", help="Write the whole report to this file, as JSON.")
     ] = None,
     no_logs: Annotated[bool, flag("Leave the log chunks for later.")] = False,
     logs_only: Annotated[bool, flag("Bring the log chunks that were left for later.")] = False,

@@ -43,7 +43,9 @@ async def migrate(
     sql: Annotated[
         bool, flag("Only print the statements, for whoever wants to read or run them.")
     ] = False,
-    to: Annotated[str | None, Parameter(help="Go only so far: 0003. There is no way back.")] = None,
+    to: Annotated[
+        str | None, Parameter(metavar="SCHEMA", help="Go only so far: 0003. There is no way back.")
+    ] = None,
     here: Here,
 ) -> int:
     """Bring a store to the schema of this cw-store.
