@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from asyncio import Task
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
@@ -30,6 +31,9 @@ PORTS_TRIED = 20
 HEAD_SECONDS = 10.0
 """Seconds for which a connection may be open without having asked for anything."""
 
+SEND_BUFFER = 131_072
+"""Bytes that the system keeps for a viewer, who gets the newest state when it takes them."""
+
 MOST_CONNECTIONS = 400
 
 ENDING_SECONDS = 2
@@ -37,13 +41,14 @@ ENDING_SECONDS = 2
 
 
 class LivePageServer:
-    """A page that is served: its `address` has the token in it, and lets whoever has it in."""
+    """A page that is served at `port`: its `address` has the token that lets whoever has it in."""
 
-    def __init__(self, guard: Guard, token: str, origin: str, task: asyncio.Task[None]) -> None:
+    def __init__(self, guard: Guard, token: str, host: str, port: int, task: Task[None]) -> None:
         self._guard = guard
-        self._origin = origin
+        self._origin = f"http://{host}:{port}"
         self._task = task
-        self.address = f"{origin}/?{TOKEN}={token}"
+        self.port = port
+        self.address = f"{self._origin}/?{TOKEN}={token}"
 
     def address_to_use_once(self) -> str:
         """Return an address that lets one browser in, to be given to it on a command line."""
@@ -76,8 +81,7 @@ async def serving(
     task = asyncio.create_task(server.serve(sockets=[listening]), name="cw_store serves its page")
     try:
         await server.until_up(task)
-        origin = f"http://{_in_url(host or LOOPBACK)}:{bound}"
-        yield LivePageServer(guard, token, origin, task)
+        yield LivePageServer(guard, token, _in_url(host or LOOPBACK), bound, task)
     finally:
         live_pages_of(app).close()
         server.should_exit = True
@@ -102,6 +106,8 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         # Or nobody could listen here for a while after the last one did.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Every connection inherits it: so much is kept of what a viewer has not taken.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         listening.bind(address)
         listening.listen()
     except BaseException:
