@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from cw_store.live.pages import Viewer
+
 Headers = Mapping[str, str]
 
 SECONDS = 10.0
@@ -115,6 +117,11 @@ class Browser:
         }
         body = urlencode(fields or {}).encode()
         return await self.send("POST", path, self.headers(**given), body)
+
+    async def act(self, what: str, id: str, **fields: str) -> Answer:
+        """Send a form as the page's script does."""
+        path = Viewer().url("act", what, id)
+        return await self.post(path, fields, accept="application/json")
 
     async def send(
         self, method: str, path: str, headers: Headers, body: bytes = b"", version: str = "1.1"

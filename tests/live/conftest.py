@@ -35,3 +35,12 @@ async def browser(served: LivePageServer) -> Browser:
     browser = Browser(served.port)
     assert (await browser.follow(served.address)).status == 200
     return browser
+
+
+@pytest.fixture
+async def acting(store: Store) -> AsyncGenerator[Browser]:
+    """One who has opened a page that lets act."""
+    async with serving(store, may_act=True, port=0) as served:
+        browser = Browser(served.port)
+        await browser.follow(served.address)
+        yield browser
