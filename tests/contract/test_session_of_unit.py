@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import CacheStats
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -363,3 +365,14 @@ async def test_an_applications_savepoints_as_text_are_its_own(store: Store) -> N
         await uow.initiatives.create(name="kept")
         await uow.session.execute(sa.text("RELEASE SAVEPOINT mine"))
     assert await stored(store) == (["kept"], [])
+
+
+async def test_a_statement_of_many_units_sessions_is_compiled_once(store: Store) -> None:
+    statement = sa.select(MARKS.c.id).where(MARKS.c.id == sa.bindparam("id"))
+    contexts: list[Any] = []
+    for _ in range(3):
+        async with store.unit_of_work() as uow:
+            result: Any = await uow.session.execute(statement, {"id": "a"})
+            contexts.append(result.context)
+    known = [context.cache_hit is CacheStats.CACHE_HIT for context in contexts]
+    assert known == [False, True, True]

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 from sqlalchemy.orm import Session, SessionTransaction
-from sqlalchemy.util import await_only
+from sqlalchemy.util import LRUCache, await_only
 
 from cw_store.backends.cancellation import shielded
 from cw_store.backends.session_owner import Savepoint, SessionOwner, WeakOwner
@@ -39,6 +39,10 @@ def refused_by_session() -> Generator[None]:
         raise StoreError(
             "the database refused what was added to the session of this unit of work"
         ) from error
+
+
+STATEMENTS_KEPT = 500
+"""So many statements of sessions are kept as they were compiled, as SQLAlchemy's engines do."""
 
 
 class UnitConnection(Protocol):
@@ -273,6 +277,8 @@ class Sessions:
         creator = {} if connect is None else {"async_creator": connect}
         self._engine = create_async_engine(f"{drivername}://", poolclass=NullPool, **creator)
         self._ready = False
+        # Each session has an engine of its own, which would compile every statement anew.
+        self._options = {"compiled_cache": LRUCache[Any, Any](STATEMENTS_KEPT)}
 
     @property
     def dialect(self) -> Dialect:
@@ -318,5 +324,11 @@ class Sessions:
 
             event.listen(pool, "connect", prepare_connection)
         # Errors of SQLAlchemy show the statement's parameters unless they are hidden.
-        engine = Engine(pool, dialect, self._engine.url, hide_parameters=True)
+        engine = Engine(
+            pool,
+            dialect,
+            self._engine.url,
+            hide_parameters=True,
+            execution_options=self._options,
+        )
         return UnitSession(AsyncEngine(engine), owner(), connection)
