@@ -33,7 +33,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A server-sent event; a comment has the name of `:`."""
+    """A server-sent event; what names none is `retry`, or a comment."""
 
     name: str
     id: str
@@ -74,11 +74,11 @@ class Stream:
         return _event(block.decode())
 
     async def changed(self) -> Event:
-        """Return the next event that is no comment."""
+        """Return the next event that tells of more than that the stream is alive."""
         while True:
             event = await self.next()
             assert event is not None, "the stream ended"
-            if event.name not in (":", "retry"):
+            if event.name not in ("alive", "retry"):
                 return event
 
 

@@ -244,7 +244,7 @@ async def test_a_stream_says_that_it_is_alive(store: Store, steppable_loop: Step
     while not waiting.done():
         steppable_loop.advance(1.0)
         await asyncio.sleep(0.001)
-    assert waiting.result().startswith(b":")
+    assert waiting.result().startswith(b"event: alive\n")
     await viewer.aclose()
 
 
