@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs-output test test-uvloop test-pythons test-newest test-python check drills interleavings functions bench bench-growth bench-disk bench-claims bench-waits bench-views bench-keep bench-quick mutants format migration build clean
+.PHONY: help setup demo docs-output chromium screenshots test test-uvloop test-pythons test-newest test-python check drills interleavings functions bench bench-growth bench-disk bench-claims bench-waits bench-views bench-keep bench-quick mutants format migration build clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,11 +21,17 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## run the main job: a small real supervisor, on this repository
 	$(BIN)/python -m examples.supervisor
 
-test: $(READY) ## run the tests; the drills that measure times have the machine to themselves
+# Debian's, since Playwright's own would be fetched from elsewhere. Without one these tests are skipped.
+chromium: ## install Chromium, which looks at the page in its tests, where it is missing
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& { apt-get install --yes -qq chromium || { apt-get update -qq && apt-get install --yes -qq chromium; }; } >/dev/null 2>&1; } \
+		|| echo 'there is no Chromium: nothing looks at the page'
+
+test: $(READY) chromium ## run the tests; the drills that measure times have the machine to themselves
 	$(BIN)/python -m pytest --numprocesses auto -m "not alone"
 	$(BIN)/python -m pytest -m alone tests/drills
 
-test-uvloop: $(READY) ## run the tests on uvloop's event loop, without the drills
+test-uvloop: $(READY) chromium ## run the tests on uvloop's event loop, without the drills
 	$(BIN)/python -m pytest --numprocesses auto --ignore tests/drills --uvloop
 
 test-pythons: $(READY) ## run the tests on every other Python that this machine has, without drills and example
@@ -34,7 +40,7 @@ test-pythons: $(READY) ## run the tests on every other Python that this machine 
 	done
 
 # Python counts lines at hardly any cost from 3.12 on; before, the suite would take half as long again.
-test-newest: $(READY) ## on the newest of them, on files alone and uvloop's event loop, with coverage
+test-newest: $(READY) chromium ## on the newest of them, on files alone and uvloop's event loop, with coverage
 	@COVERAGE_CORE=sysmon $(MAKE) --no-print-directory test-python \
 		OPTIONS='--uvloop --files-only --cov --cov-report=term --cov-fail-under=95' \
 		OTHER=$$( { echo $(PYTHON); $(BIN)/python tests/pythons.py; } | tail -n 1)
@@ -54,6 +60,9 @@ check: $(READY) ## lint, format, types, imports
 docs-output: $(READY) ## write anew what docs/ and tests/cli/golden/ say that commands print
 	$(BIN)/python tests/cli/page.py
 	CW_STORE_REWRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/cli/test_golden.py -k "not postgres"
+
+screenshots: $(READY) chromium ## take the pictures of the page: all into a folder, some into docs/pictures/
+	$(BIN)/python tests/live/browser/screenshots.py $(FOLDER)
 
 drills: $(READY) ## the fault drills at full length: kills, cancellations, full disks (half an hour)
 	CW_STORE_DRILLS=full $(BIN)/python -m pytest tests/drills -o faulthandler_timeout=1800

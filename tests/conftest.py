@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from browsers import NO_BROWSER
 from cw_store import Store
 from databases import DATABASES, MigratedDatabase
 from postgres_server import Fresh, PostgresServer
@@ -152,6 +153,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "ends_with_its_store: no other store can be on `database`")
     config.addinivalue_line("markers", "alone: measures times, and has the machine to itself")
     config.stash[STDERR] = os.dup(2)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly that nobody has looked at the page, or nobody would know."""
+    skipped: list[pytest.TestReport] = terminalreporter.stats.get("skipped", [])
+    unseen = [report for report in skipped if NO_BROWSER in str(report.longrepr)]
+    if unseen:
+        terminalreporter.write_sep("!", f"{len(unseen)} tests skipped: {NO_BROWSER}", red=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -4,7 +4,6 @@
   "use strict";
 
   const THEMES = ["system", "light", "dark"];
-  const THEME_NAMES = { system: "as the system", light: "light", dark: "dark" };
   const QUIET = 10 * 60; // seconds without a line, after which an agent that runs is called quiet
   const SILENT = 40; // seconds without an event, after which a stream is taken for lost
   const TOLD = 6; // seconds that a sentence stays
@@ -27,13 +26,12 @@
     if (name === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = name;
     const told = byId("theme-name");
-    if (told) told.textContent = THEME_NAMES[name];
-    const button = byId("theme");
-    if (button) button.title = `Theme: ${THEME_NAMES[name]}`;
+    if (told) told.textContent = name;
   }
 
   let theme = THEMES.includes(kept("theme")) ? kept("theme") : "system";
   showTheme(theme);
+  document.documentElement.classList.add("has-script");
 
   function nextTheme() {
     theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
@@ -91,12 +89,10 @@
   // Changes: the page is made like the fragment, and what is the same stays, with its focus, its
   // selection, what was typed into it and whether it is open.
 
-  function made(html, region) {
+  function made(html) {
     const template = document.createElement("template");
-    const isDrawing = region instanceof SVGElement;
-    template.innerHTML = isDrawing ? `<svg>${html}</svg>` : html;
-    const first = template.content.firstElementChild;
-    return isDrawing ? first.firstElementChild : first;
+    template.innerHTML = html;
+    return template.content.firstElementChild;
   }
 
   function isKept(element, name) {
@@ -155,7 +151,7 @@
   function changeRegion(region, { parts = {}, order }) {
     for (const [id, html] of Object.entries(parts)) {
       const old = byId(id);
-      const fresh = made(html, region);
+      const fresh = made(html);
       if (old && region.contains(old) && old.localName === fresh.localName) makeLike(old, fresh);
       else if (old && region.contains(old)) old.replaceWith(fresh);
       else region.append(fresh);
@@ -181,12 +177,11 @@
   }
 
   async function fetchAnew() {
-    lastId = "";
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
     if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    for (const selector of ["main", ".top"]) {
-      makeLike(document.querySelector(selector), fresh.querySelector(selector));
+    for (const id of ["main", "about", "initiatives", "counts"]) {
+      if (byId(id) && fresh.getElementById(id)) makeLike(byId(id), fresh.getElementById(id));
     }
     begin();
   }
@@ -284,22 +279,18 @@
 
   // The graph: what runs is kept in sight.
 
-  const shownRunning = new Set();
+  const followed = new Map();
 
   function followWhatRuns() {
-    if (!byId("follow")?.checked) return;
+    if (!byId("follow")?.checked) return followed.clear();
     for (const box of all(".of-graph")) {
       const running = all(".lane-running", box);
       const ids = running.map((each) => each.dataset.task).join(" ");
-      if (!running.length || shownRunning.has(ids)) continue;
-      shownRunning.add(ids);
+      if (!running.length || followed.get(box) === ids) continue;
+      followed.set(box, ids);
       const outer = box.getBoundingClientRect();
-      const places = running.map((each) => each.getBoundingClientRect());
-      const left = Math.min(...places.map((place) => place.left)) - outer.left;
-      const right = Math.max(...places.map((place) => place.right)) - outer.left;
-      const top = Math.min(...places.map((place) => place.top)) - outer.top;
-      const width = Math.min(right - left, box.clientWidth);
-      box.scrollTo({ left: box.scrollLeft + left + width / 2 - box.clientWidth / 2, top: box.scrollTop + top - 40 });
+      const { left, top, width } = running[0].getBoundingClientRect();
+      box.scrollBy({ left: left + width / 2 - outer.left - outer.width / 2, top: top - outer.top - 40 });
     }
   }
 
@@ -308,7 +299,6 @@
       box.checked = kept(box.id) === "yes";
       box.addEventListener("change", () => {
         keep(box.id, box.checked ? "yes" : "no");
-        shownRunning.clear();
         applySwitches();
       });
     }
@@ -360,7 +350,6 @@
     const at = stops.indexOf(document.activeElement?.closest("[data-stop]"));
     const next = stops[Math.max(0, Math.min(stops.length - 1, at + by))];
     if (!next) return;
-    next.tabIndex = -1;
     next.focus();
   }
 
@@ -391,7 +380,6 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     const served = Date.parse(document.body.dataset.now ?? "");
-    // What a slow network took is less than this.
     if (Math.abs(served - Date.now()) > 5000) ahead = served - Date.now();
     begin();
     toEnd();
