@@ -199,7 +199,7 @@ async def test_a_graph_is_followed_and_its_critical_path_stands_out(site: Site) 
 async def test_the_first_state_is_painted_soon(site: Site) -> None:
     page = await site.visit()
     await page.goto(f"{site.origin}/")
-    painted = await page.evaluate(
-        "performance.getEntriesByName('first-contentful-paint').map(each => each.startTime)[0]"
+    painted = await page.wait_for_function(
+        "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
     )
-    assert painted < 2000, "500 where nothing else runs"
+    assert await painted.json_value() < 2000, "a quarter of it where nothing else runs"
