@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
-from visiting import Site, open_site
+from sites import Site, open_site
 
 from browsers import ARGUMENTS, CHROMIUM, NO_BROWSER
 from cw_store.cli.demo import fill

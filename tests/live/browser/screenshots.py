@@ -15,7 +15,7 @@ from playwright.async_api import Browser, async_playwright
 TESTS = Path(__file__).parents[2]
 sys.path[:0] = [str(TESTS)]
 
-from visiting import Site, open_site  # noqa: E402 -- the path is set here
+from sites import Site, open_site  # noqa: E402 -- the path is set here
 
 from browsers import ARGUMENTS, CHROMIUM, NO_BROWSER  # noqa: E402
 from cw_store import Store  # noqa: E402
@@ -57,7 +57,7 @@ async def paths(store: Store) -> dict[str, str]:
 async def take(
     site: Site, path: str, width: int, theme: Theme, file: Path, *, is_whole: bool
 ) -> None:
-    page = await site.visit(path, width=width, theme=theme)
+    page = await site.look(path, width=width, theme=theme)
     await page.set_viewport_size({"width": width, "height": HEIGHTS[width]})
     if not path.startswith("/search"):
         await page.wait_for_selector("#state.is-live")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from playwright.async_api import Page, expect
-from visiting import Site
+from sites import Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -15,7 +15,7 @@ async def told(page: Page, sentence: str) -> None:
 
 async def test_each_thing_that_waits_can_be_dealt_with_in_its_place(site: Site) -> None:
     store = site.store
-    page = await site.visit()
+    page = await site.look()
     inbox = page.locator("#inbox")
 
     question = inbox.locator(".of-message", has_text="15 and 30 minutes")
@@ -56,7 +56,7 @@ async def test_each_thing_that_waits_can_be_dealt_with_in_its_place(site: Site) 
 
 
 async def test_an_account_is_marked_used_up_for_as_long_as_is_said(site: Site) -> None:
-    page = await site.visit()
+    page = await site.look()
     account = page.locator("#accounts .account", has_text="amber@example.com")
     await account.locator("summary").click()
     await account.get_by_label("Used up for").fill("2h")
@@ -71,7 +71,7 @@ async def test_an_account_is_marked_used_up_for_as_long_as_is_said(site: Site) -
 
 
 async def test_somebody_who_was_faster_is_told_of(site: Site) -> None:
-    page = await site.visit()
+    page = await site.look()
     await page.get_by_role("button", name="Pause").click()
     [task] = await site.store.tasks.find_by_status("blocked")
     await site.store.tasks.update(task.id, status="pending")
@@ -80,7 +80,7 @@ async def test_somebody_who_was_faster_is_told_of(site: Site) -> None:
 
 
 async def test_what_is_done_while_the_page_is_paused_is_seen(site: Site) -> None:
-    page = await site.visit()
+    page = await site.look()
     await page.get_by_role("button", name="Pause").click()
     item = page.locator("#inbox .of-task")
     await item.get_by_role("button", name="Retry").click()
@@ -90,7 +90,7 @@ async def test_what_is_done_while_the_page_is_paused_is_seen(site: Site) -> None
 
 
 async def test_what_cannot_be_sent_stays_where_it_was_typed(site: Site) -> None:
-    page = await site.visit()
+    page = await site.look()
     item = page.locator("#inbox .of-message", has_text="15 and 30 minutes")
     await item.locator("summary").click()
     await item.locator("textarea").fill("30")
@@ -102,7 +102,7 @@ async def test_what_cannot_be_sent_stays_where_it_was_typed(site: Site) -> None:
 
 async def test_a_crashed_agent_is_dismissed(site: Site) -> None:
     [agent, *_] = await site.store.agents.find_by_status("crashed")
-    page = await site.visit(f"/agent/{agent.id}")
+    page = await site.look(f"/agent/{agent.id}")
     button = page.get_by_role("button", name="Dismiss")
     await button.click()
     await told(page, f"{agent.name} is dismissed")
@@ -110,7 +110,7 @@ async def test_a_crashed_agent_is_dismissed(site: Site) -> None:
 
 
 async def test_without_javascript_it_is_read_and_acted_on(site: Site) -> None:
-    page = await site.visit(has_script=False)
+    page = await site.look(has_script=False)
     await expect(page.get_by_text("does not renew itself")).to_be_visible()
     await expect(page.locator("#pause")).to_be_hidden()
     await expect(page.locator("#inbox > li")).to_have_count(14)
@@ -133,6 +133,6 @@ async def test_without_javascript_it_is_read_and_acted_on(site: Site) -> None:
 
 
 async def test_who_may_only_look_finds_the_command(site_to_look_at: Site) -> None:
-    page = await site_to_look_at.visit()
+    page = await site_to_look_at.look()
     await expect(page.locator("main form")).to_have_count(0)
     await expect(page.locator("#inbox .of-task .command")).to_contain_text("cw-store retry ")

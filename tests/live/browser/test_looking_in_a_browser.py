@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 from playwright.async_api import Page, expect
-from visiting import Site
+from sites import Site
 
 from hostile import HOSTILE, fill_with
 
@@ -26,7 +26,7 @@ PATHS = (
 
 async def test_markup_in_every_field_is_text(empty_site: Site) -> None:
     ids = await fill_with(empty_site.store, MARKUP)
-    page = await empty_site.visit()
+    page = await empty_site.look()
     of = f"/initiative/{ids['initiative']}"
     agent = f"/agent/{ids['agent']}"
     for path in ("/", of, f"{of}/graph", f"{of}/timeline", agent, f"{agent}/raw", "/search?q=img"):
@@ -44,7 +44,7 @@ async def test_markup_in_every_field_is_text(empty_site: Site) -> None:
 
 @pytest.mark.parametrize("width", [360, 768, 1100, 2560])
 async def test_nothing_scrolls_sideways(site: Site, width: int) -> None:
-    page = await site.visit(width=width)
+    page = await site.look(width=width)
     for path in PATHS:
         await page.goto(f"{site.origin}{path}")
         wider = await page.evaluate(
@@ -60,7 +60,7 @@ async def test_nothing_scrolls_sideways(site: Site, width: int) -> None:
 async def test_a_long_word_scrolls_nothing_sideways(empty_site: Site) -> None:
     await fill_with(empty_site.store, "x" * 300)
     for width in (360, 1100):
-        page = await empty_site.visit(width=width)
+        page = await empty_site.look(width=width)
         for path in ("/", "/graph", "/timeline", "/search?q=xxxx"):
             await page.goto(f"{empty_site.origin}{path}")
             assert await page.evaluate("document.documentElement.scrollWidth") <= width, path
@@ -70,7 +70,7 @@ async def test_a_long_word_scrolls_nothing_sideways(empty_site: Site) -> None:
 async def test_the_theme_is_the_systems_until_another_is_chosen(
     site: Site, theme: Literal["light", "dark"]
 ) -> None:
-    page = await site.visit(theme=theme)
+    page = await site.look(theme=theme)
 
     async def is_dark() -> bool:
         colour = await page.evaluate("getComputedStyle(document.body.parentNode).backgroundColor")
@@ -100,7 +100,7 @@ async def focused(page: Page) -> str:
 
 
 async def test_everything_is_reached_by_keyboard_and_shows_that_it_is(site: Site) -> None:
-    page = await site.visit()
+    page = await site.look()
     await page.keyboard.press("Tab")
     assert await focused(page) == "Skip to the content"
     await page.keyboard.press("Enter")
@@ -125,7 +125,7 @@ async def test_everything_is_reached_by_keyboard_and_shows_that_it_is(site: Site
 
 
 async def test_keys_search_pause_and_go_through_what_waits(site: Site) -> None:
-    page = await site.visit()
+    page = await site.look()
     await page.keyboard.press("j")
     await expect(page.locator("#inbox > li").nth(0)).to_be_focused()
     await page.keyboard.press("j")
@@ -148,7 +148,7 @@ async def test_keys_search_pause_and_go_through_what_waits(site: Site) -> None:
 
 
 async def test_a_screen_reader_finds_its_way(site: Site) -> None:
-    page = await site.visit()
+    page = await site.look()
     for path in PATHS:
         await page.goto(f"{site.origin}{path}")
         for landmark in ("header", "main", "form[role=search]", "h1", "nav[aria-label=Screens]"):
@@ -166,7 +166,7 @@ async def test_a_screen_reader_finds_its_way(site: Site) -> None:
 
 
 async def test_initiatives_are_chosen_and_the_screen_stays(site: Site) -> None:
-    page = await site.visit("/graph")
+    page = await site.look("/graph")
     await page.locator("#picker > summary").click()
     await page.get_by_role("link", name="Billing", exact=True).first.click()
     await expect(page).to_have_url(re.compile(r"/initiative/[^/]+/graph$"))
@@ -181,7 +181,7 @@ async def test_initiatives_are_chosen_and_the_screen_stays(site: Site) -> None:
 
 
 async def test_a_graph_is_followed_and_its_critical_path_stands_out(site: Site) -> None:
-    page = await site.visit("/graph", width=360)
+    page = await site.look("/graph", width=360)
     box = page.locator(".scroll").first
     assert await box.evaluate("each => each.scrollLeft") == 0
     await page.get_by_label("Follow what runs").check()
@@ -197,7 +197,7 @@ async def test_a_graph_is_followed_and_its_critical_path_stands_out(site: Site) 
 
 
 async def test_the_first_state_is_painted_soon(site: Site) -> None:
-    page = await site.visit()
+    page = await site.look()
     await page.goto(f"{site.origin}/")
     painted = await page.wait_for_function(
         "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from playwright.async_api import Page, expect
-from visiting import Site
+from sites import Site
 
 from cw_store import Message, Store
 
@@ -27,7 +27,7 @@ async def is_live(page: Page) -> None:
 
 
 async def test_a_change_arrives_and_the_page_stays_as_it_was(site: Site) -> None:
-    page = await site.visit()
+    page = await site.look()
     await page.evaluate("window.isTheSame = true")
     await is_live(page)
     message = await question_to_you(site.store)
@@ -49,7 +49,7 @@ async def test_a_change_arrives_and_the_page_stays_as_it_was(site: Site) -> None
 
 
 async def test_what_is_selected_stays_selected(site: Site) -> None:
-    page = await site.visit()
+    page = await site.look()
     await is_live(page)
     message = await question_to_you(site.store)
     item = page.locator(f"#inbox-message-{message.id}")
@@ -62,7 +62,7 @@ async def test_what_is_selected_stays_selected(site: Site) -> None:
 
 
 async def test_what_was_typed_is_kept_when_somebody_else_was_faster(site: Site) -> None:
-    page = await site.visit()
+    page = await site.look()
     await is_live(page)
     message = await question_to_you(site.store)
     item = page.locator(f"#inbox-message-{message.id}")
@@ -85,7 +85,7 @@ async def test_what_was_typed_is_kept_when_somebody_else_was_faster(site: Site) 
 
 
 async def test_a_pause_shows_nothing_new_until_it_is_over(site: Site) -> None:
-    page = await site.visit()
+    page = await site.look()
     await is_live(page)
     pause = page.get_by_role("button", name="Pause")
     await pause.click()
@@ -93,7 +93,7 @@ async def test_a_pause_shows_nothing_new_until_it_is_over(site: Site) -> None:
     ready = await task_named(site.store, "Rate limiting")
     await site.store.tasks.update(ready, status="in_progress")
     # Somebody else sees it, so it was told.
-    other = await site.visit()
+    other = await site.look()
     await expect(other.locator(f"[id$=-running] #task-{ready}")).to_be_visible()
     await expect(page.locator(f"[id$=-ready] #task-{ready}")).to_be_visible()
     await page.get_by_role("button", name="Go on").click()
@@ -102,7 +102,7 @@ async def test_a_pause_shows_nothing_new_until_it_is_over(site: Site) -> None:
 
 
 async def test_a_lost_stream_is_told_and_comes_back_by_itself(site: Site) -> None:
-    page = await site.visit()
+    page = await site.look()
     await page.evaluate("window.isTheSame = true")
     await is_live(page)
     site.wire.cut()
@@ -124,7 +124,7 @@ HIDE = """hidden => {
 
 
 async def test_a_hidden_page_has_no_stream(site: Site) -> None:
-    page = await site.visit()
+    page = await site.look()
     await is_live(page)
     # A request is among these once it has ended.
     streams = "performance.getEntriesByType('resource').filter(e => e.name.includes('?stream'))"
@@ -140,7 +140,7 @@ async def test_a_hidden_page_has_no_stream(site: Site) -> None:
 
 async def test_what_is_deleted_is_told_to_be_gone(site: Site) -> None:
     agent = await site.store.agents.create(name="passing-by", worktree_id="w")
-    page = await site.visit(f"/agent/{agent.id}")
+    page = await site.look(f"/agent/{agent.id}")
     await is_live(page)
     await site.store.agents.delete(agent.id)
     await expect(page.locator("#told")).to_contain_text("not there any more")
@@ -155,7 +155,7 @@ async def test_a_log_follows_its_end_unless_somebody_reads_further_up(site: Site
         )
         await expect(page.locator("#log")).to_contain_text(f"{text} 59")
 
-    page = await site.visit(f"/agent/{agent.id}")
+    page = await site.look(f"/agent/{agent.id}")
     await is_live(page)
     box = page.locator("#log-box")
     distance = "each => each.scrollHeight - each.scrollTop - each.clientHeight"
@@ -172,7 +172,7 @@ async def test_a_log_follows_its_end_unless_somebody_reads_further_up(site: Site
 
 
 async def test_times_are_told_as_ages_and_go_on(site: Site) -> None:
-    page = await site.visit()
+    page = await site.look()
     message = await question_to_you(site.store)
     time = page.locator(f"#inbox-message-{message.id} time")
     await expect(time).to_have_text(re.compile(r"^\d+ min ago$"))

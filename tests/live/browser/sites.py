@@ -96,7 +96,7 @@ async def _carry(
 
 
 class Site:
-    """A page that is served, and who visits it."""
+    """A page that is served, and who looks at it."""
 
     def __init__(self, store: Store, browser: Browser, wire: Wire, address: str) -> None:
         self.store = store
@@ -108,7 +108,7 @@ class Site:
         self._browser = browser
         self._contexts: list[BrowserContext] = []
 
-    async def visit(
+    async def look(
         self,
         path: str = "/",
         *,
@@ -153,7 +153,7 @@ class Site:
 
 @asynccontextmanager
 async def open_site(path: str, browser: Browser, *, may_act: bool = True) -> AsyncGenerator[Site]:
-    """Serve a store, to be visited; the browser must have nothing to complain about."""
+    """Serve a store, to be looked at; the browser must have nothing to complain about."""
     wire = Wire()
     port = await wire.lay()
     async with Store(path) as store, serving(store, may_act=may_act, host=SERVER, port=port) as it:
