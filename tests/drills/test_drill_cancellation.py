@@ -38,6 +38,8 @@ from workers import lock_now_and_then
 from cw_store import NewLogChunk, Store, StoreClosedError, UnitOfWork
 from waits import threads
 
+pytestmark = pytest.mark.alone
+
 
 @dataclass
 class Attempt:
