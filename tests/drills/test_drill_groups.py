@@ -56,7 +56,7 @@ async def test_failing_and_cancelled_calls_in_a_group_disturb_no_other(
     answered = failed = cancelled = 0
     async with Store(url) as store:
         await call(store, "taken", "taken")
-        for number in range(drill.amount(15, 200)):
+        for number in range(drill.amount(8, 200)):
             async with silence(f"round {number}"):
                 async with turn_taken(store):
                     singles = {f"single {number}/{n}": n for n in range(30)}
@@ -96,7 +96,7 @@ async def test_failing_and_cancelled_calls_in_a_group_disturb_no_other(
 async def test_a_writer_cancelled_in_the_moment_its_turn_comes_passes_it_on(
     url: str, drill: Drill
 ) -> None:
-    rounds = drill.amount(10, 200)
+    rounds = drill.amount(5, 200)
     slowest = 0.0
     loop = asyncio.get_running_loop()
     async with Store(url) as store:
