@@ -178,6 +178,16 @@ async def test_others_write_on_and_the_export_is_of_one_moment(database: str) ->
     assert b"meanwhile" not in exported.getvalue()
 
 
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal", "-turns"])
+async def test_an_export_takes_no_name_that_a_store_uses(tmp_path: Path, suffix: str) -> None:
+    async with Store(tmp_path / "other.db"):
+        pass
+    async with Store(tmp_path / "cw.db") as store:
+        for name in ("cw.db", "other.db"):
+            with pytest.raises(StoreError, match=r"itself uses|exists already"):
+                await store.export(tmp_path / f"{name}{suffix}")
+
+
 async def test_memory_is_bounded_whatever_the_rows_are(tmp_path: Path) -> None:
     done: list[int] = []
 

@@ -31,6 +31,9 @@ INDEX = "-shm"
 BESIDE = (*LOGS, INDEX)
 """How the names end of what SQLite keeps beside a database that it writes."""
 
+USED = (*BESIDE, "-turns")
+"""How those end of all that a store has beside its file."""
+
 
 class PartialFile:
     """A file on its way to `path`, which is followed if it is a link.
@@ -100,6 +103,13 @@ class PartialFile:
             raise exists_error(self.target)
         if os.path.lexists(self.target) and not stat.S_ISREG(os.lstat(self.target).st_mode):
             raise StoreError(f"{str(self.target)!r} is no ordinary file, and is left as it is")
+        for suffix in USED:
+            database = str(self.target).removesuffix(suffix)
+            if database != str(self.target) and os.path.lexists(database):
+                raise StoreError(
+                    f"{str(self.target)!r} is a name that {database!r} itself uses, as a database; "
+                    "name another file"
+                )
         for suffix in () if self._keeps else BESIDE:
             if os.path.exists(f"{self.target}{suffix}"):
                 raise StoreError(

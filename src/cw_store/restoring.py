@@ -60,9 +60,11 @@ async def restore_store(
     `file` is the file of a store, as `Store.backup` writes it, and stays as it is. `url` is a path
     or a URL; None means `$CW_STORE_URL`, else `cw.db` in the working directory. The backup is
     read through and checked before anything is done, and the copy of it again before it gets its
-    name. So after an error, a full disk, a cancellation or a killed process there is what was
-    before, or all of the backup. A backup of an older schema is brought up to date when the store
-    is opened.
+    name. That is SQLite's quick check, which finds pages that are lost or do not belong together,
+    and not a letter that has become another: only a digest of the file tells of that.
+
+    After an error, a full disk, a cancellation or a killed process there is what was before, or all
+    of the backup. A backup of an older schema is brought up to date when the store is opened.
 
     Onto a file: nobody may have it open, in this program or another, and nobody can open it
     meanwhile. One that is there is only replaced with `force`, and is kept beside, as

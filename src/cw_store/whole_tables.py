@@ -57,7 +57,7 @@ async def refuse_unless_empty(writer: Bulk, target: Location) -> None:
     for table in TABLES:
         if await writer.count(table):
             raise StoreError(
-                f"{target} is not empty: {table.name} holds rows; copy into a new database"
+                f"{target} is not empty: {table.name} holds rows; name an empty database"
             )
 
 

@@ -12,6 +12,7 @@ from stores import BOTH, FILE, prepared
 from builders import add_account, add_initiative
 from cw_store import Store
 from hostile import fill_with, harmful
+from originals import small_original
 from postgres_server import PostgresServer
 from programs import start_program
 from steppable_clock import SteppableClock
@@ -208,6 +209,26 @@ command.stdout.readline()
 command.stdout.close()
 sys.exit(command.wait())
 """
+
+
+@FILE
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
+def test_nothing_is_written_over_a_database_or_what_belongs_to_it(
+    typed: CommandLine, filled: str, suffix: str
+) -> None:
+    small_original(Path("original.db"))
+    place, before = f"{typed.url}{suffix}", Path(typed.url).read_bytes()
+    for words in (
+        ("export", "-o", place),
+        ("graph", "-o", place),
+        ("import", "original.db", "--report", place),
+        ("backup", place),
+    ):
+        done = typed(*words)
+        assert done.code in (2, 3) and done.err.count("\n") == 1
+    assert Path(typed.url).read_bytes() == before
+    assert ids(typed) != []
+    assert not os.path.exists(f"{typed.url}-wal")
 
 
 @FILE

@@ -119,6 +119,19 @@ def test_a_pipe_that_nobody_reads_ends_it_quietly(store_url: str) -> None:
     process.stderr.close()
 
 
+@pytest.mark.parametrize("words", [("watch",), ("logs", "brave-otter", "-f")])
+def test_what_goes_on_ends_when_its_reader_goes_although_nothing_happens(
+    store_url: str, words: tuple[str, ...]
+) -> None:
+    process = start(*words, "--url", store_url)
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(LONGEST_WAIT) == 0
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
 def test_all_rows_of_a_query_come_as_they_are_found(store_url: str) -> None:
     endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
     process = start("sql", endless, "--all", "--url", store_url)

@@ -14,6 +14,7 @@ from cw_store.cli.blocks import Block, Table, Text
 from cw_store.cli.context import Context
 from cw_store.cli.finding import find
 from cw_store.cli.in_pipe import lines_of
+from cw_store.cli.overwriting import refuse_database
 from cw_store.safe_text import safe
 
 Format = Literal["text", "mermaid", "dot"]
@@ -29,6 +30,8 @@ COLOURS = {
 
 async def show_graph(here: Context, initiative: str | None, form: Format, file: str | None) -> None:
     """Show the graph of an initiative, or of each that is not archived, or write it to a file."""
+    if file is not None:
+        refuse_database(file)
     async with here.reading() as store, store.unit_of_work(read_only=True) as uow:
         graphs = [await views.graph(uow, id) for id in await _initiatives(uow, initiative)]
     if form == "text":

@@ -17,6 +17,7 @@ from cw_store import (
 from cw_store.cli.blocks import Block, Facts, Table
 from cw_store.cli.context import Context
 from cw_store.cli.failures import CommandError, UsageError
+from cw_store.cli.overwriting import refuse_database
 
 REPAIRED, LEFT_OUT = 3, 4
 """The exit codes of what is done, but not without a word."""
@@ -112,6 +113,7 @@ def _mapping(words: Iterable[str]) -> dict[str, dict[str, str]]:
 
 
 def _refuse_unless_writable(path: str) -> None:
+    refuse_database(path)
     is_new = not os.path.exists(path)
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))

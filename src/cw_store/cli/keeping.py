@@ -19,6 +19,7 @@ from cw_store.cli.advance import Advance
 from cw_store.cli.blocks import Facts, Table
 from cw_store.cli.context import BUSY_TIMEOUT, Context
 from cw_store.cli.failures import CommandError, UsageError
+from cw_store.cli.overwriting import refuse_database
 from cw_store.lengths import length_of
 
 Progress = Callable[[str, int, int], None]
@@ -131,6 +132,7 @@ async def write_export(here: Context, path: str | None, *, include_secrets: bool
         raise UsageError("an export is for a file or a pipe: name one with -o")
     if path is not None:
         _refuse_existing(Path(path), force=None)
+        refuse_database(path)
     stdout: Any = getattr(sys.stdout, "buffer", sys.stdout)
     async with here.reading() as store:
         with _bar(here, "export") as on_progress:

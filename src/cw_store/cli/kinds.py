@@ -7,9 +7,10 @@ the name of what it refers to, under the reference's name without `_id`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, get_args
 
-from sqlalchemy import ColumnElement, Table, select
+from sqlalchemy import ColumnElement, Table, func, select
 
 from cw_store import (
     AgentStatus,
@@ -39,10 +40,14 @@ NAMES = {
 """What people call a row of a table."""
 
 
+NOTHING_MORE: Mapping[str, ColumnElement[Any]] = MappingProxyType({})
+
+
 class Kind(NamedTuple):
     """One kind: `plural` is what `ls` takes, `columns` what it shows unless told otherwise.
 
-    `repository` is the store's attribute, `of_agent` are the columns that refer to an agent.
+    `repository` is the store's attribute, `of_agent` are the columns that refer to an agent, `more`
+    are columns that no table has.
     """
 
     plural: str
@@ -52,9 +57,14 @@ class Kind(NamedTuple):
     columns: tuple[str, ...]
     statuses: tuple[str, ...] = ()
     of_agent: tuple[str, ...] = ("agent_id",)
+    more: Mapping[str, ColumnElement[Any]] = NOTHING_MORE
 
     def all_columns(self) -> Mapping[str, ColumnElement[Any]]:
-        """Return everything that can be asked for, by name: each column, each reference's name."""
+        """Return everything that can be asked for, by name."""
+        return {**self.own_columns(), **self.more}
+
+    def own_columns(self) -> Mapping[str, ColumnElement[Any]]:
+        """Return what a row has, by name: each column, each reference's name."""
         found: dict[str, ColumnElement[Any]] = {}
         for column in self.table.columns:
             if column.name in SECRETS or column.name == "seq":
@@ -92,6 +102,7 @@ def _kind(
     repository: str | None = None,
     statuses: object = None,
     of_agent: Sequence[str] = ("agent_id",),
+    more: Mapping[str, ColumnElement[Any]] = NOTHING_MORE,
 ) -> Kind:
     name = table or plural
     return Kind(
@@ -102,7 +113,22 @@ def _kind(
         tuple(columns.split()),
         get_args(statuses),
         tuple(of_agent),
+        more,
     )
+
+
+def _holders() -> ColumnElement[Any]:
+    """Return the names of the agents that hold an account, the oldest first."""
+    accounts, agents = metadata.tables["accounts"], metadata.tables["agents"].alias()
+    holds = agents.c.lease_expires_at.is_not(None)
+    named = (
+        select(agents.c.name)
+        .where(agents.c.account_id == accounts.c.id, holds)
+        .order_by(agents.c.seq)
+        .correlate(accounts)
+        .subquery()
+    )
+    return select(func.aggregate_strings(named.c.name, ", ")).scalar_subquery()
 
 
 KINDS = (
@@ -130,7 +156,8 @@ KINDS = (
     _kind(
         "accounts",
         "account",
-        "id email provider is_exhausted exhausted_until last_used_at max_agents",
+        "id email provider is_exhausted exhausted_until last_used_at held_by",
+        more={"held_by": _holders()},
     ),
     _kind(
         "conversations",

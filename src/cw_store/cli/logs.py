@@ -11,6 +11,7 @@ from sqlalchemy import select
 from cw_store import Store, UnitOfWork, metadata
 from cw_store.cli.cells import as_time
 from cw_store.cli.context import Context
+from cw_store.cli.endless import ended_when_nobody_reads
 from cw_store.cli.failures import NothingFoundError
 from cw_store.cli.finding import find
 from cw_store.decoding import Lines, Said, parsed, said_in
@@ -52,7 +53,8 @@ async def show_log(here: Context, agent: str, asked: Asked) -> None:
                 shown.chunk(chunk.session, chunk.at, chunk.content)
                 last = chunk.id
         if asked.follows:
-            await _follow(store, id, last, asked, shown)
+            with ended_when_nobody_reads():
+                await _follow(store, id, last, asked, shown)
     shown.end()
 
 

@@ -61,7 +61,7 @@ async def show_one(here: Context, typed: str) -> None:
 
 
 async def _record(uow: UnitOfWork, found: Found) -> dict[str, Any]:
-    columns = found.kind.all_columns()
+    columns = found.kind.own_columns()
     query = select(*(column.label(name) for name, column in columns.items()))
     rows = await uow.session.execute(query.where(found.kind.table.c.id == found.id))
     return dict(rows.mappings().one())

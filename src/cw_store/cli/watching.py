@@ -13,6 +13,7 @@ from cw_store import Store, views
 from cw_store.cli.blocks import Block, Table, Text
 from cw_store.cli.cells import as_time
 from cw_store.cli.context import Context
+from cw_store.cli.endless import ended_when_nobody_reads
 from cw_store.cli.finding import find
 from cw_store.cli.inboxes import what_waits
 from cw_store.safe_text import safe
@@ -51,7 +52,7 @@ async def watch(here: Context, initiative: str | None, every: float) -> int:
     """Show each look until the initiative, or all of them, ended; return the exit code."""
     async with here.reading() as store:
         id = await _id(store, initiative)
-        with _shown(here) as show:
+        with ended_when_nobody_reads(), _shown(here) as show:
             while True:
                 seen = await _look(store, id)
                 show(seen)
