@@ -27,7 +27,7 @@ class Sizes(NamedTuple):
     box_width: int
     box_height: int
     gap: int = 10
-    channel: int = 48
+    channel: int = 44
     header: int = 34
     padding: int = 12
     between: int = 16
@@ -67,14 +67,16 @@ class Lane:
 class Layout:
     """Where everything is.
 
-    `boxes` are the left upper corners of tasks, lane by lane, in the order in which they are read.
-    A line is given by its turning points: between tasks of a lane it goes through them from left to
-    right, `bent`, and else with right angles, `square`; so do the lines between phases, `rails`.
+    Lanes begin at `left`, and the boxes of their first columns at `first_column`. `boxes` are the
+    left upper corners of tasks, lane by lane, in the order in which they are read. A line is given
+    by its turning points: between tasks of a lane it goes through them from left to right, `bent`,
+    and else with right angles, `square`; so do the lines between phases, `rails`.
     """
 
     width: int
     height: int
     left: int
+    first_column: int
     lanes: tuple[Lane, ...]
     boxes: dict[str, Point]
     bent: dict[Edge, tuple[Point, ...]]
@@ -146,6 +148,7 @@ class _Grid:
             width=width,
             height=last.top + last.height,
             left=self._left,
+            first_column=self._x(0),
             lanes=tuple(self._lanes),
             boxes=boxes,
             bent={edge: self._bent(edge, inner[edge]) for edge in inner},

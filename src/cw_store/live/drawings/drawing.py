@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import accumulate
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+from cw_store.live.rendering import harmless
 
 TEMPLATES = Environment(
     loader=PackageLoader("cw_store.live.drawings"),
@@ -15,13 +19,14 @@ TEMPLATES = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    finalize=harmless,
 )
 
 MARGIN = 24
 """What is around a drawing in a file, in pixels."""
 
 TITLE = 34
-"""The height of the title above it."""
+"""The height of the title above one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +46,24 @@ class Drawing:
 
     def element(self) -> Markup:
         """Return it for a page, which has `drawing_rules` and defines the colours."""
-        return self._rendered("element.svg")
-
-    def document(self) -> str:
-        """Return it as a file that needs no other, light or dark as whoever looks prefers."""
-        rules = Markup(colours() + drawing_rules())  # noqa: S704 -- files of our own
-        return f"{self._rendered('document.svg', rules=rules)}\n"
-
-    def _rendered(self, template: str, **more: object) -> Markup:
-        rendered = TEMPLATES.get_template(template).render(
-            drawing=self, margin=MARGIN, title_height=TITLE, **more
-        )
+        rendered = TEMPLATES.get_template("element.svg").render(drawing=self)
         return Markup(rendered)  # noqa: S704 -- the template has escaped it
+
+
+def document(drawings: Sequence[Drawing]) -> str:
+    """Return drawings as one SVG file, one below the other, light or dark as a viewer prefers."""
+    tops = list(accumulate((TITLE + each.height + MARGIN for each in drawings), initial=MARGIN))
+    rendered = TEMPLATES.get_template("document.svg").render(
+        drawings=list(zip(drawings, tops, strict=False)),
+        title=", ".join(each.title for each in drawings) or "nothing to draw",
+        description=" ".join(each.description for each in drawings),
+        rules=Markup(colours() + drawing_rules()),  # noqa: S704 -- files of our own
+        width=max([each.width for each in drawings], default=0) + 2 * MARGIN,
+        height=tops[-1],
+        margin=MARGIN,
+        title_height=TITLE,
+    )
+    return f"{rendered}\n"
 
 
 @cache
@@ -64,7 +75,7 @@ def drawing_rules() -> str:
 @cache
 def colours() -> str:
     """Return the style sheet that defines the colours of files."""
-    return _read("static/colours.css")
+    return _read("drawings/colours.css")
 
 
 def _read(name: str) -> str:

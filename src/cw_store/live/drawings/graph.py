@@ -9,7 +9,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from cw_store import views
-from cw_store.live.drawings.drawing import TEMPLATES, Drawing
+from cw_store.live.drawings.drawing import TEMPLATES, Drawing, document
 from cw_store.live.drawings.marks import MARKS, WORDS, Mark
 from cw_store.live.drawings.text_widths import clipped, width_of
 from cw_store.live.layout import Plan, Point, Sizes, layout_of
@@ -18,8 +18,8 @@ from cw_store.safe_text import safe
 Href = Callable[[str], str | None]
 """Gives the address of what has this id, None where it has none."""
 
-ROOMY = Sizes(box_width=184, box_height=42)
-DENSE = Sizes(box_width=168, box_height=24, gap=6, channel=44)
+ROOMY = Sizes(box_width=180, box_height=42)
+DENSE = Sizes(box_width=168, box_height=24, gap=6)
 
 MANY = 40
 """With more tasks than that, phases that are done are folded."""
@@ -44,9 +44,9 @@ def graph_svg(graph: views.Graph, *, href: Href | None = None) -> Markup:
     return graph_drawing(graph, href=href).element()
 
 
-def graph_file(graph: views.Graph) -> str:
-    """Return a graph as an SVG file that needs no other."""
-    return graph_drawing(graph).document()
+def graph_file(*graphs: views.Graph) -> str:
+    """Return graphs as an SVG file that needs no other, one below the other."""
+    return document([graph_drawing(graph) for graph in graphs])
 
 
 class _Share(NamedTuple):
@@ -138,6 +138,7 @@ class _GraphDrawer:
             legend=list(self._legend()),
             phases=[self._phase(lane.id, lane.top, lane.height) for lane in layout.lanes],
             left=layout.left,
+            names_x=layout.first_column,
             width=layout.width,
             top=LEGEND,
             lines=sorted(self._lines(), key=lambda line: line.kind != "is-met"),
@@ -152,7 +153,7 @@ class _GraphDrawer:
         )
         return Drawing(
             title=f"{safe(graph.initiative_name)}: {counts.done} of {counts.total} done",
-            description=f"{len(graph.phases)} phases, {counts.total} tasks: {told}.",
+            description=f"{counts.total} tasks in {len(graph.phases)} phases: {told}.",
             width=layout.width,
             height=LEGEND + layout.height,
             has_links=self._href is not None,
@@ -162,7 +163,8 @@ class _GraphDrawer:
     def _legend(self) -> Iterable[tuple[float, views.Lane, Mark, str]]:
         x = float(self._layout.left)
         for lane, word in WORDS.items():
-            text = f"{getattr(self._graph.counts, lane)} {word}"
+            count = getattr(self._graph.counts, lane)
+            text = f"{count} {'need you' if lane == 'needs_you' and count != 1 else word}"
             yield round(x), lane, MARKS[lane], text
             x += 18 + width_of(text, 12) + 18
 
@@ -178,7 +180,7 @@ class _GraphDrawer:
             height,
             name,
             "" if phase is None else phase.status.replace("_", " "),
-            round(self._layout.left + 12 + width_of(name, 14) + 10),
+            round(self._layout.first_column + width_of(name, 14) + 10),
             f"{counts.done} of {counts.total} done" if counts.total else "no tasks",
             tuple(self._shares(counts)),
             id in self._folded,
@@ -255,7 +257,8 @@ class _GraphDrawer:
         """Return the second line of a box: who is at it, or why nobody is."""
         if task.id in self._in_circle:
             return "one of a circle: none can begin"
-        return task.why or task.agent_name or ""
+        why = task.why or task.agent_name or ""
+        return why.replace("its phase waits for ", "phase waits for ")
 
     def _title(self, task: views.TaskNode, name: str, why: str) -> str:
         agent = "" if task.agent_name is None else f" · {safe(task.agent_name)}"

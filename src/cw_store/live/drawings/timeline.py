@@ -5,31 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from markupsafe import Markup
 
 from cw_store import views
-from cw_store.live.drawings.drawing import TEMPLATES, Drawing
+from cw_store.live.drawings.axis import briefly, exact, how_long, ticks
+from cw_store.live.drawings.drawing import TEMPLATES, Drawing, document
+from cw_store.live.drawings.outcomes import WORDS, Outcome, cross, hatch, outcome_of
 from cw_store.live.drawings.text_widths import clipped, width_of
-from cw_store.live.drawings.times import exact, how_long, ticks
 from cw_store.safe_text import safe
 
 Href = Callable[[str], str | None]
 """Gives the address of what has this id, None where it has none."""
 
-Outcome: TypeAlias = Literal["running", "waits", "idle", "crashed", "failed", "ended"]
-
-WORDS: dict[Outcome, str] = {
-    "running": "running",
-    "waits": "waits for input",
-    "idle": "idle",
-    "crashed": "crashed",
-    "failed": "ended with an error",
-    "ended": "ended",
-}
-
-WIDTH = 1180
+WIDTH = 1160
 LABELS = 216
 """The width of what names the rows."""
 
@@ -62,24 +52,15 @@ def timeline_svg(timeline: views.Timeline, *, href: Href | None = None) -> Marku
     return timeline_drawing(timeline, href=href).element()
 
 
-def timeline_file(timeline: views.Timeline) -> str:
-    """Return a timeline as an SVG file that needs no other."""
-    return timeline_drawing(timeline).document()
+def timeline_file(*timelines: views.Timeline) -> str:
+    """Return timelines as an SVG file that needs no other, one below the other."""
+    return document([timeline_drawing(timeline) for timeline in timelines])
 
 
-def outcome_of(bar: views.Bar) -> Outcome:
-    """Return how it ended, or how it goes."""
-    match bar.outcome:
-        case "running":
-            return "running"
-        case "waiting_for_input":
-            return "waits"
-        case "idle":
-            return "idle"
-        case "crashed":
-            return "crashed"
-        case _:
-            return "failed" if bar.exit_code else "ended"
+class _Label(NamedTuple):
+    text: str
+    x: float
+    classes: str
 
 
 class _Bar(NamedTuple):
@@ -91,9 +72,7 @@ class _Bar(NamedTuple):
     outcome: Outcome
     hatch: str
     cross: str
-    name: str
-    name_x: float
-    is_inside: bool
+    label: _Label | None
     title: str
     href: str | None
 
@@ -115,7 +94,7 @@ class _Band(NamedTuple):
     title: str
     bars: tuple[tuple[float, float], ...]
     rest: tuple[float, float, str] | None
-    rest_told: str
+    told: str
 
 
 class _TimelineDrawer:
@@ -172,7 +151,7 @@ class _TimelineDrawer:
             load_top=LEGEND,
             load_height=LOAD,
             ticks=self._ticks(),
-            now_x=self._x(timeline.now) if is_now else None,
+            now=(self._x(timeline.now), briefly(timeline.now, timeline.now)) if is_now else None,
             rows=rows,
             accounts_top=bottom + 22,
             bands=bands,
@@ -199,16 +178,17 @@ class _TimelineDrawer:
         for outcome, word in WORDS.items():
             if outcome in found:
                 text = f"{found.count(outcome)} {word}"
-                yield round(x), outcome, _hatch(0, 0, 22, 12), text
+                yield round(x), outcome, hatch(0, 0, 22, 12), text
                 x += 28 + width_of(text, 12) + 18
 
     def _ticks(self) -> list[tuple[float, str, str, bool]]:
-        """Return the ticks: place, time, date, and whether there is room to write the time."""
+        """Return the ticks: place, time, date, and whether there is room to write them."""
         most = (WIDTH - RIGHT - LABELS) // 78
+        now = self._x(self._timeline.now)
+        places = [(self._x(tick.at), tick) for tick in ticks(self._start, self._end, most)]
         return [
-            (x, tick.told, tick.date, LABELS + 12 <= x <= WIDTH - 20)
-            for tick in ticks(self._start, self._end, most)
-            for x in [self._x(tick.at)]
+            (x, tick.told, tick.date, LABELS + 12 <= x <= WIDTH - 20 and abs(x - now) > 20)
+            for x, tick in places
         ]
 
     # How many were at work.
@@ -241,6 +221,7 @@ class _TimelineDrawer:
         for row in self._rows:
             lanes = _side_by_side(row.bars, self._timeline.now)
             height = (max(lanes, default=0) + 1) * (self._bar_height + 2) - 2 + self._gap
+            bars = list(self._bars(row, lanes, y))
             name = safe(row.task_name or "without a task")
             phase = safe(row.phase_name or "")
             yield _Row(
@@ -249,35 +230,39 @@ class _TimelineDrawer:
                 clipped(name, 12, LABELS - 20),
                 "" if self._is_dense else clipped(phase, 11, LABELS - 20),
                 "\n".join(filter(None, (name, phase, (row.task_status or "").replace("_", " ")))),
-                self._ways(row, lanes, y),
-                tuple(self._bars(row, lanes, y)),
+                self._ways(row, bars),
+                tuple(bars),
             )
             y += height
 
-    def _ways(self, row: views.TimelineRow, lanes: Sequence[int], y: int) -> str:
-        """Return lines from each try to the next one."""
-        if row.task_id is None:
-            return ""
+    def _ways(self, row: views.TimelineRow, bars: Sequence[_Bar]) -> str:
+        """Return lines from each try to the next one, around what is written between them."""
         path = ""
-        tries = list(zip(row.bars, lanes, strict=True))
-        for (one, _), (two, lane) in pairwise(tries):
-            if one.end is not None and one.end < two.start:
-                middle = self._bar_y(y, lane) + self._bar_height / 2
-                path += f"M{self._x(one.end):g} {middle:g}H{self._x(two.start):g}"
+        for one, two in pairwise(bars if row.task_id is not None else ()):
+            begin, end, middle = one.x + one.width, two.x, two.y + two.height / 2
+            for label in (one.label, two.label):
+                if label is not None and begin < label.x < end:
+                    width = width_of(label.text, 10 if self._is_dense else 11)
+                    if label is one.label:
+                        begin = label.x + width + 6
+                    else:
+                        end = label.x - width - 6
+            if begin + 4 < end:
+                path += f"M{begin + 2:.1f} {middle:g}H{end:g}"
         return path
 
     def _bar_y(self, y: int, lane: int) -> float:
         return y + self._gap / 2 + lane * (self._bar_height + 2)
 
     def _bars(self, row: views.TimelineRow, lanes: Sequence[int], y: int) -> Iterable[_Bar]:
+        spans = [self._span_of(bar) for bar in row.bars]
         for at, (bar, lane) in enumerate(zip(row.bars, lanes, strict=True)):
-            x = self._x(bar.start)
-            end = max(self._x(bar.end or self._timeline.now), x + 3)
-            behind = [self._x(other.start) for other in row.bars[at + 1 :]]
-            name, name_x, is_inside = self._label(row, bar, x, end, min(behind, default=WIDTH))
+            x, end = spans[at]
+            others = spans[:at] + spans[at + 1 :]
+            label = self._label(self._name(row, bar), x, end, others)
             top, height = self._bar_y(y, lane), self._bar_height
             outcome = outcome_of(bar)
-            middle = top + height / 2
+            is_bad = outcome in ("crashed", "failed")
             yield _Bar(
                 id=safe(bar.agent_id),
                 x=x,
@@ -285,30 +270,37 @@ class _TimelineDrawer:
                 width=round(end - x, 1),
                 height=height,
                 outcome=outcome,
-                hatch=_hatch(x, top, end - x, height) if outcome in ("crashed", "failed") else "",
-                cross=_cross(end, middle) if outcome in ("crashed", "failed") else "",
-                name=name,
-                name_x=round(name_x, 1),
-                is_inside=is_inside,
+                hatch=hatch(x, top, end - x, height) if is_bad else "",
+                cross=cross(end, top + height / 2) if is_bad else "",
+                label=label,
                 title=self._title(row, bar),
                 href=None if self._href is None else self._href(bar.agent_id),
             )
 
-    def _label(
-        self, row: views.TimelineRow, bar: views.Bar, x: float, end: float, behind: float
-    ) -> tuple[str, float, bool]:
-        """Return the name of an agent, where there is room for it: in its bar, or behind it."""
-        size = 10 if self._is_dense else 11
+    def _span_of(self, bar: views.Bar) -> tuple[float, float]:
+        x = self._x(bar.start)
+        return x, max(self._x(bar.end or self._timeline.now), x + 3)
+
+    def _name(self, row: views.TimelineRow, bar: views.Bar) -> str:
         name = safe(bar.agent_name)
-        if len(row.bars) > 1 and bar.attempt:
-            name = f"{bar.attempt} · {name}"
-        room = end - x - 12
-        width = width_of(name, size)
+        return f"{bar.attempt} · {name}" if len(row.bars) > 1 and bar.attempt else name
+
+    def _label(
+        self, name: str, x: float, end: float, others: Sequence[tuple[float, float]]
+    ) -> _Label | None:
+        """Return where there is room for a name: in its bar, behind it, before it, or nowhere."""
+        size = 10 if self._is_dense else 11
+        width, room = width_of(name, size), end - x - 12
         if width <= room:
-            return name, x + 6, True
-        if width <= min(behind, WIDTH - RIGHT) - end - 18:
-            return name, end + 9, False
-        return (clipped(name, size, room), x + 6, True) if room >= 40 else ("", 0, True)
+            return _Label(name, x + 6, "inside")
+        now = self._x(self._timeline.now)
+        behind = min([WIDTH - RIGHT, *(now,) * (end < now), *(at for at, _ in others if at >= end)])
+        if width <= behind - end - 16:
+            return _Label(name, end + 9, "soft")
+        before = max([LABELS, *(at for _, at in others if at <= x)])
+        if width <= x - before - 16:
+            return _Label(name, x - 6, "soft end")
+        return _Label(clipped(name, size, room), x + 6, "inside") if room >= 40 else None
 
     def _title(self, row: views.TimelineRow, bar: views.Bar) -> str:
         is_retried = row.task_id is not None and len(row.bars) > 1
@@ -333,25 +325,20 @@ class _TimelineDrawer:
         for band in self._timeline.accounts:
             account = band.account
             email = safe(account.email)
-            told = {
-                "available": "available" if account.has_room else "has no room",
-                "exhausted": "until somebody brings it back",
-                "exhausted_until": "" if account.until is None else f"until {exact(account.until)}",
-            }[account.state]
-            state = told if account.state == "available" else f"rests {told}"
+            told, state = _state_of(account, now)
             rest = None
             if account.state != "available":
                 end = self._end if account.until is None else min(account.until, self._end)
                 x, right = self._x(now), max(self._x(end), self._x(now) + 3)
-                rest = (x, round(right - x, 1), _hatch(x, y, right - x, 14))
+                rest = (x, round(right - x, 1), hatch(x, y, right - x, 14))
             yield _Band(
                 y,
-                clipped(email, 12, LABELS - 20),
+                clipped(email, 12, LABELS - 20 - (width_of(told, 11) + 8 if told else 0)),
                 account.state,
                 f"{email}\n{state}",
                 tuple(self._worked(band.bars)),
                 rest,
-                state if rest else "",
+                told,
             )
             y += 22
 
@@ -359,6 +346,17 @@ class _TimelineDrawer:
         for bar in bars:
             x = self._x(bar.start)
             yield x, round(max(self._x(bar.end or self._timeline.now) - x, 2), 1)
+
+
+def _state_of(account: views.AccountSeen, now: datetime) -> tuple[str, str]:
+    """Say in a word or two and in a sentence whether an account can be used."""
+    match account.state, account.until:
+        case "exhausted", _:
+            return "exhausted", "exhausted until somebody brings it back"
+        case "exhausted_until", datetime() as until:
+            return f"until {briefly(until, now)}", f"rests until {exact(until)}"
+        case _:
+            return "", "available" if account.has_room else "has as many agents as it may"
 
 
 def _side_by_side(bars: Sequence[views.Bar], now: datetime) -> list[int]:
@@ -375,20 +373,3 @@ def _side_by_side(bars: Sequence[views.Bar], now: datetime) -> list[int]:
             ends[free] = max(ends[free], end)
         lanes.append(free)
     return lanes
-
-
-def _hatch(x: float, y: float, width: float, height: float) -> str:
-    """Return slanted lines through a bar; as few as it takes for a wide one."""
-    step = max(6.0, width / 120)
-    path = ""
-    at = step - height
-    while at < width:
-        begin, end, bottom = max(at, 0.0), min(at + height, width), y + height + at
-        path += f"M{x + begin:.1f} {bottom - begin:.1f}L{x + end:.1f} {bottom - end:.1f}"
-        at += step
-    return path
-
-
-def _cross(x: float, y: float) -> str:
-    """Return a cross at the end of a bar."""
-    return f"M{x - 3:g} {y - 3:g}l6 6m0 -6l-6 6"

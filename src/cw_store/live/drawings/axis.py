@@ -55,12 +55,19 @@ def exact(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def briefly(time: datetime, now: datetime) -> str:
+    """Return a time of this day, or else the day."""
+    time, now = time.astimezone(UTC), now.astimezone(UTC)
+    return f"{time:%H:%M}" if time.date() == now.date() else f"{time.day} {time:%b}"
+
+
 def how_long(length: timedelta) -> str:
-    """Return a length of time in its two largest units: `2 d 3 h`, `41 min`, `1 min 8 s`, `8 s`."""
+    """Return a length of time in its largest unit and the next: `2 d 3 h`, `41 min`, `8 s`."""
     left = int(length.total_seconds())
-    parts: list[str] = []
+    counts: list[tuple[int, str]] = []
     for size, unit in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (1, "s")):
         count, left = divmod(left, size)
-        if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2]) or "0 s"
+        counts.append((count, unit))
+    first = next((at for at, (count, _) in enumerate(counts) if count), len(counts) - 1)
+    told = [f"{count} {unit}" for count, unit in counts[first : first + 2] if count]
+    return " ".join(told) or "0 s"
