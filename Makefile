@@ -62,6 +62,7 @@ check: $(READY) ## lint, format, types, imports
 
 docs-output: $(READY) ## write anew what docs/ and tests/cli/golden/ say that commands print
 	$(BIN)/python tests/cli/page.py
+	$(BIN)/python tests/live/pictures.py
 	CW_STORE_REWRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/cli/test_golden.py -k "not postgres"
 
 screenshots: $(READY) chromium ## take the pictures of the page: all into a folder, some into docs/pictures/

@@ -37,6 +37,7 @@ COMMANDS = {
     "graph": ("graph", "Billing"),
     "graph-mermaid": ("graph", "Billing", "--format", "mermaid"),
     "graph-dot": ("graph", "Billing", "--format", "dot"),
+    "timeline": ("timeline", "User auth"),
     "watch": ("watch", "Docs site"),
     "not-found": ("show", "nobody"),
 }

@@ -41,6 +41,8 @@ COMMANDS = (
     Command("logs", LOOK, "look:logs", "Show what an agent wrote, and what it writes from now on."),
     Command("search", LOOK, "look:search", "Find a text in names, questions, pages and logs."),
     Command("graph", LOOK, "look:graph", "Show a plan: who waits for whom, as text or a drawing."),
+    Command("timeline", LOOK, "look:timeline", "Show who was at what, and when."),
+    Command("report", LOOK, "look:report", "Write all that is to be seen into one HTML file."),
     Command("watch", LOOK, "look:watch", "Show what happens until the initiative ends."),
     Command("live", LOOK, "live:live", "Serve a page on which people see agents at work."),
     Command("answer", ACT, "act:answer", "Answer a message to you, or an agent's question."),

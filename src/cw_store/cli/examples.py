@@ -20,7 +20,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "cw-store logs humble-koala -f",
     ),
     "search": ("cw-store search 'issuer name'", "cw-store search spec --limit 3"),
-    "graph": ("cw-store graph Billing", "cw-store graph Billing --format dot -o billing.dot"),
+    "graph": ("cw-store graph Billing", "cw-store graph Billing --format svg -o billing.svg"),
+    "timeline": (
+        "cw-store timeline 'User auth'",
+        "cw-store timeline 'User auth' --format svg -o timeline.svg",
+    ),
+    "report": ("cw-store report -o run.html", "cw-store report 'User auth' -o run.html"),
     "watch": ("cw-store watch 'Docs site'", "cw-store watch 'Docs site' --every 5s"),
     "live": ("cw-store live", "cw-store live --act --port 8080"),
     "answer": (

@@ -1,23 +1,20 @@
-"""`graph`: the plan of an initiative, as a list, for Mermaid, or for Graphviz."""
+"""`graph`: the plan of an initiative, as a list, drawn, for Mermaid, or for Graphviz."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import Literal
 
-from cw_store import UnitOfWork, views
+from cw_store import views
 from cw_store.cli.blocks import Block, Table, Text
 from cw_store.cli.context import Context
-from cw_store.cli.finding import find
+from cw_store.cli.extras import needs_extra
+from cw_store.cli.files import initiatives, is_for_file, write_text
 from cw_store.cli.in_pipe import lines_of
 from cw_store.cli.overwriting import refuse_database
 from cw_store.safe_text import safe
 
-Format = Literal["text", "mermaid", "dot"]
+Format = Literal["text", "svg", "html", "mermaid", "dot"]
 
 COLOURS = {
     "needs_you": "#f4b6b6",
@@ -33,26 +30,29 @@ async def show_graph(here: Context, initiative: str | None, form: Format, file: 
     if file is not None:
         refuse_database(file)
     async with here.reading() as store, store.unit_of_work(read_only=True) as uow:
-        graphs = [await views.graph(uow, id) for id in await _initiatives(uow, initiative)]
-    if form == "text":
-        blocks = [block for graph in graphs for block in _listed(graph)]
-        lines = list(lines_of(blocks))
-    else:
-        lines = list((_mermaid if form == "mermaid" else _dot)(graphs))
-        blocks = [Text(lines)]
-    if file is not None:
-        _write(Path(file), lines)
-        here.output.remark(f"wrote {file}")
-    elif form == "text" or here.output.is_json:
+        graphs = [await views.graph(uow, id) for id in await initiatives(uow, initiative)]
+    blocks = [block for graph in graphs for block in _listed(graph)] if form == "text" else []
+    if here.output.is_json and not is_for_file(file):
+        here.output.page(graphs)
+    elif form == "text" and not is_for_file(file):
         here.output.page(graphs, *blocks, now=graphs[0].now if graphs else None)
     else:
-        here.output.text("\n".join(lines))
+        write_text(here, file, _drawn(graphs, form) or "\n".join(lines_of(blocks)))
 
 
-async def _initiatives(uow: UnitOfWork, typed: str | None) -> list[str]:
-    if typed is not None:
-        return [(await find(uow, typed, "initiative")).id]
-    return [each.id for each in await uow.initiatives.find_all() if each.status != "archived"]
+def _drawn(graphs: Sequence[views.Graph], form: Format) -> str | None:
+    """Return what draws the graphs, or the drawing; None where they are to be listed."""
+    match form:
+        case "text":
+            return None
+        case "mermaid":
+            return "\n".join(_mermaid(graphs))
+        case "dot":
+            return "\n".join(_dot(graphs))
+        case "svg" | "html":
+            with needs_extra("live"):
+                from cw_store.live import graph_file, graph_page
+            return graph_file(*graphs) if form == "svg" else graph_page(graphs)
 
 
 def _listed(graph: views.Graph) -> Iterator[Block]:
@@ -168,23 +168,3 @@ def _in_dot(name: str) -> str:
 def _end(node: dict[str, str], id: str) -> str:
     """Return the node at an end of an edge; one of another initiative has no name."""
     return node.setdefault(id, f"n{len(node)}")
-
-
-def _write(path: Path, lines: Sequence[str]) -> None:
-    """Write the whole file or leave what was there."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
-        os.chmod(name, 0o666 & ~_mask())
-        os.replace(name, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
-
-
-def _mask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

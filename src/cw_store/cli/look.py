@@ -1,4 +1,4 @@
-"""Looking: `ls`, `show`, `ready`, `inbox`, `logs`, `search`, `graph`, `watch`."""
+"""Looking: `ls`, `show`, `ready`, `inbox`, `logs`, `search`, and drawings, reports, `watch`."""
 
 from typing import Annotated, Literal
 
@@ -28,6 +28,15 @@ AGENTS = ("agent name", "agent")
 SHOWN = (*AGENTS, "initiative", "phase", "task", "question", "message", "proposal")
 
 Initiative = Annotated[str | None, id_of("Only of this initiative (id or name).", "initiative")]
+File = Annotated[
+    str | None,
+    Parameter(
+        alias="-o",
+        metavar="FILE",
+        allow_leading_hyphen=True,
+        help="Write it to this file instead of stdout; - is stdout.",
+    ),
+]
 Statuses = Annotated[
     tuple[str, ...],
     Parameter(
@@ -193,22 +202,60 @@ async def graph(
     /,
     *,
     format: Annotated[
-        Literal["text", "mermaid", "dot"], Parameter(help="A list, or what draws a picture.")
+        Literal["text", "svg", "html", "mermaid", "dot"],
+        Parameter(help="A list, a drawing, or what draws one."),
     ] = "text",
-    output: Annotated[
-        str | None,
-        Parameter(alias="-o", metavar="FILE", help="Write it to this file instead of stdout."),
-    ] = None,
+    output: File = None,
     here: Here,
 ) -> None:
     """Show a plan: who waits for whom, as text or a drawing.
 
-    As text it is a list by phase, each task with its lane and what it still waits for. The others
-    are the source of a picture for Mermaid and for Graphviz (`dot -Tsvg`), phases as boxes.
+    As text it is a list by phase, each task with its lane and what it still waits for. As `svg` it
+    is a drawing and as `html` a page with it, in one file each, for which the extra live is needed;
+    the others are the source of a picture for Mermaid and for Graphviz (`dot -Tsvg`).
     """
     from cw_store.cli.graphs import show_graph
 
     await show_graph(here, initiative, format, output)
+
+
+async def timeline(
+    initiative: Initiative = None,
+    /,
+    *,
+    format: Annotated[
+        Literal["text", "svg", "html"], Parameter(help="A table, or a drawing.")
+    ] = "text",
+    output: File = None,
+    here: Here,
+) -> None:
+    """Show who was at what, and when.
+
+    A row for each task that an agent was at, with its tries side by side, those first that were
+    begun first. In a pipe it is a line for each try. As `svg` it is a drawing and as `html` a page
+    with it, in one file each, for which the extra live is needed.
+    """
+    from cw_store.cli.timelines import show_timeline
+
+    await show_timeline(here, initiative, format, output)
+
+
+async def report(
+    initiative: Initiative = None,
+    /,
+    *,
+    output: File = None,
+    here: Here,
+) -> None:
+    """Write all that is to be seen into one HTML file.
+
+    What waits for a person, the board, the graph, the timeline, questions and accounts, of an
+    initiative or of all that are not archived. The file needs no other and asks nobody for
+    anything. The extra live is needed for it.
+    """
+    from cw_store.cli.reporting import write_report
+
+    await write_report(here, initiative, output)
 
 
 async def watch(

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from cw_store.live.asgi import application
     from cw_store.live.drawings import graph_file, graph_svg, timeline_file, timeline_svg
     from cw_store.live.pages import Access
+    from cw_store.live.reports import (
+        Report,
+        graph_page,
+        read_report,
+        report_page,
+        timeline_page,
+    )
     from cw_store.live.server import LivePageServer, serving
 
 __all__ = [
@@ -27,6 +34,11 @@ __all__ = [
     "graph_file",
     "timeline_svg",
     "timeline_file",
+    "Report",
+    "read_report",
+    "report_page",
+    "graph_page",
+    "timeline_page",
 ]
 
 _HOMES = {
@@ -38,6 +50,11 @@ _HOMES = {
     "graph_file": "drawings",
     "timeline_svg": "drawings",
     "timeline_file": "drawings",
+    "Report": "reports",
+    "read_report": "reports",
+    "report_page": "reports",
+    "graph_page": "reports",
+    "timeline_page": "reports",
 }
 
 
