@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY) ## run the main job: a small real supervisor, on this repository
-	$(BIN)/python -m examples.supervisor
+	$(BIN)/python -m examples.supervisor --page
 
 # Debian's, since Playwright's own would be fetched from elsewhere. Without one these tests are skipped.
 chromium: ## install Chromium, which looks at the page in its tests, where it is missing

@@ -49,6 +49,7 @@ class Arguments:
     holder: str | None
     lease: timedelta
     retry_blocked: bool
+    page: bool
 
 
 def read_arguments() -> Arguments:
@@ -76,6 +77,9 @@ def read_arguments() -> Arguments:
     parser.add_argument(
         "--retry-blocked", action="store_true", help="let tasks that crashed too often run again"
     )
+    parser.add_argument(
+        "--page", action="store_true", help="serve a page to look at it, and print its address"
+    )
     given = parser.parse_args()
     plan = read_plan(given.plan)
     workers = given.workers or max(plan.workers_needed, os.cpu_count() or 1)
@@ -87,7 +91,15 @@ def read_arguments() -> Arguments:
     if not 0 < given.lease < 1e6:
         raise PlanError("--lease is a number of seconds above 0")
     lease = timedelta(seconds=given.lease)
-    return Arguments(plan, absolute(given.store), workers, given.holder, lease, given.retry_blocked)
+    return Arguments(
+        plan=plan,
+        store_url=absolute(given.store),
+        workers=workers,
+        holder=given.holder,
+        lease=lease,
+        retry_blocked=given.retry_blocked,
+        page=given.page,
+    )
 
 
 def absolute(store: str) -> str:
@@ -107,7 +119,7 @@ async def run(arguments: Arguments, holder: str) -> int:
         initiative = await stored(store, plan)
         if arguments.retry_blocked:
             await store.run(lambda uow: retry_blocked(uow, plan), label="retry blocked tasks")
-        async with showing(store, plan, console) as report:
+        async with page_of(store, arguments, console), showing(store, plan, console) as report:
             report(f"{holder} begins with {plan.name} ({initiative.status})")
             supervisor = Supervisor(
                 store=store,
@@ -133,6 +145,19 @@ async def run(arguments: Arguments, holder: str) -> int:
         console.print("Interrupted. The same command goes on from here.")
         return 130
     return 0 if initiative is not None and initiative.status == "completed" else 1
+
+
+@asynccontextmanager
+async def page_of(store: Store, arguments: Arguments, console: Console) -> AsyncGenerator[None]:
+    """Serve a page on which people see the agents at work, and act, if that was asked for."""
+    if not arguments.page:
+        yield
+        return
+    from cw_store.live import serving
+
+    async with serving(store, may_act=True) as page:
+        console.print(plain(f"Look at it: {page.address}"), soft_wrap=True)
+        yield
 
 
 async def stored(store: Store, plan: Plan) -> Initiative:

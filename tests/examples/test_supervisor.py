@@ -1,17 +1,21 @@
 """The example supervisor, run as its users run it: as a process, on a plan in a file."""
 
 import asyncio
+import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from examples.supervisor.plan import PlanError, read_plan
@@ -557,3 +561,60 @@ def test_a_frozen_supervisor_loses_its_task_and_changes_nothing_when_it_wakes(
     assert "is over" in output, "it is told that the claim is not its any more"
     assert frozen.returncode == 0, "the plan is completed, and be it by another"
     assert shared_bench.outcome() == outcome
+
+
+def page_at(address: str) -> Callable[[], str]:
+    """Open an address, and return what reads the page again and again."""
+    split = urlsplit(address)
+
+    def ask(path: str, cookie: str) -> HTTPResponse:
+        connection = HTTPConnection(split.hostname or "", split.port, timeout=20)
+        headers = {"Cookie": cookie, "Connection": "close"}
+        connection.request("GET", path, headers=headers)
+        return connection.getresponse()
+
+    with ask(f"{split.path}?{split.query}", "") as answer:
+        cookie = (answer.getheader("Set-Cookie") or "").partition(";")[0]
+
+    def read() -> str:
+        with ask("/", cookie) as answer:
+            return answer.read().decode()
+
+    return read
+
+
+def test_its_page_agrees_with_the_command_line_at_every_moment(bench: Bench) -> None:
+    """It shows nothing that was not so yet, and nothing that is over."""
+    wait = 'sh -c "until [ -e {folder}/{number} ]; do sleep 0.02; done"'
+    bench.plan(
+        "\n".join(
+            f"[tasks.t{number}]\nphase = 'only'\nneeds = []\n"
+            f"command = '{wait.format(folder=bench.folder, number=number)}'"
+            for number in range(3)
+        )
+    )
+
+    def done_by_command() -> int:
+        command = [sys.executable, "-c", "from cw_store.cli import main; main()"]
+        listed = ["--url", bench.store, "ls", "tasks", "--status", "completed", "--json"]
+        found = subprocess.run([*command, *listed], capture_output=True, check=True, timeout=30)
+        return len(json.loads(found.stdout)["data"])
+
+    with bench.start("--page", "--workers", "3") as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("Look at it: http://127.0.0.1:")
+        read = page_at(line.removeprefix("Look at it: ").strip())
+        wait_for_line(process, "begins with A plan")
+        for number in range(2):
+            (bench.folder / str(number)).touch()
+            shown = 0
+            while shown <= number:
+                at_least = done_by_command()
+                found = re.search(r"<b>(\d+)</b> of <b>3</b> done", read())
+                assert found is not None
+                shown = int(found[1])
+                assert at_least <= shown <= done_by_command()
+        (bench.folder / "2").touch()
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
