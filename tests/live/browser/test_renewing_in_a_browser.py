@@ -107,14 +107,21 @@ async def test_a_lost_stream_is_told_and_comes_back_by_itself(site: Site) -> Non
     await is_live(page)
     site.wire.cut()
     await expect(page.locator("#state")).to_have_text(re.compile("old for"))
-    await expect(page.locator("body")).to_have_class(re.compile("is-old"))
     ready = await task_named(site.store, "Rate limiting")
     await site.store.tasks.update(ready, status="in_progress")
     site.wire.mend()
     await expect(page.locator(f"[id$=-running] #task-{ready}")).to_be_visible()
     await is_live(page)
-    await expect(page.locator("body")).not_to_have_class(re.compile("is-old"))
     assert await page.evaluate("window.isTheSame"), "it was not loaded anew"
+
+
+async def test_a_server_that_was_started_anew_is_told_of(site: Site) -> None:
+    page = await site.look()
+    await is_live(page)
+    site.wire.cut()
+    await page.context.clear_cookies()
+    site.wire.mend()
+    await expect(page.locator("#state")).to_have_text(re.compile("old for .*new address"))
 
 
 HIDE = """hidden => {

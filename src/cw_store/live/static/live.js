@@ -12,16 +12,15 @@
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
   // What is kept in the browser; it may be forbidden there, and then is not kept.
-
-  const kept = (name) => {
+  function kept(name) {
     try { return localStorage.getItem(`cw_store.${name}`); } catch { return null; }
-  };
-  const keep = (name, value) => {
+  }
+
+  function keep(name, value) {
     try { localStorage.setItem(`cw_store.${name}`, value); } catch { /* not kept */ }
-  };
+  }
 
   // The theme, before anything is painted.
-
   function showTheme(name) {
     if (name === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = name;
@@ -40,15 +39,13 @@
   }
 
   // Times: how long ago, and the exact one for whoever points at it.
-
   let ahead = 0; // milliseconds by which the server's clock is ahead of this one
-
   const now = () => Date.now() + ahead;
 
   function inWords(seconds) {
     if (seconds < 60) return `${Math.floor(seconds / 5) * 5} s`;
     if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
-    if (seconds < 36000) return `${(Math.floor(seconds / 360) / 10).toString()} h`;
+    if (seconds < 36000) return `${Math.floor(seconds / 360) / 10} h`;
     if (seconds < 172800) return `${Math.floor(seconds / 3600)} h`;
     return `${Math.floor(seconds / 86400)} days`;
   }
@@ -56,7 +53,7 @@
   function timeInWords(time, at) {
     if (time.dataset.as === "clock") return at.toLocaleTimeString(undefined, { hour12: false });
     const seconds = (now() - at) / 1000;
-    if (time.dataset.as === "age") return seconds < 5 ? "just begun" : inWords(seconds);
+    if (time.dataset.as === "age") return inWords(seconds);
     if (seconds < -5) return `in ${inWords(-seconds)}`;
     return seconds < 5 ? "just now" : `${inWords(seconds)} ago`;
   }
@@ -72,8 +69,8 @@
     }
   }
 
-  function tellTimes(within = document) {
-    all("time[data-as]", within).forEach(tellTime);
+  function tellTimes() {
+    all("time[data-as]").forEach(tellTime);
     const quiet = new Set();
     for (const seen of all("[data-quiet-of]")) {
       const time = seen.querySelector("time");
@@ -95,17 +92,14 @@
     return template.content.firstElementChild;
   }
 
-  function isKept(element, name) {
-    return (name === "open" && element.localName === "details")
-      || (name === "title" && element.localName === "time");
-  }
+  const OURS = { details: "open", time: "title" }; // what is set here, and not by the server
 
   function makeLike(old, fresh) {
-    for (const { name, value } of [...fresh.attributes]) {
-      if (!isKept(old, name) && old.getAttribute(name) !== value) old.setAttribute(name, value);
-    }
-    for (const { name } of [...old.attributes]) {
-      if (!isKept(old, name) && !fresh.hasAttribute(name)) old.removeAttribute(name);
+    for (const name of new Set([...old.getAttributeNames(), ...fresh.getAttributeNames()])) {
+      if (OURS[old.localName] === name) continue;
+      const value = fresh.getAttribute(name);
+      if (value === null) old.removeAttribute(name);
+      else if (old.getAttribute(name) !== value) old.setAttribute(name, value);
     }
     if (old.localName === "time" && old.dataset.as) return tellTime(old);
     if (old.localName === "textarea") return;
@@ -115,17 +109,20 @@
       const known = wanted.id ? named.get(wanted.id) : at;
       if (known && known.nodeName === wanted.nodeName && (known.id || "") === (wanted.id || "")) {
         if (known !== at) old.insertBefore(known, at);
-        if (known.nodeType === Node.ELEMENT_NODE) makeLike(known, wanted);
-        else if (known.data !== wanted.data) known.data = wanted.data;
+        // Most of a large drawing is the same, which the browser finds out soonest.
+        if (!known.isEqualNode(wanted)) {
+          if (known.nodeType === Node.ELEMENT_NODE) makeLike(known, wanted);
+          else known.data = wanted.data;
+        }
         at = known.nextSibling;
       } else {
         old.insertBefore(wanted, at);
       }
     }
     while (at) {
-      const next = at.nextSibling;
-      at.remove();
-      at = next;
+      const left = at;
+      at = at.nextSibling;
+      left.remove();
     }
   }
 
@@ -187,30 +184,35 @@
   }
 
   // The stream: open while somebody looks. What is shown is old when it is lost.
-
   let stream = null;
   let isPaused = false;
   let heardAt = 0;
   let retry = null;
   let tries = 0;
   let lastId = "";
+  let reason = ""; // why the stream is lost, if that is known
 
   function showState() {
     const state = byId("state");
     if (!state) return;
-    const isOpen = stream !== null && stream.readyState === EventSource.OPEN;
+    const isOpen = stream?.readyState === EventSource.OPEN;
     const name = isPaused ? "paused" : isOpen ? "live" : heardAt ? "old" : "connecting";
-    if (!state.classList.contains(`is-${name}`)) state.className = `state is-${name}`;
-    const since = name === "old" ? `old for ${inWords((Date.now() - heardAt) / 1000)}` : name;
+    state.className = `state is-${name}`;
+    const since = name === "old" ? `old for ${inWords((Date.now() - heardAt) / 1000)}${reason}` : name;
     const text = byId("state-text");
     if (text.textContent !== since) text.textContent = since;
-    document.body.classList.toggle("is-old", name === "old");
   }
 
   function close() {
     clearTimeout(retry);
-    if (stream) stream.close();
+    stream?.close();
     stream = null;
+  }
+
+  async function askWhy() {
+    const answer = await fetch(location.href, { method: "HEAD" }).catch(() => null);
+    reason = answer?.status === 401 ? ": it was started anew, open its new address" : "";
+    showState();
   }
 
   function open() {
@@ -235,6 +237,7 @@
     stream.onerror = () => {
       if (!heardAt) heardAt = Date.now();
       close();
+      if (tries % 4 === 3) askWhy();
       // Sooner at first, and then not all at once.
       retry = setTimeout(open, Math.min(250 * 2 ** tries++, 8000) * (0.75 + Math.random() / 2));
       showState();
@@ -245,6 +248,7 @@
   function heard() {
     heardAt = Date.now();
     tries = 0;
+    reason = "";
     showState();
   }
 
@@ -258,31 +262,28 @@
     const button = byId("pause");
     if (!button) return;
     isPaused = !isPaused;
-    button.setAttribute("aria-pressed", String(isPaused));
-    button.title = isPaused ? "Go on. Key: p" : "Pause. Key: p";
+    const told = isPaused ? "Go on" : "Pause";
+    button.title = `${told}. Key: p`;
     button.querySelector("use").setAttribute("href", isPaused ? "#icon-play" : "#icon-pause");
-    button.querySelector(".unseen").textContent = isPaused ? "Go on" : "Pause";
+    button.querySelector(".unseen").textContent = told;
     open();
   }
 
   // The log of an agent follows its end, unless somebody reads further up.
-
-  const log = () => byId("log-box");
-  const followsLog = () => {
-    const box = log();
+  function followsLog() {
+    const box = byId("log-box");
     return box !== null && box.scrollHeight - box.scrollTop - box.clientHeight < 40;
-  };
-  const toEnd = () => {
-    const box = log();
-    if (box) box.scrollTop = box.scrollHeight;
-  };
+  }
+
+  function toEnd() {
+    byId("log-box")?.scrollTo({ top: 1e9 });
+  }
 
   // The graph: what runs is kept in sight.
-
   const followed = new Map();
 
   function followWhatRuns() {
-    if (!byId("follow")?.checked) return followed.clear();
+    if (!byId("follow")?.checked) return;
     for (const box of all(".of-graph")) {
       const running = all(".lane-running", box);
       const ids = running.map((each) => each.dataset.task).join(" ");
@@ -294,30 +295,29 @@
     }
   }
 
-  function showSwitches() {
-    for (const box of all("input[data-keep]")) {
-      box.checked = kept(box.id) === "yes";
-      box.addEventListener("change", () => {
-        keep(box.id, box.checked ? "yes" : "no");
-        applySwitches();
-      });
-    }
-    applySwitches();
-  }
-
   function applySwitches() {
     byId("main")?.classList.toggle("only-critical", Boolean(byId("critical")?.checked));
+    followed.clear();
     followWhatRuns();
   }
 
+  function showSwitches() {
+    all("input[data-keep]").forEach((box) => { box.checked = kept(box.id) === "yes"; });
+    applySwitches();
+  }
+
+  function switched({ target }) {
+    if (!target.matches("input[data-keep]")) return;
+    keep(target.id, target.checked ? "yes" : "no");
+    applySwitches();
+  }
+
   // Actions: a form is sent, and the page stays where it is.
-
-  let telling = null;
-
   function tell(sentence) {
-    byId("told").textContent = sentence;
-    clearTimeout(telling);
-    telling = setTimeout(() => { byId("told").textContent = ""; }, TOLD * 1000);
+    const place = byId("told");
+    place.textContent = sentence;
+    clearTimeout(place.telling);
+    place.telling = setTimeout(() => { place.textContent = ""; }, TOLD * 1000);
   }
 
   async function send(form) {
@@ -344,13 +344,10 @@
   }
 
   // Keys: / searches, p pauses, j and k go through what is listed.
-
   function step(by) {
     const stops = all("[data-stop]");
     const at = stops.indexOf(document.activeElement?.closest("[data-stop]"));
-    const next = stops[Math.max(0, Math.min(stops.length - 1, at + by))];
-    if (!next) return;
-    next.focus();
+    stops[Math.max(0, Math.min(stops.length - 1, at + by))]?.focus();
   }
 
   const KEYS = { "/": () => byId("find").focus(), p: pause, j: () => step(1), k: () => step(-1) };
@@ -369,7 +366,6 @@
   }
 
   // The beginning.
-
   function begin() {
     all("#state, #pause, #theme, .switches").forEach((each) => { each.hidden = false; });
     showTheme(theme);
@@ -385,9 +381,10 @@
     toEnd();
     byId("theme")?.addEventListener("click", nextTheme);
     byId("pause")?.addEventListener("click", pause);
-    byId("to-end")?.addEventListener("click", () => { toEnd(); log().focus(); });
-    log()?.addEventListener("scroll", () => { byId("to-end").hidden = followsLog(); });
+    byId("to-end")?.addEventListener("click", toEnd);
+    byId("log-box")?.addEventListener("scroll", () => { byId("to-end").hidden = followsLog(); });
     document.addEventListener("keydown", pressed);
+    document.addEventListener("change", switched);
     document.addEventListener("visibilitychange", open);
     document.addEventListener("submit", (event) => {
       if (!event.target.matches("form.act")) return;
