@@ -16,6 +16,7 @@ PAGES = (
     "docs/following.md",
     "docs/keeping.md",
     "docs/from-the-original.md",
+    "docs/live.md",
     "docs/looking.md",
     "docs/undo.md",
     "docs/waiting.md",
@@ -25,6 +26,7 @@ WITH_WHAT_IS_PRINTED = (
     "docs/following.md",
     "docs/keeping.md",
     "docs/from-the-original.md",
+    "docs/live.md",
     "docs/looking.md",
     "docs/waiting.md",
 )

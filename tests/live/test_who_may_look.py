@@ -84,6 +84,11 @@ async def test_an_address_to_use_once_is_used_once(
     assert (await other.get(f"/?token={token_of(address)}")).status == 401
 
 
+async def test_who_was_let_in_before_is_let_in_by_an_old_address(browser: Browser) -> None:
+    answer = await browser.get("/initiative/x?token=of-another-start")
+    assert (answer.status, answer.headers["location"]) == (303, "/initiative/x")
+
+
 async def test_a_cookie_of_another_ports_page_does_not_count(
     store: Store, stranger: Browser, served: LivePageServer
 ) -> None:

@@ -1,8 +1,8 @@
 """Who may look and who may act, and what browsers are told to refuse.
 
 Two layers. `Guard` stands before the application that `cw-store live` serves: whoever comes names
-this server and has its token. `Sealing` of headers and the check of `Origin` belong to the
-application itself, wherever it is mounted.
+this server and has its token. `SecurityHeaders` and the check of `Origin` belong to the application
+itself, wherever it is mounted.
 """
 
 from __future__ import annotations
@@ -124,7 +124,8 @@ class Guard:
         if not self._names_us(request.scope):
             return refusal(403, "This server has another name.")
         given = request.query_params.get(TOKEN, "")
-        if request.method != "GET" or not self._takes(given):
+        is_let_in = self._takes(given) or self._has_cookie(request.scope)
+        if request.method != "GET" or not is_let_in:
             return refusal(401, "Open the address that was printed: it has a token in it.")
         kept = request.url.remove_query_params(TOKEN)
         query = f"?{kept.query}" if kept.query else ""

@@ -1,7 +1,7 @@
 """Pages that renew themselves, each drawn once for all who look at it.
 
 **Guarantees.** However many look at a page, it is drawn at most four times a second, and less
-often where drawing takes long: no more than a fifth of the time. While nobody looks nothing runs. A
+often where drawing takes long: no more than a fifth of a core. While nobody looks nothing runs. A
 viewer gets the difference from what it has to what there is now, however many states it missed, and
 at most four events in any second; nothing is queued for it. Each state was read in one snapshot,
 and none comes after a later one. When a page cannot be drawn any more the streams of it end, so
@@ -23,6 +23,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Hash
 from contextlib import contextmanager, suppress
 from contextvars import Context
 from secrets import token_hex
+from time import process_time
 from typing import NamedTuple, TypeAlias
 
 from cw_store import NotFoundError, Store, StoreClosedError, UnitOfWork
@@ -35,7 +36,10 @@ BETWEEN_LOOKS = 0.25
 """Seconds from the beginning of a look to the next, at least."""
 
 SHARE = 5
-"""A look is followed by a pause, so that of the time no more than one part of so many is looks."""
+"""No more than one part of so many of a core's time is spent on looks."""
+
+SHARE_OF_TIME = 2
+"""And while no more than one part of so many of the time one goes on: a server works for it."""
 
 EVENTS_A_SECOND = 4
 
@@ -73,7 +77,7 @@ class LivePage:
         self._events: dict[str | None, bytes] = {}
         """The events to the last state, by the state that a viewer has."""
         self._turn = asyncio.Lock()
-        self._began = self._took = 0.0
+        self._began = self._took = self._spent = 0.0
         self._told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._viewers = 0
         self._task: asyncio.Task[None] | None = None
@@ -185,7 +189,7 @@ class LivePage:
 
     async def _look_in_turn(self, uow: UnitOfWork) -> Page | None:
         """Draw the page, which is a question that never has an answer: it is asked on and on."""
-        pause = max(BETWEEN_LOOKS, self._took * SHARE)
+        pause = max(BETWEEN_LOOKS, self._spent * SHARE, self._took * SHARE_OF_TIME)
         # The unit holds nothing yet: it begins with its first statement.
         await asyncio.sleep(max(0.0, self._began + pause - _time()))
         async with self._turn:
@@ -193,9 +197,9 @@ class LivePage:
         return None
 
     async def _look(self, uow: UnitOfWork) -> None:
-        self._began = _time()
+        self._began, spent = _time(), process_time()
         page = await self._draw(uow)
-        self._took = _time() - self._began
+        self._took, self._spent = _time() - self._began, process_time() - spent
         if not self._states or self._states[-1].page != page:
             self._count += 1
             self._states.append(State(f"{self._born}-{self._count}", page))
