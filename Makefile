@@ -24,7 +24,7 @@ demo: $(READY) ## run the main job: a small real supervisor, on this repository
 # Debian's, since Playwright's own would be fetched from elsewhere. Without one these tests are skipped.
 chromium: ## install Chromium, which looks at the page in its tests, where it is missing
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-		&& { apt-get install --yes -qq chromium || { apt-get update -qq && apt-get install --yes -qq chromium; }; } >/dev/null 2>&1; } \
+		&& { timeout 240 apt-get install --yes -qq chromium || { timeout 60 apt-get update -qq && timeout 240 apt-get install --yes -qq chromium; }; } >/dev/null 2>&1; } \
 		|| echo 'there is no Chromium: nothing looks at the page'
 
 test: $(READY) chromium ## run the tests; the drills that measure times have the machine to themselves
@@ -39,11 +39,11 @@ test-pythons: $(READY) ## run the tests on every other Python that this machine 
 		$(MAKE) --no-print-directory test-python OTHER=$$python || exit 1; \
 	done
 
-# What runs programs has their lines counted by nobody.
-PROGRAMS := tests/test_bench.py tests/test_contract.py tests/test_packaging.py tests/test_readme.py
+# What runs in processes of its own has its lines counted by nobody.
+PROGRAMS := tests/live/browser tests/test_bench.py tests/test_contract.py tests/test_packaging.py tests/test_readme.py
 
 # Python counts lines at hardly any cost from 3.12 on; before, the suite would take half as long again.
-test-newest: $(READY) chromium ## on the newest of them, on files alone and uvloop's event loop, with coverage
+test-newest: $(READY) ## on the newest of them, on files alone and uvloop's event loop, with coverage
 	@COVERAGE_CORE=sysmon $(MAKE) --no-print-directory test-python \
 		OPTIONS='--uvloop --files-only --cov --cov-report=term --cov-fail-under=95 $(PROGRAMS:%=--ignore %)' \
 		OTHER=$$( { echo $(PYTHON); $(BIN)/python tests/pythons.py; } | tail -n 1)
