@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -193,20 +194,29 @@ def test_of_very_many_tasks_those_that_were_begun_last_are_drawn() -> None:
     assert int(svg.root.attrib["height"]) < 300 * 60 + 500
 
 
-def test_names_are_written_where_they_hide_no_other_bar() -> None:
-    timeline = any_timeline(60)
+@pytest.mark.parametrize("size", [12, 60, 200])
+def test_names_are_written_where_they_hide_nothing(size: int) -> None:
+    tries = [a_bar(900 + at, 40 - at, 39.5 - at, "crashed", at + 1) for at in range(4)]
+    timeline = any_timeline(size)
+    timeline = replace(timeline, rows=(*timeline.rows, *a_timeline([tries]).rows))
     svg = Svg(timeline_file(timeline))
-    spans = [bar_of(svg.agent(bar.agent_id)) for row in timeline.rows for bar in row.bars]
+    letters = 10 if len(timeline.rows) > 48 else 11
+    rows: dict[float, list[tuple[float, float]]] = {}
+    beside = 0
     for element in svg.root.iter():
-        for text in element if element.get("data-agent") else ():
-            kind = text.get("class", "")
-            if kind.startswith("soft"):
-                x, wide = float(text.attrib["x"]), width_of(text.text or "", 11)
-                left, right = (x - wide, x) if " end" in kind else (x, x + wide)
-                top = bar_of(element)[1]
-                assert not [
-                    one for one in spans if one[1] == top and one[0] < right and left < one[2]
-                ]
+        if element.get("data-agent"):
+            left, top, right, _ = bar_of(element)
+            rows.setdefault(top, []).append((left, right))
+            for text in element:
+                if text.get("class", "").startswith("soft"):
+                    x, wide = float(text.attrib["x"]), width_of(text.text or "", letters)
+                    is_before = " end" in text.attrib["class"]
+                    rows[top].append((x - wide, x) if is_before else (x, x + wide))
+                    beside += 1
+    assert beside
+    for spans in rows.values():
+        for (_, right), (left, _) in pairwise(sorted(spans)):
+            assert right <= left + 3, "a bar is no narrower than that"
 
 
 # Text stays text, links lead where they are told to.

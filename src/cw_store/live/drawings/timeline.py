@@ -62,6 +62,11 @@ class _Label(NamedTuple):
     x: float
     classes: str
 
+    @property
+    def is_before(self) -> bool:
+        """Whether it ends at its place instead of beginning there."""
+        return self.classes.endswith(" end")
+
 
 class _Bar(NamedTuple):
     id: str
@@ -107,6 +112,7 @@ class _TimelineDrawer:
         self._is_dense = len(self._rows) > MANY
         self._bar_height = 12 if self._is_dense else 18
         self._gap = 5 if self._is_dense else 14
+        self._letters = 10 if self._is_dense else 11
         self._start = timeline.start or timeline.now
         self._end = self._last(timeline)
         self._span = (self._end - self._start).total_seconds()
@@ -242,11 +248,8 @@ class _TimelineDrawer:
             begin, end, middle = one.x + one.width, two.x, two.y + two.height / 2
             for label in (one.label, two.label):
                 if label is not None and begin < label.x < end:
-                    width = width_of(label.text, 10 if self._is_dense else 11)
-                    if label is one.label:
-                        begin = label.x + width + 6
-                    else:
-                        end = label.x - width - 6
+                    left, right = self._span_of_label(label)
+                    begin, end = (right + 6, end) if label is one.label else (begin, left - 6)
             if begin + 4 < end:
                 path += f"M{begin + 2:.1f} {middle:g}H{end:g}"
         return path
@@ -256,10 +259,12 @@ class _TimelineDrawer:
 
     def _bars(self, row: views.TimelineRow, lanes: Sequence[int], y: int) -> Iterable[_Bar]:
         spans = [self._span_of(bar) for bar in row.bars]
+        taken = spans.copy()
         for at, (bar, lane) in enumerate(zip(row.bars, lanes, strict=True)):
             x, end = spans[at]
-            others = spans[:at] + spans[at + 1 :]
-            label = self._label(self._name(row, bar), x, end, others)
+            label = self._label(self._name(row, bar), x, end, taken[:at] + taken[at + 1 :])
+            if label is not None:
+                taken.append(self._span_of_label(label))
             top, height = self._bar_y(y, lane), self._bar_height
             outcome = outcome_of(bar)
             is_bad = outcome in ("crashed", "failed")
@@ -281,6 +286,10 @@ class _TimelineDrawer:
         x = self._x(bar.start)
         return x, max(self._x(bar.end or self._timeline.now), x + 3)
 
+    def _span_of_label(self, label: _Label) -> tuple[float, float]:
+        width = width_of(label.text, self._letters)
+        return (label.x - width, label.x) if label.is_before else (label.x, label.x + width)
+
     def _name(self, row: views.TimelineRow, bar: views.Bar) -> str:
         name = safe(bar.agent_name)
         return f"{bar.attempt} · {name}" if len(row.bars) > 1 and bar.attempt else name
@@ -289,15 +298,16 @@ class _TimelineDrawer:
         self, name: str, x: float, end: float, others: Sequence[tuple[float, float]]
     ) -> _Label | None:
         """Return where there is room for a name: in its bar, behind it, before it, or nowhere."""
-        size = 10 if self._is_dense else 11
+        size = self._letters
         width, room = width_of(name, size), end - x - 12
         if width <= room:
             return _Label(name, x + 6, "inside")
         now = self._x(self._timeline.now)
-        behind = min([WIDTH - RIGHT, *(now,) * (end < now), *(at for at, _ in others if at >= end)])
+        walls = [max(left, end) for left, right in others if right > end]
+        behind = min([WIDTH - RIGHT, *(now,) * (end < now), *walls])
         if width <= behind - end - 16:
             return _Label(name, end + 9, "soft")
-        before = max([LABELS, *(at for _, at in others if at <= x)])
+        before = max([LABELS, *(min(right, x) for left, right in others if left < x)])
         if width <= x - before - 16:
             return _Label(name, x - 6, "soft end")
         return _Label(clipped(name, size, room), x + 6, "inside") if room >= 40 else None
