@@ -251,6 +251,24 @@ async def test_what_is_not_there_is_not_found(store: Store, name: str) -> None:
 
 
 @BOTH
+async def test_what_is_found_leads_to_where_it_is_seen(demo: Store) -> None:
+    [initiative, *_] = await demo.initiatives.find_all()
+    [task] = [each for each in await demo.tasks.find_all() if each.name == "Session store"]
+    [phase] = [each for each in await demo.phases.find_all() if each.name == "Recovery"]
+    [agent] = [each for each in await demo.agents.find_all() if each.name == "humble-jackal"]
+    board = f"/work/initiative/{initiative.id}"
+    for text, link in (
+        ("Session st", f"{board}#task-{task.id}"),
+        ("Recovery", f"{board}#phase-{phase.id}"),
+        ("User auth", board),
+        ("humble-ja", f"/work/agent/{agent.id}"),
+        ("begin with: Session store", "/work/agent/humble-jackal"),
+    ):
+        page = await drawn(demo, screens("", "", text)["search"], ACTS)
+        assert link in Markup(written(page, ACTS)).values("href"), text
+
+
+@BOTH
 async def test_an_empty_store_says_so_on_every_screen(store: Store) -> None:
     for name, told in (
         ("now", "Nothing waits for you."),

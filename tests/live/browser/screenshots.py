@@ -28,7 +28,7 @@ Theme: TypeAlias = Literal["light", "dark"]
 WIDTHS = (360, 1100, 2560)
 
 SHOWN: tuple[tuple[str, int, Theme], ...] = (
-    ("now", 1440, "light"),
+    ("now", 1280, "light"),
     ("now", 360, "dark"),
     ("graph", 1280, "dark"),
     ("timeline", 1280, "light"),
@@ -36,7 +36,7 @@ SHOWN: tuple[tuple[str, int, Theme], ...] = (
 )
 """What is shown in docs/."""
 
-HEIGHTS = {360: 780, 1100: 900, 1280: 860, 1440: 980, 2560: 1300}
+HEIGHTS = {360: 780, 1100: 900, 1280: 860, 2560: 1300}
 
 
 async def paths(store: Store) -> dict[str, str]:

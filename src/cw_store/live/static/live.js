@@ -379,6 +379,7 @@
     if (Math.abs(served - Date.now()) > 5000) ahead = served - Date.now();
     begin();
     toEnd();
+    all(".of-timeline").forEach((box) => { box.scrollLeft = box.scrollWidth; });
     byId("theme")?.addEventListener("click", nextTheme);
     byId("pause")?.addEventListener("click", pause);
     byId("to-end")?.addEventListener("click", toEnd);
