@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 PAGES = (
     "README.md",
     "docs/claims.md",
@@ -84,3 +85,10 @@ def test_an_example_of_the_documentation_runs(example: Example, tmp_path: Path) 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout
     assert example.printed in (None, done.stdout)
+
+
+@pytest.mark.parametrize("page", ["README.md", *sorted(path.name for path in DOCS.glob("*.md"))])
+def test_pictures_are_there(page: str) -> None:
+    file = ROOT / page if page == "README.md" else DOCS / page
+    for picture in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", file.read_text()):
+        assert (file.parent / picture).is_file(), picture
