@@ -151,7 +151,15 @@ def _is_taken(source: Path, path: Path, force: bool) -> bool:
         raise StoreError(f"{str(path)!r} is the backup itself; name the store's file")
     if not force:
         raise exists_error(path)
+    _refuse_unless_writable(path)
     return is_there(path)
+
+
+def _refuse_unless_writable(path: Path) -> None:
+    """Say so of a file that cannot be replaced, of which SQLite says that the disk fails."""
+    for place, named in ((os.path.dirname(os.path.realpath(path)), "its folder"), (path, "it")):
+        if not os.access(place, os.W_OK):
+            raise StoreError(f"{str(path)!r} cannot be replaced: {named} is not writable for you")
 
 
 @asynccontextmanager

@@ -169,6 +169,19 @@ def test_who_closed_the_pipe_before_is_told_nothing(store_url: str, words: tuple
     assert (process.returncode, err) == (0, "")
 
 
+def test_no_room_beside_the_file_is_one_sentence_that_says_so(store_url: str) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"ulimit -f 1; exec {COMMAND} retry --blocked"],
+        env=environment(CW_STORE_URL=store_url),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LONGEST_WAIT,
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "the disk is full: make room" in done.stderr and done.stderr.count("\n") == 1
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is full")
 def test_a_full_disk_under_stdout_is_one_sentence(store_url: str) -> None:
     with open("/dev/full", "w") as full:

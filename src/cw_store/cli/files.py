@@ -9,7 +9,9 @@ from pathlib import Path
 
 from cw_store import UnitOfWork
 from cw_store.cli.context import Context
+from cw_store.cli.failures import CommandError
 from cw_store.cli.finding import find
+from cw_store.cli.overwriting import refuse_database
 
 STDOUT = "-"
 
@@ -29,12 +31,18 @@ def is_for_file(name: str | None) -> bool:
 def write_text(here: Context, name: str | None, text: str) -> None:
     """Write text of our own into the file that is named, or to stdout.
 
-    The file that was there is replaced by the whole text, or stays as it was.
+    The file that was there is replaced by the whole text, or stays as it was; a database is never
+    replaced.
     """
     if name is None or name == STDOUT:
         here.output.text(text)
         return
-    _write(Path(name), text if text.endswith("\n") else f"{text}\n")
+    refuse_database(name)
+    try:
+        _write(Path(name), text if text.endswith("\n") else f"{text}\n")
+    except OSError as error:
+        message = f"cannot write {name}: {error.strerror or error}"
+        raise CommandError("cannot-write", message) from error
     here.output.remark(f"wrote {name}")
 
 

@@ -11,7 +11,6 @@ from cw_store.cli.context import Context
 from cw_store.cli.extras import needs_extra
 from cw_store.cli.files import initiatives, is_for_file, write_text
 from cw_store.cli.in_pipe import lines_of
-from cw_store.cli.overwriting import refuse_database
 from cw_store.safe_text import safe
 
 Format = Literal["text", "svg", "html", "mermaid", "dot"]
@@ -27,8 +26,6 @@ COLOURS = {
 
 async def show_graph(here: Context, initiative: str | None, form: Format, file: str | None) -> None:
     """Show the graph of an initiative, or of each that is not archived, or write it to a file."""
-    if file is not None:
-        refuse_database(file)
     async with here.reading() as store, store.unit_of_work(read_only=True) as uow:
         graphs = [await views.graph(uow, id) for id in await initiatives(uow, initiative)]
     blocks = [block for graph in graphs for block in _listed(graph)] if form == "text" else []

@@ -15,7 +15,7 @@ FIRST_BYTES = b"SQLite format 3\0"
 def refuse_database(path: str) -> None:
     """Raise CommandError for a place where a database is, or what belongs to one.
 
-    Before a store is opened: to close the file drops the locks that this process has on it.
+    While no store is open: to close the file drops the locks that this process has on it.
     """
     if _is_database(path):
         raise CommandError("refused", f"{path} is a database, and stays as it is; name another")

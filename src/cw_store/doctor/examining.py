@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -35,6 +36,8 @@ DEEP_SECONDS = 3600.0
 """How long the checks may take that `deep=True` adds: they read everything."""
 
 BUSY_SECONDS = 5.0
+
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 Progress = Callable[[str, int, int], object]
 """Called with the name of the check that begins, how many were done, and how many there are."""
@@ -138,10 +141,20 @@ async def _open(store: Store, seconds: float) -> list[Finding]:
     except StoreBusyError as error:
         return problem("store", str(error), "nothing can be looked at meanwhile", "cw-store status")
     except StoreError as error:
-        return problem("store", str(error), "nothing else can be looked at", sound.RESTORE)
+        mends = sound.RESTORE if _is_of_damage(error) else None
+        return problem("store", str(error), "nothing else can be looked at", mends)
     except TimeoutError:
         return problem("store", f"it does not open within {3 * seconds:g} s", "something hangs")
     return fine("store", store.url)
+
+
+def _is_of_damage(error: BaseException | None) -> bool:
+    """Whether SQLite says that the file is damaged, which a full disk, say, is not."""
+    while error is not None:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED:
+            return True
+        error = error.__cause__
+    return False
 
 
 async def _examine(

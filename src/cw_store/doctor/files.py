@@ -86,10 +86,20 @@ def files_of(path: Path) -> list[Path]:
     return [Path(name) for name in names if os.path.exists(name)]
 
 
+TOO_LITTLE = 1024 * 1024
+"""Bytes of a disk on which SQLite's log, or the index of it, has no room."""
+
+
 def check_free_space(path: Path) -> list[Finding]:
     """Look for the room that a migration, a VACUUM and a growing log take again."""
     disk = os.statvfs(path.parent)
     free, size = disk.f_bavail * disk.f_frsize, os.stat(path).st_size
+    if free < TOO_LITTLE:
+        return problem(
+            "free space",
+            f"the disk is full: {free:,} bytes are free",
+            "nothing can be written, not even what would give room back: remove other files",
+        )
     if free < 2 * size:
         return problem(
             "free space",

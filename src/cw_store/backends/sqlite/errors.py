@@ -94,9 +94,17 @@ def no_database(path: Path) -> SchemaError:
 
 def unusable(path: Path, error: sqlite3.Error) -> StoreError:
     """Say why SQLite cannot use the file at all."""
-    match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    if code == sqlite3.SQLITE_IOERR_SHMSIZE:
+        return StoreError(
+            f"SQLite cannot make the index that it needs beside {shown(path)}, a file whose name "
+            "ends with -shm; the disk is full: make room"
+        )
+    match code & 0xFF:
         case sqlite3.SQLITE_NOTADB:
             return no_database(path)
+        case sqlite3.SQLITE_FULL:
+            return StoreError(f"the disk is full: {shown(path)} cannot be written; make room")
         case sqlite3.SQLITE_CORRUPT:
             return StoreError(f"{shown(path)} is damaged; restore it from a backup ({error})")
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY if is_in_use(path):
