@@ -20,6 +20,9 @@ Pair = tuple[int, int]
 LINE = 0.3
 """How much of the height of a task a line takes that passes by."""
 
+NEAR = 3
+"""Over so many columns an edge has a way of its own, even if it follows from others."""
+
 SWEEPS = 4
 """So often each task is moved beside those it is connected with; more change next to nothing."""
 
@@ -42,14 +45,59 @@ class Arrangement:
 
 
 def arranged(count: int, edges: Sequence[Pair], columns: int) -> Arrangement:
-    """Arrange the tasks 0 to `count` - 1, which edges must not connect in a circle.
+    """Arrange the tasks 0 to `count` - 1.
 
     There are as many columns as the longest chain has tasks, and at least `columns` if there are
-    tasks to fill them. The same is arranged in the same way, always.
+    tasks to fill them. The same is arranged in the same way, always. `ways` has none of the edges
+    around a circle, and none of those far edges that follow from others.
     """
-    groups = list(_groups(count, edges))
+    groups = list(_groups(count, _decisive(edges)))
     width = max([columns, *(len(group.layers) for group in groups)])
     return _packed(groups, min(width, count) if not edges else width)
+
+
+def _decisive(edges: Sequence[Pair]) -> list[Pair]:
+    """Leave out edges that would cost much and decide nothing.
+
+    Those are edges over many columns that follow from others, as plans have that name for each task
+    all that was before, and edges around a circle, which the store refuses and fast-sugiyama ends
+    the process at.
+    """
+    before: dict[int, list[int]] = {}
+    for begin, end in edges:
+        before.setdefault(end, []).append(begin)
+        before.setdefault(begin, [])
+    ranks: dict[int, int] = {}
+    reached: dict[int, int] = {}
+    for node in _in_order(before, edges):
+        ranks[node] = max((ranks[other] + 1 for other in before[node]), default=0)
+        reached[node] = 0
+        for other in before[node]:
+            reached[node] |= reached[other] | 1 << other
+    return [
+        (begin, end)
+        for begin, end in edges
+        if end in ranks
+        and (
+            ranks[end] - ranks[begin] <= NEAR
+            or not any(reached[other] >> begin & 1 for other in before[end])
+        )
+    ]
+
+
+def _in_order(before: dict[int, list[int]], edges: Sequence[Pair]) -> Iterable[int]:
+    """Give each node behind all that come before it; those around circles, and behind, never."""
+    after: dict[int, list[int]] = {}
+    for begin, end in edges:
+        after.setdefault(begin, []).append(end)
+    missing = {node: len(others) for node, others in before.items()}
+    ready = [node for node, count in missing.items() if not count]
+    for node in ready:  # which grows meanwhile
+        yield node
+        for other in after.get(node, ()):
+            missing[other] -= 1
+            if not missing[other]:
+                ready.append(other)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ TEMPLATES = Environment(
     finalize=harmless,
 )
 
+NARROW = 1250
+"""So wide is what can still be read when it is as wide as drawings.css makes it at least."""
+
 MARGIN = 24
 """What is around a drawing in a file, in pixels."""
 
@@ -43,6 +46,11 @@ class Drawing:
     height: int
     has_links: bool
     content: Markup
+
+    @property
+    def fits(self) -> bool:
+        """Whether it is narrow enough to be made a little smaller where there is less room."""
+        return self.width <= NARROW
 
     def element(self) -> Markup:
         """Return it for a page, which has `drawing_rules` and defines the colours."""
