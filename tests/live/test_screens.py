@@ -251,6 +251,42 @@ async def test_what_is_not_there_is_not_found(store: Store, name: str) -> None:
 
 
 @BOTH
+async def test_a_chunk_that_is_very_long_is_cut_and_says_so(store: Store) -> None:
+    agent = await add_agent(store)
+    await store.log_chunks.insert_chunk(agent.id, agent.name, 1, "long line\n" * 100_000)
+    await store.log_chunks.insert_chunk(agent.id, agent.name, 1, "next\n")
+    for screen in ("agent", "agent, raw"):
+        html = written(await drawn(store, screens("", agent.id, "")[screen]), READS)
+        assert len(html) < 1_000_000
+        assert "and more, which cw-store logs shows" in html
+        assert Markup(html).text.rstrip().count("next") == 1
+
+
+@BOTH
+async def test_what_is_completed_is_a_line_below_what_is_not(store: Store) -> None:
+    for name, status in (("old", "completed"), ("new", "active"), ("gone", "archived")):
+        initiative = await add_initiative(store, name=name, status=status)
+        phase = await add_phase(store, initiative_id=initiative.id, name=f"phase of {name}")
+        await add_task(store, phase_id=phase.id, name=f"task of {name}")
+    page = await drawn(store, NOW)
+    [board] = [
+        Markup("".join(part.html for part in region.parts)).text
+        for region in page.regions
+        if region.id == "board"
+    ]
+    assert board.index("task of new") < board.index("old")
+    assert "phase of old" not in board and "gone" not in board
+    for name in ("graph", "timeline"):
+        page = await drawn(store, screens("", "", "")[name])
+        [drawings] = [
+            region.parts
+            for region in page.regions
+            if region.id.endswith("s") and "of-" in region.parts[0].id
+        ]
+        assert len(drawings) == 1
+
+
+@BOTH
 async def test_what_is_found_leads_to_where_it_is_seen(demo: Store) -> None:
     [initiative, *_] = await demo.initiatives.find_all()
     [task] = [each for each in await demo.tasks.find_all() if each.name == "Session store"]
@@ -273,8 +309,8 @@ async def test_an_empty_store_says_so_on_every_screen(store: Store) -> None:
     for name, told in (
         ("now", "Nothing waits for you."),
         ("now", "No task yet."),
-        ("graph", "No initiative yet."),
-        ("timeline", "No initiative yet."),
+        ("graph", "No initiative is at work."),
+        ("timeline", "No initiative is at work."),
         ("search", "Nothing found"),
         ("search of nothing", "Type a name"),
     ):

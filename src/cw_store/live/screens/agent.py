@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import NamedTuple
 
-from cw_store import LogChunk, UnitOfWork, views
+from sqlalchemy import bindparam, func, select
+
+from cw_store import UnitOfWork, metadata, views
 from cw_store.decoding import Lines, Said, said_in
 from cw_store.live.pages import Page, Part, Region, Viewer
 from cw_store.live.rendering import part
@@ -17,8 +21,21 @@ CHUNKS = 200
 STEP = 50
 """So many of the oldest go at once when there are more: each of them changes the page."""
 
+LONGEST_CHUNK = 20_000
+"""Characters of a chunk that are shown."""
+
 LONGEST = 4_000
 """Characters of a line that are shown."""
+
+
+class Chunk(NamedTuple):
+    """What is shown of a chunk of a log; `is_cut` says that there is more of it."""
+
+    id: str
+    session_number: int
+    created_at: datetime
+    content: str
+    is_cut: bool
 
 
 async def agent(source: views.Source, viewer: Viewer, agent_id: str | None) -> Page:
@@ -55,10 +72,28 @@ async def _agent(source: views.Source, viewer: Viewer, agent_id: str, *, raw: bo
     )
 
 
-async def _last_chunks(uow: UnitOfWork, seen: views.AgentView) -> list[LogChunk]:
+chunks = metadata.tables["agent_log_chunks"]
+
+LAST = (
+    select(
+        chunks.c.id,
+        chunks.c.session_number,
+        chunks.c.created_at,
+        func.substr(chunks.c.content, 1, LONGEST_CHUNK).label("content"),
+        (func.length(chunks.c.content) > LONGEST_CHUNK).label("is_cut"),
+    )
+    .where(chunks.c.agent_id == bindparam("agent_id"))
+    .order_by(chunks.c.seq.desc())
+    .limit(bindparam("limit"))
+)
+
+
+async def _last_chunks(uow: UnitOfWork, seen: views.AgentView) -> list[Chunk]:
     """Return the end of the log, which begins where it began before for a while."""
     there = sum(session.chunks for session in seen.sessions)
-    return await uow.log_chunks.find_last(seen.agent.id, limit=CHUNKS + there % STEP)
+    values = {"agent_id": seen.agent.id, "limit": CHUNKS + there % STEP}
+    rows = (await uow.session.execute(LAST, values)).all()
+    return [Chunk(**row._asdict()) for row in reversed(rows)]
 
 
 def _about(viewer: Viewer, seen: views.AgentView) -> Part:
@@ -113,7 +148,7 @@ def _ways(viewer: Viewer, seen: views.AgentView, *, raw: bool) -> Part:
 
 
 def _log(
-    viewer: Viewer, seen: views.AgentView, chunks: Iterable[LogChunk], *, raw: bool
+    viewer: Viewer, seen: views.AgentView, chunks: Iterable[Chunk], *, raw: bool
 ) -> Iterator[Part]:
     lines = Lines()
     session = None
@@ -121,6 +156,8 @@ def _log(
         if chunk.session_number != session:
             lines = Lines()
         told = as_it_is(chunk.content) if raw else [*decoded(lines.add(chunk.content))]
+        if chunk.is_cut:
+            lines = Lines()  # the rest of its last line is not here
         yield part(
             f"chunk-{chunk.id}",
             "log_chunk.html",
@@ -128,6 +165,7 @@ def _log(
             at=chunk.created_at,
             begins=chunk.session_number if chunk.session_number != session else None,
             said=tuple(told),
+            is_cut=chunk.is_cut,
         )
         session = chunk.session_number
     if session is None:

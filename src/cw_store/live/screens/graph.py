@@ -29,9 +29,11 @@ async def graph(source: views.Source, viewer: Viewer, initiative_id: str | None)
         seen = [await views.graph(uow, initiative.id) for initiative in head.shown[-MOST_DRAWN:]]
     parts = [_drawn(viewer, each, is_alone=initiative_id is not None) for each in seen]
     if not seen:
-        parts.append(empty("graphs-none", viewer, "No initiative yet."))
+        parts.append(empty("graphs-none", viewer, "No initiative is at work."))
     if left := len(head.shown) - len(seen):
-        parts.append(empty("graphs-left", viewer, f"And {left} older initiatives: choose one."))
+        parts.append(
+            empty("graphs-left", viewer, f"And {left} older initiatives: choose one above.")
+        )
     counts = total(each.counts for each in seen)
     return Page(
         f"{head.name}: graph",

@@ -20,7 +20,7 @@ MOST_DRAWN = 12
 
 
 class Head(NamedTuple):
-    """What a screen is about: one initiative, or all that are not archived."""
+    """What a screen is about: one initiative, or all at which somebody works or will."""
 
     name: str
     shown: tuple[Initiative, ...]
@@ -34,9 +34,8 @@ async def read_head(
     found = await uow.initiatives.find_all()
     open_ones = [each for each in found if each.status != "archived"][-MOST_INITIATIVES:]
     if initiative_id is None:
-        return Head(
-            EVERYTHING, tuple(open_ones), _regions(viewer, screen, EVERYTHING, None, open_ones)
-        )
+        shown = tuple(each for each in open_ones if each.status != "completed")
+        return Head(EVERYTHING, shown, _regions(viewer, screen, EVERYTHING, None, open_ones))
     chosen = next((each for each in found if each.id == initiative_id), None)
     if chosen is None:
         raise NotFoundError("initiatives", initiative_id)

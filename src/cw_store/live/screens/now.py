@@ -76,10 +76,12 @@ def _board(viewer: Viewer, board: views.Board, is_of_all: bool) -> Iterator[Part
         yield empty("board-empty", viewer, "No task yet.")
         return
     yield part("board-lanes", "board_lanes.html", viewer, counts=board.counts)
-    for initiative in board.initiatives:
+    for initiative in sorted(board.initiatives, key=lambda one: one.status == "completed"):
         of = initiative.id or "none"
         if is_of_all:
             yield _initiative(viewer, initiative)
+        if is_of_all and initiative.status == "completed":
+            continue  # it has a board of its own, where somebody wants to see it
         for phase in initiative.phases:
             yield from _phase(viewer, phase, phase.id or f"none-{of}")
 

@@ -29,9 +29,11 @@ async def timeline(source: views.Source, viewer: Viewer, initiative_id: str | No
         ]
     parts = [_drawn(viewer, each, is_alone=initiative_id is not None) for each in seen]
     if not seen:
-        parts.append(empty("timelines-none", viewer, "No initiative yet."))
+        parts.append(empty("timelines-none", viewer, "No initiative is at work."))
     if left := len(head.shown) - len(seen):
-        parts.append(empty("timelines-left", viewer, f"And {left} older initiatives: choose one."))
+        parts.append(
+            empty("timelines-left", viewer, f"And {left} older initiatives: choose one above.")
+        )
     return Page(
         f"{head.name}: timeline",
         "timeline",
