@@ -93,7 +93,10 @@ async def _last_chunks(uow: UnitOfWork, seen: views.AgentView) -> list[Chunk]:
     there = sum(session.chunks for session in seen.sessions)
     values = {"agent_id": seen.agent.id, "limit": CHUNKS + there % STEP}
     rows = (await uow.session.execute(LAST, values)).all()
-    return [Chunk(**row._asdict()) for row in reversed(rows)]
+    return [
+        Chunk(row.id, row.session_number, row.created_at, row.content, bool(row.is_cut))
+        for row in reversed(rows)
+    ]
 
 
 def _about(viewer: Viewer, seen: views.AgentView) -> Part:

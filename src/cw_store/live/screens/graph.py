@@ -31,9 +31,8 @@ async def graph(source: views.Source, viewer: Viewer, initiative_id: str | None)
     if not seen:
         parts.append(empty("graphs-none", viewer, "No initiative is at work."))
     if left := len(head.shown) - len(seen):
-        parts.append(
-            empty("graphs-left", viewer, f"And {left} older initiatives: choose one above.")
-        )
+        told = f"And {left} older initiatives: choose one above."
+        parts.append(empty("graphs-left", viewer, told))
     counts = total(each.counts for each in seen)
     return Page(
         f"{head.name}: graph",

@@ -31,9 +31,8 @@ async def timeline(source: views.Source, viewer: Viewer, initiative_id: str | No
     if not seen:
         parts.append(empty("timelines-none", viewer, "No initiative is at work."))
     if left := len(head.shown) - len(seen):
-        parts.append(
-            empty("timelines-left", viewer, f"And {left} older initiatives: choose one above.")
-        )
+        told = f"And {left} older initiatives: choose one above."
+        parts.append(empty("timelines-left", viewer, told))
     return Page(
         f"{head.name}: timeline",
         "timeline",
