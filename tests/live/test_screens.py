@@ -217,6 +217,18 @@ async def test_a_log_is_decoded_and_as_it_is_when_that_is_asked_for(store: Store
     assert '{"type": "text", "te' in raw and 'xt": "hel\\nlo"}' in raw
 
 
+@BOTH
+async def test_a_line_that_nobody_ends_any_more_is_shown_as_it_was_left(store: Store) -> None:
+    agent = await add_agent(store)
+    for session in (1, 2):
+        await store.log_chunks.insert_chunk(agent.id, agent.name, session, f'{{"half of {session}')
+    screen = screens("", agent.id, "")["agent"]
+    assert '{"half of 1' in Markup(written(await drawn(store, screen), READS)).text
+    assert '{"half of 2' not in Markup(written(await drawn(store, screen), READS)).text
+    await store.agents.update(agent.id, status="crashed")
+    assert '{"half of 2' in Markup(written(await drawn(store, screen), READS)).text
+
+
 @FILE
 async def test_the_oldest_chunks_of_a_long_log_go_many_at_once(store: Store) -> None:
     agent = await add_agent(store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import pairwise
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, func, select
@@ -155,12 +156,16 @@ def _log(
 ) -> Iterator[Part]:
     lines = Lines()
     session = None
-    for chunk in chunks:
+    has_ended = seen.agent.status in ("stopped", "crashed")
+    for chunk, after in pairwise((*chunks, None)):
+        assert chunk is not None
         if chunk.session_number != session:
             lines = Lines()
         told = as_it_is(chunk.content) if raw else [*decoded(lines.add(chunk.content))]
-        if chunk.is_cut:
-            lines = Lines()  # the rest of its last line is not here
+        is_last = has_ended if after is None else after.session_number != chunk.session_number
+        if is_last or chunk.is_cut:
+            # Nobody ends this line any more: what a crash cut off is what was written last.
+            told += decoded(filter(None, [lines.rest()]))
         yield part(
             f"chunk-{chunk.id}",
             "log_chunk.html",
