@@ -55,6 +55,18 @@ async def test_each_thing_that_waits_can_be_dealt_with_in_its_place(site: Site) 
     await expect(inbox.locator(".of-account")).to_have_count(0)
 
 
+async def test_what_is_opened_is_typed_into(site: Site) -> None:
+    page = await site.look()
+    question = page.locator("#inbox .of-message", has_text="15 and 30 minutes")
+    await question.locator("summary").click()
+    await expect(question.locator("textarea")).to_be_focused()
+    await page.keyboard.type("jump")  # and j and p are keys of the page
+    await expect(question.locator("textarea")).to_have_value("jump")
+    account = page.locator("#accounts .account", has_text="amber@example.com")
+    await account.locator("summary").click()
+    await expect(account.get_by_label("Used up for")).to_be_focused()
+
+
 async def test_an_account_is_marked_used_up_for_as_long_as_is_said(site: Site) -> None:
     page = await site.look()
     account = page.locator("#accounts .account", has_text="amber@example.com")

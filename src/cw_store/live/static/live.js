@@ -343,6 +343,13 @@
     }
   }
 
+  // Whoever opens a form types into it next; a key is no shortcut then.
+  function opened({ target }) {
+    if (target.open && target.matches(".answer") && target.contains(document.activeElement)) {
+      target.querySelector("textarea, input:not([type=hidden])")?.focus();
+    }
+  }
+
   // Keys: / searches, p pauses, j and k go through what is listed.
   function step(by) {
     const stops = all("[data-stop]");
@@ -386,6 +393,7 @@
     byId("log-box")?.addEventListener("scroll", () => { byId("to-end").hidden = followsLog(); });
     document.addEventListener("keydown", pressed);
     document.addEventListener("change", switched);
+    document.addEventListener("toggle", opened, true);
     document.addEventListener("visibilitychange", open);
     document.addEventListener("submit", (event) => {
       if (!event.target.matches("form.act")) return;
