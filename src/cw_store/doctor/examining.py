@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -37,7 +36,8 @@ DEEP_SECONDS = 3600.0
 
 BUSY_SECONDS = 5.0
 
-DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+DAMAGED = (11, 26)
+"""SQLITE_CORRUPT and SQLITE_NOTADB, as in SQLite's "Result and Extended Result Codes"."""
 
 Progress = Callable[[str, int, int], object]
 """Called with the name of the check that begins, how many were done, and how many there are."""
