@@ -64,6 +64,25 @@ def test_a_box_says_its_name_in_full_and_why_it_waits() -> None:
     assert [each.text for each in hint if each.text] == [name, task.why], "on focus, all of it"
 
 
+@pytest.mark.parametrize(
+    ("why", "shown"),
+    [
+        ("not before 2026-01-15 12:14:00 UTC", "from 01-15 12:14 UTC"),
+        ("its phase is pending_review", "phase is pending review"),
+        ("its phase waits for Core", "phase waits for Core"),
+        ("its initiative has as many agents at work as it may, 3", "initiative is full: 3"),
+        ("the lease of peppy-quail ran out", "lease ran out: peppy-quail"),
+        ("blocked after 3 failed tries", "blocked, 3 failed tries"),
+        ("waits for snake_case", "waits for snake_case"),
+    ],
+)
+def test_a_reason_that_is_long_is_said_in_fewer_words(why: str, shown: str) -> None:
+    task = replace(a_task(0, "p0"), why=why)
+    box = Svg(graph_file(a_graph([task], [], ["p0"], []))).task("t0")
+    assert [each.text for each in box.iter() if each.get("class") == "why"] == [shown]
+    assert any(why in (each.text or "") for each in box if each.tag.endswith("title"))
+
+
 def test_labels_end_within_their_boxes() -> None:
     svg = Svg(graph_file(any_graph(150, 7)))
     boxes = [each for each in svg.root.iter() if each.get("data-task")]
@@ -140,7 +159,7 @@ def test_tries_at_the_same_time_do_not_hide_each_other() -> None:
     tries = [a_bar(number, 60 - number, None, "running", number + 1) for number in range(9)]
     svg = Svg(timeline_file(a_timeline([tries, [a_bar(9, 20, 10)]])))
     tops = [bar_of(svg.agent(f"a{number}"))[1] for number in range(9)]
-    assert len(set(tops[:4])) == 4
+    assert len(set(tops[:4])) == len(set(tops)) == 4
     assert max(tops) < bar_of(svg.agent("a9"))[1], "and no row is of any height"
 
 
@@ -192,6 +211,17 @@ def test_of_very_many_tasks_those_that_were_begun_last_are_drawn() -> None:
     assert "older ones are left out" in svg.texts()
     assert svg.agent("a899") is not None
     assert int(svg.root.attrib["height"]) < 300 * 60 + 500
+
+
+def test_a_name_before_a_bar_leaves_room_for_the_one_behind_the_last() -> None:
+    tries = [
+        a_bar(0, 3000, 2980, attempt=1),
+        a_bar(1, 2280, 2270, attempt=2),
+        a_bar(2, 2265, 2255, attempt=3),
+    ]
+    svg = Svg(timeline_file(a_timeline([tries, [a_bar(3, 5000, 1)]])))
+    names = [f"{number + 1} · cosmic-jackal-{number}" for number in range(3)]
+    assert [name in svg.texts() for name in names] == [True, False, True]
 
 
 @pytest.mark.parametrize("size", [12, 60, 200])

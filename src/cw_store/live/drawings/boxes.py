@@ -5,6 +5,7 @@ A box that was drawn is kept: when one of many tasks changes, one is drawn anew.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
@@ -26,6 +27,20 @@ DENSE = Sizes(box_width=168, box_height=24, gap=6)
 
 TEXT = 27
 """Where the text of a box begins; the mark is before it."""
+
+SHORTER = [
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r"not before \d{4}-(\d\d-\d\d) (\d\d:\d\d):\d\d UTC", r"from \1 \2 UTC"),
+        (r"its phase waits for ", r"phase waits for "),
+        (r"its phase is (\w+)", r"phase is \1"),
+        (r"its initiative is (\w+)", r"initiative is \1"),
+        (r"its initiative has as many agents at work as it may, ", r"initiative is full: "),
+        (r"the lease of (\S+) ran out", r"lease ran out: \1"),
+        (r"blocked after (\d+ failed tr\w+)", r"blocked, \1"),
+    )
+]
+"""How sentences of views begin that are too long for a box, and what is said instead."""
 
 KEPT = 8192
 """So many boxes are kept."""
@@ -63,7 +78,7 @@ def box_of(
     name, why = safe(task.name), safe(_why(task, circle=circle))
     room = sizes.box_width - TEXT - 7
     size = 12 if sizes is DENSE else 13
-    short, short_why = clipped(name, size, room), clipped(why, 11, room)
+    short, short_why = clipped(name, size, room), clipped(_briefly(why), 11, room)
     is_told = (short, short_why) == (name, why) and not (why and sizes is DENSE)
     box = _Box(
         id=safe(task.id),
@@ -85,8 +100,16 @@ def _why(task: views.TaskNode, *, circle: bool) -> str:
     """Return the second line of a box: who is at it, or why nobody is."""
     if circle:
         return "one of a circle: none can begin"
-    why = task.why or task.agent_name or ""
-    return why.replace("its phase waits for ", "phase waits for ")
+    return task.why or task.agent_name or ""
+
+
+def _briefly(why: str) -> str:
+    """Return what a view says in fewer words, as far as it begins as they do."""
+    for pattern, words in SHORTER:
+        found = pattern.match(why)
+        if found is not None:
+            return found.expand(words).replace("_", " ") + why[found.end() :]
+    return why
 
 
 def _title(task: views.TaskNode, name: str, why: str) -> str:
