@@ -66,6 +66,18 @@ async def test_a_long_word_scrolls_nothing_sideways(empty_site: Site) -> None:
             assert await page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
+async def test_a_name_of_any_length_takes_a_few_lines(empty_site: Site) -> None:
+    await fill_with(empty_site.store, "x" * 1_900)
+    page = await empty_site.look()
+    for path, names in (("/", ".item > h3, .phase > h4, .card > .name"), ("/graph", ".drawn > h2")):
+        await page.goto(f"{empty_site.origin}{path}")
+        found = page.locator(names)
+        await expect(found.first).to_be_visible()
+        for name in await found.all():
+            box = await name.bounding_box()
+            assert box is not None and box["height"] < 90, await name.get_attribute("class")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_the_theme_is_the_systems_until_another_is_chosen(
     site: Site, theme: Literal["light", "dark"]
