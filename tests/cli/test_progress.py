@@ -19,7 +19,7 @@ class Screen(io.StringIO):
 
     def write(self, text: str, /) -> int:
         written = super().write(text)
-        if "%" in text:
+        if "%" in text or "whole" in text:
             self.drawn.set()
         return written
 
@@ -46,3 +46,15 @@ def test_what_takes_long_shows_one_although_it_says_nothing_more(
     assert "doctor: [file]" in screen.getvalue()
     assert " 25%" in screen.getvalue()
     assert not [each for each in threading.enumerate() if "progress" in each.name]
+
+
+def test_of_what_nobody_knows_how_much_it_is_no_share_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "UNSEEN_SECONDS", 0.0)
+    screen = Screen()
+    with shown_progress(terminal(screen), "prune") as advance:
+        advance(3, 3)
+        advance(0, None, "making it whole")
+        assert screen.drawn.wait(10)
+    assert "0%" not in screen.getvalue().rpartition("making it whole")[2]

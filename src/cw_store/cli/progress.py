@@ -30,9 +30,11 @@ def shown_progress(console: Console, what: str) -> Generator[Advance]:
         transient=True,
     )
     task = bar.add_task(what, total=None)
+    [shown] = bar.tasks
 
     def advance(done: int, total: int | None, what: str | None = None, /) -> None:
-        bar.update(task, completed=done, total=total, description=what)
+        shown.total = total  # which None would leave as it is below
+        bar.update(task, completed=done, description=what)
 
     timer = Timer(UNSEEN_SECONDS, bar.start)
     timer.name = f"cw_store progress of {what}"
