@@ -276,11 +276,14 @@ async def test_a_page_that_cannot_be_drawn_ends_its_streams_and_says_so(
         return Page(found.name, "task", ())
 
     page = LivePages(store).page("task", draw, "/task")
+    known = (await page.now()).id
     viewer = page.events(None)
     await changed(viewer)
     await store.tasks.delete(task.id)
     assert [event async for event in viewer if event.startswith(b"event")] == []
     assert "/task is not renewed any more" in caplog.text
+    with pytest.raises(AssertionError):
+        await page.ready(known)
     await store.tasks.create(id=task.id, name="back")
     await page.ready(None)
     viewer = page.events(None)

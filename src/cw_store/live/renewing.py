@@ -106,8 +106,12 @@ class LivePage:
             return self._states[-1]
 
     async def ready(self, since: str | None) -> None:
-        """Look, unless that is done already; raises whatever drawing raises."""
-        if self._task is None and self._state(since) is None:
+        """Look, unless that is done already; raises whatever drawing raises.
+
+        After looks that failed whoever comes back is let in by one that succeeds alone.
+        """
+        has_failed = self._end is not None
+        if self._task is None and (has_failed or self._state(since) is None):
             await self.now()
 
     async def events(self, since: str | None) -> AsyncGenerator[bytes]:

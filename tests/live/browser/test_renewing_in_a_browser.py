@@ -1,10 +1,11 @@
 """The page renews itself under whoever is reading and typing, and says when it does not."""
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
-from sites import Site
+from sites import WAIT, Site
 
 from cw_store import Message, Store
 
@@ -124,6 +125,18 @@ async def test_a_server_that_was_started_anew_is_told_of(site: Site) -> None:
     await expect(page.locator("#state")).to_have_text(re.compile("old for .*new address"))
 
 
+async def test_a_store_that_cannot_be_read_is_told_of_until_it_can(
+    site: Site, tmp_path: Path
+) -> None:
+    page = await site.look()
+    await is_live(page)
+    file = (tmp_path / "demo.db").rename(tmp_path / "elsewhere.db")
+    told = re.compile(r"old for ([2-9]|\d\d) s: the store cannot be read")
+    await expect(page.locator("#state")).to_have_text(told, timeout=3 * WAIT)
+    file.rename(tmp_path / "demo.db")
+    await is_live(page)
+
+
 HIDE = """hidden => {
     Object.defineProperty(document, "hidden", { get: () => hidden, configurable: true });
     document.dispatchEvent(new Event("visibilitychange"));
@@ -151,6 +164,7 @@ async def test_what_is_deleted_is_told_to_be_gone(site: Site) -> None:
     await is_live(page)
     await site.store.agents.delete(agent.id)
     await expect(page.locator("#told")).to_contain_text("not there any more")
+    await expect(page.locator("#state")).to_have_text("gone")
 
 
 async def test_a_log_follows_its_end_unless_somebody_reads_further_up(site: Site) -> None:

@@ -190,6 +190,7 @@
   let retry = null;
   let tries = 0;
   let lastId = "";
+  let isGone = false; // what the page shows
   let reason = ""; // why the stream is lost, if that is known
 
   function showState() {
@@ -198,7 +199,8 @@
     const isOpen = stream?.readyState === EventSource.OPEN;
     const name = isPaused ? "paused" : isOpen ? "live" : heardAt ? "old" : "connecting";
     state.className = `state is-${name}`;
-    const since = name === "old" ? `old for ${inWords((Date.now() - heardAt) / 1000)}${reason}` : name;
+    const old = isGone ? "gone" : `old for ${inWords((Date.now() - heardAt) / 1000)}${reason}`;
+    const since = name === "old" ? old : name;
     const text = byId("state-text");
     if (text.textContent !== since) text.textContent = since;
   }
@@ -209,9 +211,11 @@
     stream = null;
   }
 
+  const WHY = { 401: ": it was started anew, open its new address", 503: ": the store cannot be read" };
+
   async function askWhy() {
     const answer = await fetch(location.href, { method: "HEAD" }).catch(() => null);
-    reason = answer?.status === 401 ? ": it was started anew, open its new address" : "";
+    reason = WHY[answer?.status] ?? "";
     showState();
   }
 
@@ -230,8 +234,10 @@
       change(JSON.parse(event.data));
     });
     stream.addEventListener("gone", () => {
+      isGone = true;
       close();
       document.body.dataset.stream = "";
+      showState();
       tell("What this page shows is not there any more.");
     });
     stream.onerror = () => {
