@@ -152,7 +152,10 @@ async def test_a_hidden_page_has_no_stream(site: Site) -> None:
     await page.wait_for_function(f"{streams}.length === 1", timeout=10_000)
     ready = await task_named(site.store, "Rate limiting")
     await site.store.tasks.update(ready, status="in_progress")
+    other = await site.look()
+    await expect(other.locator(f"[id$=-running] #task-{ready}")).to_be_visible()
     await expect(page.locator(f"[id$=-ready] #task-{ready}")).to_be_visible()
+    assert await page.evaluate(f"{streams}.length") == 1, "there was none since"
     await page.evaluate(HIDE, False)
     await expect(page.locator(f"[id$=-running] #task-{ready}")).to_be_visible()
     await is_live(page)
