@@ -9,7 +9,7 @@ from markup import Markup
 from screens import ACTS, READS, Screen, parts_of, screens, written
 
 from builders import add_agent, add_initiative, add_phase, add_task
-from cw_store import NotFoundError, Store, views
+from cw_store import NewTask, NotFoundError, Store, views
 from cw_store.cli.demo import tell
 from cw_store.cli.demo_story import DemoClock
 from cw_store.live.pages import Page, Viewer
@@ -272,6 +272,19 @@ async def test_a_chunk_that_is_very_long_is_cut_and_says_so(store: Store) -> Non
         assert len(html) < 1_000_000
         assert "and more, which cw-store logs shows" in html
         assert Markup(html).text.rstrip().count("next") == 1
+
+
+@FILE
+async def test_of_many_tasks_few_that_only_wait_are_shown(store: Store) -> None:
+    phase = await add_phase(store, status="in_progress")
+    rows: list[NewTask] = [{"phase_id": phase.id, "name": f"task {n}"} for n in range(201)]
+    tasks = await store.tasks.create_many(rows)
+    for task in tasks[:15]:
+        await store.tasks.update(task.id, status="in_progress")
+    parts = parts_of(await drawn(store, NOW))
+    running, ready = (parts[f"cell-{phase.id}-{lane}"] for lane in ("running", "ready"))
+    assert running.count('class="card"') == 15
+    assert ready.count('class="card"') == 10 and "and 176 more" in ready
 
 
 @BOTH

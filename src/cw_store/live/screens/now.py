@@ -15,6 +15,13 @@ from cw_store.live.screens.head import counts_region, empty, read_head, screen_u
 MOST_ITEMS = 100
 """So much of what waits for a person is listed, the oldest."""
 
+LARGE = 200
+"""With more tasks than that, of those that only wait few are shown, and what else there is comes
+before them."""
+
+FEW_CARDS: dict[views.Lane, int] = {"ready": 10, "waiting": 5}
+"""How many cards of a lane there are then, where there are not all that are read."""
+
 AGENT_ORDER: tuple[AgentStatus, ...] = ("waiting_for_input", "crashed", "running", "idle")
 """Who is listed first: whoever cannot go on without somebody."""
 
@@ -75,7 +82,8 @@ def _board(viewer: Viewer, board: views.Board, is_of_all: bool) -> Iterator[Part
     if not board.counts.total:
         yield empty("board-empty", viewer, "No task yet.")
         return
-    yield part("board-lanes", "board_lanes.html", viewer, counts=board.counts)
+    is_large = board.counts.total > LARGE
+    yield part("board-lanes", "board_lanes.html", viewer, counts=board.counts, is_large=is_large)
     for initiative in sorted(board.initiatives, key=lambda one: one.status == "completed"):
         of = initiative.id or "none"
         if is_of_all:
@@ -83,7 +91,7 @@ def _board(viewer: Viewer, board: views.Board, is_of_all: bool) -> Iterator[Part
         if is_of_all and initiative.status == "completed":
             continue  # it has a board of its own, where somebody wants to see it
         for phase in initiative.phases:
-            yield from _phase(viewer, phase, phase.id or f"none-{of}")
+            yield from _phase(viewer, phase, phase.id or f"none-{of}", is_large=is_large)
 
 
 def _initiative(viewer: Viewer, initiative: views.BoardInitiative) -> Part:
@@ -103,7 +111,7 @@ def _initiative(viewer: Viewer, initiative: views.BoardInitiative) -> Part:
     )
 
 
-def _phase(viewer: Viewer, phase: views.BoardPhase, of: str) -> Iterator[Part]:
+def _phase(viewer: Viewer, phase: views.BoardPhase, of: str, *, is_large: bool) -> Iterator[Part]:
     name = phase.name or "In no phase"
     yield part(
         f"phase-{of}",
@@ -115,7 +123,8 @@ def _phase(viewer: Viewer, phase: views.BoardPhase, of: str) -> Iterator[Part]:
         counts=phase.counts,
     )
     for lane in phase.lanes:
-        cards = () if lane.lane == "done" else tuple(map(_card, lane.cards))
+        most = 0 if lane.lane == "done" else FEW_CARDS.get(lane.lane) if is_large else None
+        cards = tuple(map(_card, lane.cards[:most]))
         yield part(
             f"cell-{of}-{lane.lane}",
             "board_cell.html",
