@@ -195,10 +195,11 @@ async def test_initiatives_are_chosen_and_the_screen_stays(site: Site) -> None:
 async def test_a_graph_is_followed_and_its_critical_path_stands_out(site: Site) -> None:
     page = await site.look("/graph", width=360)
     box = page.locator(".scroll").first
-    assert await box.evaluate("each => each.scrollLeft") == 0
+    running = box.locator(".task.lane-running").first
+    await box.evaluate("each => { each.scrollLeft = 10_000 }")
+    await expect(running).not_to_be_in_viewport()
     await page.get_by_label("Follow what runs").check()
-    await expect(page.locator(".task.lane-running").first).to_be_in_viewport()
-    assert await box.evaluate("each => each.scrollLeft") > 0
+    await expect(running).to_be_in_viewport(ratio=1)
     await page.get_by_label("Only the critical path").check()
     faint = page.locator(".task:not(.is-critical)").first
     assert float(await faint.evaluate("each => getComputedStyle(each).opacity")) < 0.5
