@@ -24,6 +24,12 @@ LOOKS = [
     ("graph",),
     ("graph", "--format", "mermaid"),
     ("graph", "--format", "dot"),
+    ("graph", "--format", "svg"),
+    ("graph", "--format", "html"),
+    ("timeline",),
+    ("timeline", "--format", "svg"),
+    ("timeline", "--format", "html"),
+    ("report", "-o", "-"),
     ("watch",),
     ("status",),
 ]

@@ -19,6 +19,7 @@ from drawn_plans import (
     any_timeline,
 )
 from svg import Svg, bar_of
+from test_colours import VARIABLES, contrast
 
 import cw_store.live
 from cw_store import views
@@ -27,6 +28,8 @@ from cw_store.live.drawings.marks import MARKS
 from cw_store.live.drawings.text_widths import width_of
 from cw_store.safe_text import safe
 from hostile import HOSTILE
+
+STATIC = Path(cw_store.live.__file__).parent
 
 ELEMENTS = {"svg", "desc", "title", "g", "a", "rect", "path", "text", "style"}
 MARKUP = HOSTILE + "<script>alert(1)</script>]]>&amp;\"'\x00\x1b\ud800\ufffe --> </svg>"
@@ -330,6 +333,24 @@ def test_several_are_one_below_the_other_in_one_file() -> None:
     assert int(svg.root.attrib["height"]) > 1.8 * int(alone.root.attrib["height"])
 
 
+def mixed(one: str, other: str, share: float) -> str:
+    """Return a colour that is laid over another one."""
+    parts = [(int(one[at : at + 2], 16), int(other[at : at + 2], 16)) for at in (1, 3, 5)]
+    return "#" + "".join(f"{round(a * share + b * (1 - share)):02x}" for a, b in parts)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_names_on_bars_can_be_read(theme: int) -> None:
+    css = (STATIC / "static/drawings.css").read_text()
+    [opacity] = re.findall(r"\.run-ended \.bar \{[^}]*opacity: (\S+);", css)
+    ink, surface, ground, done, running = (
+        VARIABLES[name][theme] for name in ("ink", "surface", "ground", "done", "running")
+    )
+    assert contrast(surface, running) >= 4.5
+    for behind in (surface, ground):
+        assert contrast(ink, mixed(done, behind, float(opacity))) >= 4.5
+
+
 # The same text each time, in the page's colours.
 
 
@@ -350,9 +371,6 @@ def test_the_same_is_drawn_in_every_process() -> None:
         for seed in ("1", "2", "3")
     }
     assert len(drawn) == 1
-
-
-STATIC = Path(cw_store.live.__file__).parent
 
 
 def test_files_have_the_colours_of_the_page() -> None:
