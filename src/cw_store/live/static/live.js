@@ -22,10 +22,8 @@
 
   // The theme, before anything is painted.
   function showTheme(name) {
-    if (name === "system") delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = name;
-    const told = byId("theme-name");
-    if (told) told.textContent = name;
+    document.documentElement.dataset.theme = name;
+    byId("theme-name")?.replaceChildren(name);
   }
 
   let theme = THEMES.includes(kept("theme")) ? kept("theme") : "system";
@@ -85,7 +83,6 @@
 
   // Changes: the page is made like the fragment, and what is the same stays, with its focus, its
   // selection, what was typed into it and whether it is open.
-
   function made(html) {
     const template = document.createElement("template");
     template.innerHTML = html;
@@ -200,9 +197,7 @@
     const name = isPaused ? "paused" : isOpen ? "live" : heardAt ? "old" : "connecting";
     state.className = `state is-${name}`;
     const old = isGone ? "gone" : `old for ${inWords((Date.now() - heardAt) / 1000)}${reason}`;
-    const since = name === "old" ? old : name;
-    const text = byId("state-text");
-    if (text.textContent !== since) text.textContent = since;
+    byId("state-text").textContent = name === "old" ? old : name;
   }
 
   function close() {
@@ -281,9 +276,7 @@
     return box !== null && box.scrollHeight - box.scrollTop - box.clientHeight < 40;
   }
 
-  function toEnd() {
-    byId("log-box")?.scrollTo({ top: 1e9 });
-  }
+  const toEnd = () => byId("log-box")?.scrollTo({ top: 1e9 });
 
   // The graph: what runs is kept in sight.
   const followed = new Map();
@@ -305,11 +298,6 @@
     byId("main")?.classList.toggle("only-critical", Boolean(byId("critical")?.checked));
     followed.clear();
     followWhatRuns();
-  }
-
-  function showSwitches() {
-    all("input[data-keep]").forEach((box) => { box.checked = kept(box.id) === "yes"; });
-    applySwitches();
   }
 
   function switched({ target }) {
@@ -371,8 +359,7 @@
       target.form.requestSubmit();
     } else if (event.key === "Escape") {
       byId("picker")?.removeAttribute("open");
-    } else if (!event.ctrlKey && !event.metaKey && !event.altKey && KEYS[event.key]) {
-      if (target.closest("input, textarea, select")) return;
+    } else if (KEYS[event.key] && !event.ctrlKey && !event.metaKey && !event.altKey && !target.closest("input, textarea")) {
       event.preventDefault();
       KEYS[event.key]();
     }
@@ -382,7 +369,8 @@
   function begin() {
     all("#state, #pause, #theme, .switches").forEach((each) => { each.hidden = false; });
     showTheme(theme);
-    showSwitches();
+    all("input[data-keep]").forEach((box) => { box.checked = kept(box.id) === "yes"; });
+    applySwitches();
     tellTimes();
     showState();
   }
