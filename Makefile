@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs-output chromium screenshots test test-uvloop test-pythons test-newest test-python check drills interleavings functions bench bench-growth bench-disk bench-claims bench-waits bench-views bench-keep bench-quick mutants format migration build clean
+.PHONY: help setup demo docs-output chromium screenshots test test-uvloop test-pythons test-newest test-python check drills interleavings functions bench bench-growth bench-disk bench-claims bench-waits bench-views bench-live bench-keep bench-quick mutants format migration build clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -91,6 +91,9 @@ bench-waits: $(READY) $(VENV)/.bench ## how soon somebody wakes, and what it cos
 
 bench-views: $(READY) $(VENV)/.bench ## what it costs to look at 10,000 tasks and a million log chunks
 	$(BIN)/python -m bench views
+
+bench-live: $(READY) $(VENV)/.bench ## what it costs to watch 2,000 tasks and 200 agents, for 20 who look
+	$(BIN)/python -m bench live
 
 bench-keep: $(READY) $(VENV)/.bench ## a backup beside a writer, an export, an import, of a large store
 	$(BIN)/python -m bench keep

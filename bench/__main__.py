@@ -66,6 +66,9 @@ def main() -> int:
         if arguments.what == "views":
             databases = arguments.database or PRODUCTS
             return _views(console, Path(folder), quick, output, tuple(databases))
+        if arguments.what == "live":
+            databases = arguments.database or ("sqlite",)
+            return _live(console, Path(folder), quick, output, tuple(databases))
         if arguments.what == "keep":
             databases = arguments.database or PRODUCTS
             return _keep(console, Path(folder), quick, output, tuple(databases))
@@ -256,6 +259,65 @@ def _views(
         results[database] = [view._asdict() for view in found]
     if output is not None:
         write_json("views.json", results, output)
+    return 1 if missed else 0
+
+
+def _live(
+    console: Console, folder: Path, quick: bool, output: Path | None, databases: Sequence[str]
+) -> int:
+    from bench.live import AGENTS, CHANGES_A_SECOND, TASKS, VIEWERS, measure_live
+
+    missed, results = 0, dict[str, Any](machine=machine())
+    seconds, rounds = (6.0, 1) if quick else (20.0, 5)
+    for database in databases:
+        with ExitStack() as stack:
+            url = str(folder / "live.db")
+            if database == "postgres":
+                url = stack.enter_context(_postgres_server()).create_database()
+            found = asyncio.run(measure_live(url, seconds, rounds, _teller(console)))
+        table = Table(
+            title=f"{TASKS:,} tasks, {AGENTS} agents, {CHANGES_A_SECOND} changes a second, "
+            f"{VIEWERS} viewers, on {PRODUCTS[database]}"
+        )
+        for name in ("", "measured", "target", ""):
+            table.add_column(name)
+        for title, value, unit, target, met in (
+            ("from a commit to the event, median", found.median, "ms", "", True),
+            ("95 %", found.p95, "ms", "< 300 ms", found.p95 < 300),
+            ("at most", found.most, "ms", "", True),
+            (
+                "events a second at a viewer",
+                found.events_a_second,
+                "",
+                "≤ 4",
+                found.events_a_second <= 4.05,
+            ),
+            ("an event", found.kilobytes, "kB", "", True),
+            ("the server, of a core", found.share * 100, "%", "< 15 %", found.share < 0.15),
+            ("its memory", found.megabytes, "MB", "< 120 MB", found.megabytes < 120),
+            (
+                "a supervisor's work, watched / alone",
+                found.ratio,
+                "",
+                "≥ 0.95",
+                found.ratio >= 0.95,
+            ),
+            (
+                "the document of the page",
+                found.first_page,
+                "ms",
+                "< 500 ms",
+                found.first_page < 500,
+            ),
+            ("the layout of 500 tasks", found.layout, "ms", "< 100 ms", found.layout < 100),
+        ):
+            missed += not met
+            mark = _mark(met) if target else ""
+            table.add_row(title, f"{value:,.2f} {unit}".strip(), target, mark)
+        console.print(table)
+        results[database] = found._asdict()
+    if output is not None:
+        write_json("live.json", results, output)
     return 1 if missed else 0
 
 
@@ -473,11 +535,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("race", "growth", "disk", "claims", "waits", "views", "keep"),
+        choices=("race", "growth", "disk", "claims", "waits", "views", "live", "keep"),
         default="race",
         help="race: everybody side by side (default); growth: cost against table size, and memory; "
         "disk: many writers where an fsync takes long; claims: claim and complete; "
-        "waits: how soon somebody wakes, and what many who wait cost; views: what it costs to look",
+        "waits: how soon somebody wakes, and what many who wait cost; "
+        "views: what it costs to look; live: what it costs to watch",
     )
     parser.add_argument("--quick", action="store_true", help="about a minute; nothing is saved")
     parser.add_argument("--check", action="store_true", help="only compare the answers")

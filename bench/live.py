@@ -2,7 +2,8 @@
 
 One process changes something 50 times a second, one serves the page, and this one has 20 viewers on
 raw sockets, which note when each change arrives: every task that is changed gets the number of the
-change as its name. Then a supervisor works as fast as it can, with and without the page.
+change as its name. Then a supervisor works as fast as it can, with and without the page. And the
+graph of a plan of 500 tasks is laid out.
 """
 
 from __future__ import annotations
@@ -10,24 +11,28 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import re
 import statistics
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from cw_store import Store
+from cw_store.live.layout import Plan, Sizes, layout_of
 
 TASKS = 2_000
 AGENTS = 200
 PHASES = 20
 VIEWERS = 20
 CHANGES_A_SECOND = 50
+GRAPH_TASKS = 500
 
 CHANGE = re.compile(rb"change number (\d+)\\?<")
 """A change as a viewer sees it: the name of a task, up to the end of its element."""
@@ -38,7 +43,8 @@ class Figures(NamedTuple):
 
     Milliseconds from a commit to the event at a viewer, events a second at one viewer, kilobytes of
     an event; the server's share of a core and its megabytes; what a supervisor gets done in a
-    second, alone and watched, and the ratio of the two; milliseconds of a page's HTML.
+    second, alone and watched, and the ratio of the two; milliseconds until the page's document is
+    there, and to lay out a graph.
     """
 
     median: float
@@ -52,6 +58,7 @@ class Figures(NamedTuple):
     watched: float
     ratio: float
     first_page: float
+    layout: float
 
 
 async def measure_live(
@@ -78,12 +85,13 @@ async def measure_live(
         if number in committed
     )
     tell("a supervisor, alone and watched by turns")
-    alone, watched = list[float](), list[float]()
+    alone, watched, first_pages = list[float](), list[float](), list[float]()
     for _ in range(rounds):
         alone.append((await _run("work", url, seconds / 2))[0])
         async with _served(url) as server, _viewers(server):
             await asyncio.sleep(2)
             watched.append((await _run("work", url, seconds / 2))[0])
+            first_pages.append(server.first_page)
     ratios = [one / other for one, other in zip(watched, alone, strict=True)]
     return Figures(
         median=statistics.median(delays),
@@ -96,7 +104,8 @@ async def measure_live(
         alone=statistics.median(alone),
         watched=statistics.median(watched),
         ratio=statistics.median(ratios),
-        first_page=server.first_page * 1000,
+        first_page=statistics.median(first_pages) * 1000,
+        layout=_layout_milliseconds(),
     )
 
 
@@ -137,6 +146,32 @@ async def _fill(store: Store) -> None:
                     recipient_type="user",
                     content="Which of the two is it?",
                 )
+
+
+def _layout_milliseconds() -> float:
+    """Return the median of some plans of 500 tasks, of which none was laid out before."""
+    times = list[float]()
+    for number in range(9):
+        chance = random.Random(number)
+        ids = [f"{number}-{task}" for task in range(GRAPH_TASKS)]
+        edges = {
+            (ids[max(0, later - chance.randint(1, 60))], ids[later])
+            for later in range(1, GRAPH_TASKS)
+            for _ in range(chance.randint(0, 2))
+        }
+        lanes = tuple(f"phase-{lane}" for lane in range(12))
+        size = GRAPH_TASKS // len(lanes) + 1
+        plan = Plan(
+            lanes=lanes,
+            folded=frozenset(),
+            tasks=tuple((id, lanes[place // size]) for place, id in enumerate(ids)),
+            task_edges=tuple(sorted(edges)),
+            phase_edges=tuple(pairwise(lanes)),
+        )
+        began = monotonic()
+        layout_of(plan, Sizes(box_width=180, box_height=42), 5)
+        times.append((monotonic() - began) * 1000)
+    return statistics.median(times)
 
 
 def _status(number: int) -> Any:
