@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from cw_store import AgentStatus, TaskPriority, views
+from sqlalchemy import func, select
+
+from cw_store import AgentStatus, Initiative, TaskPriority, UnitOfWork, metadata, views
 from cw_store.live.pages import Page, Part, Region, Viewer
 from cw_store.live.rendering import part
 from cw_store.live.screens.head import counts_region, empty, read_head, screen_url
@@ -22,6 +24,12 @@ before them."""
 FEW_CARDS: dict[views.Lane, int] = {"ready": 10, "waiting": 5}
 """How many cards of a lane there are then, where there are not all that are read."""
 
+MOST_CARDS, FEWEST_CARDS = 25, 10
+"""So many cards are read of a lane of a phase at most, however few or many phases there are."""
+
+CARDS_IN_ALL = 200
+"""So many cards are read of a lane, of all phases, where each has more than the fewest."""
+
 AGENT_ORDER: tuple[AgentStatus, ...] = ("waiting_for_input", "crashed", "running", "idle")
 """Who is listed first: whoever cannot go on without somebody."""
 
@@ -31,7 +39,7 @@ async def now(source: views.Source, viewer: Viewer, initiative_id: str | None) -
     async with views.snapshot(source) as uow:
         head = await read_head(uow, viewer, "now", initiative_id)
         inbox = await views.inbox(uow, initiative_id=initiative_id, limit=MOST_ITEMS)
-        board = await views.board(uow, initiative_id)
+        board = await views.board(uow, initiative_id, cards=await _cards_in_a_lane(uow, head.shown))
     here = screen_url(viewer, "now", initiative_id)
     title = f"({inbox.total}) {head.name}" if inbox.total else head.name
     return Page(
@@ -49,6 +57,14 @@ async def now(source: views.Source, viewer: Viewer, initiative_id: str | None) -
         ),
         board.now,
     )
+
+
+async def _cards_in_a_lane(uow: UnitOfWork, shown: Sequence[Initiative]) -> int:
+    """Return how many cards there is room for in a lane of a phase: fewer where phases are many."""
+    phases = metadata.tables["phases"]
+    of_them = phases.c.initiative_id.in_([initiative.id for initiative in shown])
+    count = (await uow.session.scalar(select(func.count()).where(of_them))) or 1
+    return max(FEWEST_CARDS, min(MOST_CARDS, CARDS_IN_ALL // count))
 
 
 def _inbox(viewer: Viewer, inbox: views.Inbox, here: str) -> Iterator[Part]:
