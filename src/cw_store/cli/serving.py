@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import webbrowser
 from ipaddress import ip_address
 
@@ -27,6 +28,8 @@ async def serve_page(
     async with here.acting() if may_act else here.reading() as store:
         try:
             async with serving(store, may_act=may_act, host=host, port=port) as page:
+                # What was loaded stays; to look for garbage in it takes longer than a look.
+                gc.freeze()
                 here.output.line(page.address, data={"address": page.address})
                 here.output.remark(_remark(may_act, host))
                 if opens:

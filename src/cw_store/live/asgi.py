@@ -9,6 +9,7 @@ from inspect import isawaitable
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, cast
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -95,6 +96,7 @@ class _Application:
                 NotFoundError: _gone,
                 StoreClosedError: _unavailable,
                 StoreError: _unavailable,
+                SQLAlchemyError: _unavailable,
             },
         )
         app.state.live_pages = self._pages

@@ -3,7 +3,7 @@
 **Guarantees.** However many look at a page, it is drawn at most four times a second, and less
 often where drawing takes long: no more than a fifth of a core. While nobody looks nothing runs. A
 viewer gets the difference from what it has to what there is now, however many states it missed, and
-at most four events in any second; nothing is queued for it. Each state was read in one snapshot,
+at most four events a second; nothing is queued for it. Each state was read in one snapshot,
 and none comes after a later one. When a page cannot be drawn any more the streams of it end, so
 that whoever looks knows that what they see is old.
 
@@ -41,7 +41,14 @@ SHARE = 5
 SHARE_OF_TIME = 2
 """And while no more than one part of so many of the time one goes on: a server works for it."""
 
-EVENTS_A_SECOND = 4
+LOOKS_COUNTED = 5
+"""What looks take is the mean of about so many: one that was held up holds up no others."""
+
+EVENTS_AT_ONCE = 4
+"""So many events a viewer gets in RATE_SECONDS at most, also when others ask for looks between."""
+
+RATE_SECONDS = 0.9
+"""A little less than the looks need: a viewer that was late once would be late from then on."""
 
 QUIET_SECONDS = 15.0
 """Seconds after which a stream shows that it is alive, and the store is asked although nothing was
@@ -117,7 +124,7 @@ class LivePage:
     async def events(self, since: str | None) -> AsyncGenerator[bytes]:
         """Give the events that lead on from the state `since`, or all of the page at first."""
         sent = self._state(since)
-        rate = _Rate(EVENTS_A_SECOND)
+        rate = _Rate()
         yield RETRY
         with self._viewed():
             while self._end is None:
@@ -203,7 +210,8 @@ class LivePage:
     async def _look(self, uow: UnitOfWork) -> None:
         self._began, spent = _time(), process_time()
         page = await self._draw(uow)
-        self._took, self._spent = _time() - self._began, process_time() - spent
+        self._took += (_time() - self._began - self._took) / LOOKS_COUNTED
+        self._spent += (process_time() - spent - self._spent) / LOOKS_COUNTED
         if not self._states or self._states[-1].page != page:
             self._count += 1
             self._states.append(State(f"{self._born}-{self._count}", page))
@@ -241,15 +249,15 @@ class LivePages:
 
 
 class _Rate:
-    """Counts what one viewer was sent in the last second."""
+    """Counts what one viewer was sent lately."""
 
-    def __init__(self, most: int) -> None:
-        self._times: deque[float] = deque(maxlen=most)
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=EVENTS_AT_ONCE)
 
     def seconds_to_wait(self) -> float:
-        if len(self._times) < (self._times.maxlen or 0):
+        if len(self._times) < EVENTS_AT_ONCE:
             return 0.0
-        return max(0.0, self._times[0] + 1.0 - _time())
+        return max(0.0, self._times[0] + RATE_SECONDS - _time())
 
     def note(self) -> None:
         self._times.append(_time())
