@@ -283,3 +283,41 @@ def test_times_of_a_list_are_counted_from_the_clock(
     prepared(typed.url, add_task, clock=clock)
     clock.advance(timedelta(minutes=5).total_seconds())
     assert "5 min ago" in typed.on_terminal("ls", "tasks").out
+
+
+@pytest.mark.parametrize(("hours", "begins"), [(3, "15 Jan 22:00"), (100, "15 Jan"), (1, "22:00")])
+@pytest.mark.parametrize("width", [70, 80, 140])
+def test_a_timeline_tells_when_it_begins_and_ends_at_any_width(
+    typed: CommandLine, clock: SteppableClock, width: int, hours: int, begins: str
+) -> None:
+    clock.advance(timedelta(hours=10).total_seconds())
+
+    async def work(store: Store) -> None:
+        phase = await add_phase(store, name="Core")
+        task = await add_task(store, name="Draw the login page", phase_id=phase.id)
+        await add_agent(
+            store,
+            name="brave-badger",
+            task_id=task.id,
+            initiative_id=phase.initiative_id,
+            status="running",
+        )
+
+    prepared(typed.url, work, clock=clock)
+    clock.advance(timedelta(hours=hours).total_seconds())
+    [head] = [
+        line
+        for line in typed.on_terminal("timeline", width=width).out.splitlines()
+        if line.startswith("task ")
+    ]
+    assert f" {begins} " in head
+    assert " UTC " in head, "and when it ends"
+
+
+def test_a_graph_of_nothing_says_so(typed: CommandLine) -> None:
+    prepared(typed.url, nothing)
+    assert typed.on_terminal("graph").out == "no initiatives\n"
+
+
+async def nothing(store: Store) -> None:
+    """Store nothing."""

@@ -15,6 +15,8 @@ from cw_store.safe_text import safe
 
 Format = Literal["text", "svg", "html", "mermaid", "dot"]
 
+COLUMNS = ("task", "lane", "agent", "waits_for", "id")
+
 COLOURS = {
     "needs_you": "#f4b6b6",
     "running": "#f6e3a1",
@@ -32,6 +34,7 @@ async def show_graph(here: Context, initiative: str | None, form: Format, file: 
     if here.output.is_json and not is_for_file(file):
         here.output.page(graphs)
     elif form == "text" and not is_for_file(file):
+        blocks = blocks or [Table(COLUMNS, (), nothing="no initiatives")]
         here.output.page(graphs, *blocks, now=graphs[0].now if graphs else None)
     else:
         write_text(here, file, _drawn(graphs, form) or "\n".join(lines_of(blocks)))
@@ -76,8 +79,7 @@ def _listed(graph: views.Graph) -> Iterator[Block]:
             if task.phase_id == phase_id
         ]
         if rows or phase_id is not None:
-            columns = ("task", "lane", "agent", "waits_for", "id")
-            yield Table(columns, rows, title=title, nothing="no tasks")
+            yield Table(COLUMNS, rows, title=title, nothing="no tasks")
 
 
 def _after(names: Sequence[str]) -> str:

@@ -24,6 +24,8 @@ TASK, AGENT, STATUS = 26, 18, 17
 """So wide are columns beside the bars at most."""
 
 GAPS = 6
+CLOCK, DAY, DATED = "%H:%M", "%d %b", "%d %b %H:%M"
+
 NARROWEST = 20
 
 KEY = "━ ended  ✗ with an error or a crash  █ running  ░ waits for input  ┄ idle"
@@ -128,11 +130,20 @@ class _Scale:
 
     def axis(self) -> str:
         """Return the times at the beginning, in the middle and at the end."""
-        end = self._start + self._span
-        written = "%H:%M" if self._start.date() == end.date() else "%d %b %H:%M"
-        first, last = (f"{time.astimezone(UTC):{written}}" for time in (self._start, end))
-        last += " UTC"
-        return f"{first}{last:>{self._width - len(first)}}"
+        end, axis = self._start + self._span, ""
+        for begins, ends in self._forms(end):
+            first, last = f"{self._start.astimezone(UTC):{begins}}", f"{end.astimezone(UTC):{ends}}"
+            axis = f"{first} {last + ' UTC':>{self._width - len(first) - 1}}"
+            if len(axis) <= self._width:
+                break
+        return axis
+
+    def _forms(self, end: datetime) -> Iterator[tuple[str, str]]:
+        """Give how both times may be written, the longest first."""
+        if self._start.date() != end.date():
+            yield DATED, DATED
+            yield (DATED, CLOCK) if self._span < timedelta(days=1) else (DAY, DAY)
+        yield CLOCK, CLOCK
 
     def line(self, bars: Sequence[views.Bar], now: datetime) -> str:
         """Return the tries of a task on one line; the last one is above others at the same time."""
