@@ -63,6 +63,12 @@ def test_how_something_is_is_not_cut(demo: CommandLine) -> None:
         )
 
 
+def test_names_are_whole_on_a_narrow_terminal_since_they_are_typed_next(demo: CommandLine) -> None:
+    shown = demo.on_terminal("ls", "agents", width=80).out
+    for row in demo("ls", "agents").rows:
+        assert f" {row['name']} " in shown
+
+
 def test_what_has_more_columns_than_there_is_room_is_shown_line_by_line(demo: CommandLine) -> None:
     done = demo.on_terminal("sql", "SELECT * FROM agents ORDER BY seq LIMIT 2", width=80)
     lines = done.out.splitlines()

@@ -17,8 +17,11 @@ from cw_store.cli.blocks import Block, Facts, Table, Text
 from cw_store.cli.cells import brief
 from cw_store.safe_text import lines_of, safe
 
-KEPT = frozenset({"email", "account", "status"})
+KEPT = frozenset({"email", "status"})
 """Columns of which nothing is left out: they are to be typed again, or say how something is."""
+
+NAME = 16
+"""Of names so much is left at least, as long as there is room: they are what is typed next."""
 
 COMMAND = "command"
 """The column of what is to be typed next; it is never broken, or it could not be pasted."""
@@ -205,11 +208,18 @@ def _widths(block: Table, now: datetime, width: int) -> list[int] | None:
     """
     free = width - GAP * (len(block.columns) - 1)
     natural = _natural(block, now)
-    for shortest, ids_are_whole in ((SHORT, True), (SHORT, False), (SHORTEST, False)):
+    for shortest, name_shortest, ids_are_whole in (
+        (SHORT, NAME, True),
+        (SHORT, NAME, False),
+        (SHORTEST, NAME, False),
+        (SHORTEST, SHORTEST, False),
+    ):
         widths, least = natural.copy(), [shortest] * len(natural)
         for at, name in enumerate(block.columns):
             if name == "id" and not ids_are_whole:
                 widths[at] = _shortest_prefix([brief(row[at], now) for row in block.rows])
+            if name == "name":
+                least[at] = min(widths[at], name_shortest)
             if name in KEPT or name in ("id", COMMAND):
                 least[at] = widths[at]
         _narrow(widths, free, least)
