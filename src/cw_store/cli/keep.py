@@ -76,7 +76,8 @@ async def export(
     """Write every row as a line of JSON.
 
     The last line has the digest of all before; `cw-store import` reads it back. Without
-    `--include-secrets` accounts have no credentials and no config_json in it.
+    `--include-secrets` accounts have no credentials and no config_json in it. The feed of changes
+    is left out: it begins anew in the new store.
     """
     from cw_store.cli.keeping import write_export
 
