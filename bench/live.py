@@ -97,7 +97,7 @@ async def measure_live(
         median=statistics.median(delays),
         p95=delays[int(len(delays) * 0.95)],
         most=delays[-1],
-        events_a_second=statistics.median(viewer.events for viewer in viewers) / seconds,
+        events_a_second=statistics.median(viewer.events_a_second for viewer in viewers),
         kilobytes=statistics.median(viewer.bytes / viewer.events for viewer in viewers) / 1000,
         share=share,
         megabytes=megabytes,
@@ -249,6 +249,11 @@ class _Viewer:
     def clear(self) -> None:
         self.seen: dict[int, float] = {}
         self.events = self.bytes = 0
+        self.times: list[float] = []
+
+    @property
+    def events_a_second(self) -> float:
+        return (len(self.times) - 1) / (self.times[-1] - self.times[0])
 
     async def look(self, server: _Server) -> None:
         reader, writer = await server.ask("/?stream")
@@ -258,7 +263,9 @@ class _Viewer:
                 event = await reader.readuntil(b"\n\n")
                 now = monotonic()
                 self.bytes += len(event)
-                self.events += b"event: changed" in event
+                if b"event: changed" in event:
+                    self.events += 1
+                    self.times.append(now)
                 for number in CHANGE.findall(event):
                     self.seen.setdefault(int(number), now)
         finally:
