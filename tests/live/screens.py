@@ -11,7 +11,7 @@ from cw_store.live.screens.now import now
 from cw_store.live.screens.search import search
 from cw_store.live.screens.timeline import timeline
 
-READS, ACTS = Viewer(), Viewer(may_act=True, root="/work")
+READS, ACTS = Viewer(), Viewer(may_act=True, root="/agents")
 
 Screen = Callable[[UnitOfWork, Viewer], Awaitable[Page]]
 

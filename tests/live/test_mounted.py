@@ -42,29 +42,29 @@ async def running(app: ASGIApp) -> AsyncGenerator[Browser]:
 
 @pytest.fixture(params=["starlette", "fastapi"])
 async def host(request: pytest.FixtureRequest, store: Store) -> AsyncGenerator[Browser]:
-    """An application with the page under /work."""
+    """An application with the page under /agents."""
     page = application(store, access=access_of)
-    app = Starlette(routes=[Mount("/work", page)])
+    app = Starlette(routes=[Mount("/agents", page)])
     if request.param == "fastapi":
         app = FastAPI()
-        app.mount("/work", page)
+        app.mount("/agents", page)
     async with running(app) as browser:
         yield browser
 
 
 async def test_all_addresses_are_under_its_path(store: Store, host: Browser) -> None:
     id = (await add_initiative(store)).id
-    for path in ("/work/", f"/work/initiative/{id}"):
+    for path in ("/agents/", f"/agents/initiative/{id}"):
         answer = await host.get(path, x_person="tony")
         assert answer.status == 200
         paths = re.findall(r'(?:href|src|action|data-stream)="([^"]*)"', answer.text)
         assert paths
-        assert [each for each in paths if not each.startswith(("/work/", "#", "data:"))] == []
-    assert (await host.get("/work/static/live.js", x_person="tony")).status == 200
+        assert [each for each in paths if not each.startswith(("/agents/", "#", "data:"))] == []
+    assert (await host.get("/agents/static/live.js", x_person="tony")).status == 200
 
 
 async def test_a_stream_is_under_its_path(store: Store, host: Browser) -> None:
-    html = (await host.get("/work/", x_person="tony")).text
+    html = (await host.get("/agents/", x_person="tony")).text
     found = re.search(r'data-stream="([^"]+)"', html)
     assert found is not None
     async with host.stream(found[1].replace("&amp;", "&"), x_person="tony") as stream:
@@ -74,7 +74,7 @@ async def test_a_stream_is_under_its_path(store: Store, host: Browser) -> None:
 
 async def test_whoever_may_do_nothing_sees_nothing(store: Store, host: Browser) -> None:
     await add_task(store, name="Unit tests", status="blocked")
-    for path in ("/work/", "/work/?stream", "/work/initiative/x", "/work/act/retry/x"):
+    for path in ("/agents/", "/agents/?stream", "/agents/initiative/x", "/agents/act/retry/x"):
         answer = await host.get(path)
         assert answer.status in (403, 405)
         assert "Unit tests" not in answer.text
@@ -82,19 +82,19 @@ async def test_whoever_may_do_nothing_sees_nothing(store: Store, host: Browser) 
 
 async def test_whoever_may_act_acts_from_its_own_pages(store: Store, host: Browser) -> None:
     task = await add_task(store, status="blocked")
-    path = f"/work/act/retry/{task.id}"
+    path = f"/agents/act/retry/{task.id}"
     assert (await host.post(path, x_person="tony")).status == 403
     assert (await host.post(path, x_person="ada", origin="http://evil.example")).status == 403
     assert (await host.post(path, x_person="ada", origin=None)).status == 403
     assert len(await store.tasks.find_by_status("blocked")) == 1
     done = await host.post(path, {"back": "/elsewhere"}, x_person="ada")
-    assert (done.status, done.headers["location"]) == (303, "/work/")
+    assert (done.status, done.headers["location"]) == (303, "/agents/")
     assert await store.tasks.find_by_status("blocked") == []
 
 
 async def test_it_says_what_browsers_are_to_refuse(host: Browser) -> None:
     for person in ("tony", "nobody"):
-        answer = await host.get("/work/", x_person=person)
+        answer = await host.get("/agents/", x_person=person)
         assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
@@ -104,8 +104,8 @@ async def test_those_who_may_act_and_those_who_may_not_see_pages_of_their_own(
     """What one is drawn is not shown to the other."""
     await add_task(store, status="blocked")
     async with (
-        host.stream("/work/?stream", x_person="ada") as acting,
-        host.stream("/work/?stream", x_person="tony") as looking,
+        host.stream("/agents/?stream", x_person="ada") as acting,
+        host.stream("/agents/?stream", x_person="tony") as looking,
     ):
         first, second = await acting.changed(), await looking.changed()
         assert first.id.partition("-")[0] != second.id.partition("-")[0]

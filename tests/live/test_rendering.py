@@ -47,7 +47,7 @@ def test_a_part_is_drawn_anew_when_a_value_differs() -> None:
     assert part("p", "drawing.html", Viewer(), drawing=drawing, **values) == first
     assert len(drawings) == 1
     part("p", "drawing.html", Viewer(), drawing=drawing, **{**values, "name": "m"})
-    part("p", "drawing.html", Viewer(root="/work"), drawing=drawing, **values)
+    part("p", "drawing.html", Viewer(root="/agents"), drawing=drawing, **values)
     assert len(drawings) == 3
     assert "<svg></svg>" in first.html, "a drawing is not escaped"
 

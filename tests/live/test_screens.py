@@ -134,7 +134,7 @@ async def test_who_may_act_gets_forms_and_others_the_command(demo: Store) -> Non
     for item in (await views.inbox(demo)).items:
         assert item.command in reads.text
     acts = Markup(written(await drawn(demo, NOW, ACTS), ACTS))
-    assert all(value.startswith("/work/") for value in acts.values("action"))
+    assert all(value.startswith("/agents/") for value in acts.values("action"))
     assert {value.split("/")[3] for value in acts.values("action") if "/act/" in value} == {
         "answer-message",
         "answer-question",
@@ -151,7 +151,7 @@ async def test_who_may_act_gets_forms_and_others_the_command(demo: Store) -> Non
 async def test_a_crashed_agent_can_be_dismissed_once(store: Store, clock: DemoClock) -> None:
     agent = await add_agent(store, status="crashed")
     screen = screens("", agent.id, "")["agent"]
-    button = f"/work/act/dismiss-agent/{agent.id}"
+    button = f"/agents/act/dismiss-agent/{agent.id}"
     assert button in Markup(written(await drawn(store, screen, ACTS), ACTS)).values("action")
     await store.agents.update(agent.id, user_dismissed_at=clock.now)
     assert button not in Markup(written(await drawn(store, screen, ACTS), ACTS)).values("action")
@@ -313,13 +313,13 @@ async def test_what_is_found_leads_to_where_it_is_seen(demo: Store) -> None:
     [task] = [each for each in await demo.tasks.find_all() if each.name == "Session store"]
     [phase] = [each for each in await demo.phases.find_all() if each.name == "Recovery"]
     [agent] = [each for each in await demo.agents.find_all() if each.name == "humble-jackal"]
-    board = f"/work/initiative/{initiative.id}"
+    board = f"/agents/initiative/{initiative.id}"
     for text, link in (
         ("Session st", f"{board}#task-{task.id}"),
         ("Recovery", f"{board}#phase-{phase.id}"),
         ("User auth", board),
-        ("humble-ja", f"/work/agent/{agent.id}"),
-        ("begin with: Session store", "/work/agent/humble-jackal"),
+        ("humble-ja", f"/agents/agent/{agent.id}"),
+        ("begin with: Session store", "/agents/agent/humble-jackal"),
     ):
         page = await drawn(demo, screens("", "", text)["search"], ACTS)
         assert link in Markup(written(page, ACTS)).values("href"), text

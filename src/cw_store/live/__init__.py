@@ -3,7 +3,7 @@
     from cw_store import Store
     from cw_store.live import application
 
-    app.mount("/work", application(store, access=access_of))
+    app.mount("/agents", application(store, access=access_of))
 
 Installed by the extra `live`. It stands on what `cw_store` and `cw_store.views` export. What stands
 in `__all__` is public; each is loaded at its first use, since drawings need no server.

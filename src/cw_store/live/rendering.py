@@ -152,14 +152,20 @@ LANE_NAMES = {
     "done": "Done",
 }
 
-TEMPLATES = Environment(
-    loader=PackageLoader("cw_store.live"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    finalize=harmless,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+
+def environment(package: str) -> Environment:
+    """Return what renders the templates of a package: stored text becomes harmless in it."""
+    return Environment(
+        loader=PackageLoader(package),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=harmless,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+TEMPLATES = environment("cw_store.live")
 FILTERS: dict[str, Callable[..., str]] = {
     "ago": ago,
     "age": age,

@@ -8,19 +8,11 @@ from functools import cache
 from importlib.resources import files
 from itertools import accumulate
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from cw_store.live.rendering import harmless
+from cw_store.live.rendering import environment
 
-TEMPLATES = Environment(
-    loader=PackageLoader("cw_store.live.drawings"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    finalize=harmless,
-)
+TEMPLATES = environment("cw_store.live.drawings")
 
 NARROW = 1250
 """So wide is what can still be read when it is as wide as drawings.css makes it at least."""

@@ -12,7 +12,7 @@ from cw_store.live.rendering import part
 from cw_store.live.screens.head import (
     MOST_DRAWN,
     counts_region,
-    empty,
+    not_drawn,
     read_head,
     screen_url,
     total,
@@ -28,11 +28,7 @@ async def graph(source: views.Source, viewer: Viewer, initiative_id: str | None)
         head = await read_head(uow, viewer, "graph", initiative_id)
         seen = [await views.graph(uow, initiative.id) for initiative in head.shown[-MOST_DRAWN:]]
     parts = [_drawn(viewer, each, is_alone=initiative_id is not None) for each in seen]
-    if not seen:
-        parts.append(empty("graphs-none", viewer, "No initiative is at work."))
-    if left := len(head.shown) - len(seen):
-        told = f"And {left} older initiatives: choose one above."
-        parts.append(empty("graphs-left", viewer, told))
+    parts += not_drawn(viewer, head, "graphs", len(seen))
     counts = total(each.counts for each in seen)
     return Page(
         f"{head.name}: graph",

@@ -84,6 +84,16 @@ def empty(id: str, viewer: Viewer, told: str, element: str = "p") -> Part:
     return part(id, "empty.html", viewer, told=told, element=element)
 
 
+def not_drawn(viewer: Viewer, head: Head, region: str, drawn: int) -> list[Part]:
+    """Return what a region of drawings says of what is not in it."""
+    if not drawn:
+        return [empty(f"{region}-none", viewer, "No initiative is at work.")]
+    if left := len(head.shown) - drawn:
+        told = f"And {left} older initiatives: choose one above."
+        return [empty(f"{region}-left", viewer, told)]
+    return []
+
+
 def total(counts: Iterable[views.LaneCounts]) -> views.LaneCounts:
     """Add up counts."""
     listed = list(counts)

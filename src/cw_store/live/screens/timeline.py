@@ -10,7 +10,7 @@ from cw_store import views
 from cw_store.live.drawings import timeline_svg
 from cw_store.live.pages import Page, Part, Region, Viewer
 from cw_store.live.rendering import part
-from cw_store.live.screens.head import MOST_DRAWN, empty, read_head, screen_url
+from cw_store.live.screens.head import MOST_DRAWN, not_drawn, read_head, screen_url
 
 MOST_AGENTS = 500
 """So many agents of an initiative are drawn, the newest."""
@@ -28,11 +28,7 @@ async def timeline(source: views.Source, viewer: Viewer, initiative_id: str | No
             for initiative in head.shown[-MOST_DRAWN:]
         ]
     parts = [_drawn(viewer, each, is_alone=initiative_id is not None) for each in seen]
-    if not seen:
-        parts.append(empty("timelines-none", viewer, "No initiative is at work."))
-    if left := len(head.shown) - len(seen):
-        told = f"And {left} older initiatives: choose one above."
-        parts.append(empty("timelines-left", viewer, told))
+    parts += not_drawn(viewer, head, "timelines", len(seen))
     return Page(
         f"{head.name}: timeline",
         "timeline",
