@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs-output chromium screenshots test test-uvloop test-pythons test-newest coverage test-python check drills interleavings functions bench bench-growth bench-disk bench-claims bench-waits bench-views bench-live bench-keep bench-quick mutants format migration build clean
+.PHONY: help setup demo docs docs-serve docs-output chromium screenshots test test-uvloop test-pythons test-newest coverage test-python check drills interleavings functions bench bench-growth bench-disk bench-claims bench-waits bench-views bench-live bench-keep bench-quick mutants format migration build clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,12 @@ check: $(READY) ## lint, format, types, imports
 	$(BIN)/pyright --project pyproject.toml
 	$(BIN)/lint-imports
 	$(BIN)/python tests/import_circles.py
+
+docs: $(READY) ## build the documentation into site/; a warning is an error
+	$(BIN)/zensical build --strict
+
+docs-serve: $(READY) ## the same, served here, and built anew whenever a page changes
+	$(BIN)/zensical serve
 
 docs-output: $(READY) ## write anew what docs/ and tests/cli/golden/ say that commands print
 	$(BIN)/python tests/cli/page.py
@@ -136,4 +142,4 @@ build: $(READY) ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
 clean: ## remove what was built; the databases stay
-	rm -rf $(VENV) .venv-* build dist .coverage .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-* .cache build dist site .coverage .pytest_cache .ruff_cache .import_linter_cache .hypothesis

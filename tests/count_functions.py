@@ -4,7 +4,8 @@
 
 Counted on SQLite with `sys.setprofile`, in every thread, when all is warm: what a reader has to
 follow who wants to know what happens. Of several rounds the one with the fewest is shown, since a
-checkpoint may run beside one of them. docs/architecture.md holds the counts beside earlier ones.
+checkpoint may run beside one of them. docs/take-part/architecture.md holds the counts beside
+earlier ones.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from cw_store.migrations import revisions, upgrade
 from postgres_server import PostgresServer
 from programs import environment
 
-PAGE = (Path(__file__).parents[1] / "docs" / "your-own-tables.md").read_text()
+PAGE = (Path(__file__).parents[1] / "docs" / "how-to" / "your-own-tables.md").read_text()
 FILES = dict(re.findall(r"^### `([^`\n]+)`\n\n```python\n(.*?)^```$", PAGE, re.M | re.S))
 
 

@@ -1,4 +1,4 @@
-"""docs/architecture.md speaks of the files that there are."""
+"""docs/take-part/architecture.md speaks of the files that there are."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "architecture.md").read_text()
+PAGE = (ROOT / "docs" / "take-part" / "architecture.md").read_text()
 PICTURE = re.findall(r"^[│┌├└].*$", PAGE, re.M)
 NAMED = sorted(set(re.findall(r"[\w/]+\.py\b", PAGE)))
 FOLDERS = sorted(set(re.findall(r"`([\w/]+)/`", PAGE)))
@@ -47,7 +47,10 @@ PROSE = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
 REPLACED = re.compile(
     r"\b(door|visits?|patience|neighbours|handover|housework|stand-in|sealed)\b", re.IGNORECASE
 )
-"""Words of ours that the field has others for; docs/architecture.md lists those that are used."""
+"""Words of ours that the field has others for.
+
+docs/take-part/architecture.md lists those that are used.
+"""
 
 
 def test_no_word_that_was_replaced_comes_back() -> None:

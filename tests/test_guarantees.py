@@ -1,4 +1,4 @@
-"""Every promise of docs/guarantees.md names a test that exists."""
+"""Every promise of docs/explanation/guarantees.md names a test that exists."""
 
 import ast
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-PROMISES = (TESTS.parent / "docs" / "guarantees.md").read_text()
+PROMISES = (TESTS.parent / "docs" / "explanation" / "guarantees.md").read_text()
 NAMED = sorted(set(re.findall(r"`(test_\w+\.py)::(test_\w+)`", PROMISES)))
 
 

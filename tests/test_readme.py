@@ -13,23 +13,23 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = (
     "README.md",
-    "docs/claims.md",
-    "docs/following.md",
-    "docs/keeping.md",
-    "docs/from-the-original.md",
-    "docs/live.md",
-    "docs/looking.md",
-    "docs/undo.md",
-    "docs/waiting.md",
+    "docs/how-to/claims.md",
+    "docs/how-to/following.md",
+    "docs/how-to/keeping.md",
+    "docs/how-to/from-the-original.md",
+    "docs/how-to/live.md",
+    "docs/how-to/looking.md",
+    "docs/how-to/undo.md",
+    "docs/how-to/waiting.md",
 )
 WITH_WHAT_IS_PRINTED = (
-    "docs/claims.md",
-    "docs/following.md",
-    "docs/keeping.md",
-    "docs/from-the-original.md",
-    "docs/live.md",
-    "docs/looking.md",
-    "docs/waiting.md",
+    "docs/how-to/claims.md",
+    "docs/how-to/following.md",
+    "docs/how-to/keeping.md",
+    "docs/how-to/from-the-original.md",
+    "docs/how-to/live.md",
+    "docs/how-to/looking.md",
+    "docs/how-to/waiting.md",
 )
 HEADING_OR_BLOCK = re.compile(
     r"^#+ (?P<title>[^\n]+)$|^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S
@@ -87,8 +87,10 @@ def test_an_example_of_the_documentation_runs(example: Example, tmp_path: Path) 
     assert example.printed in (None, done.stdout)
 
 
-@pytest.mark.parametrize("page", ["README.md", *sorted(path.name for path in DOCS.glob("*.md"))])
+@pytest.mark.parametrize(
+    "page", ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in DOCS.rglob("*.md"))]
+)
 def test_pictures_are_there(page: str) -> None:
-    file = ROOT / page if page == "README.md" else DOCS / page
+    file = ROOT / page
     for picture in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", file.read_text()):
         assert (file.parent / picture).is_file(), picture

@@ -1,4 +1,4 @@
-"""The commands of docs/command-line.md, and what they print, from the demo store.
+"""The commands of docs/reference/command-line.md, and what they print, from the demo store.
 
 `python tests/cli/page.py` writes the output into the page; a test compares it.
 """
@@ -18,7 +18,7 @@ from demo_stores import filled  # noqa: E402
 
 from steppable_clock import START  # noqa: E402
 
-PAGE = TESTS.parent / "docs" / "command-line.md"
+PAGE = TESTS.parent / "docs" / "reference" / "command-line.md"
 WIDTH = 100
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.M | re.S)

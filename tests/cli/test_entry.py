@@ -117,7 +117,7 @@ def test_errors_are_json_where_data_would_be() -> None:
     assert (done.code, done.out) == (3, "")
     assert done.error["code"] == "no-store"
     assert done.error["exit_code"] == 3
-    assert done.error["docs"] == "docs/command-line.md#no-store"
+    assert done.error["docs"] == "docs/reference/command-line.md#no-store"
     assert NOWHERE("stat", "--json").error["code"] == "usage"
     assert NOWHERE("show", "--", "--json").err.startswith("cw-store: there is no store at ")
 

@@ -1,4 +1,4 @@
-"""docs/command-line.md shows each command as it is."""
+"""docs/reference/command-line.md shows each command as it is."""
 
 import re
 

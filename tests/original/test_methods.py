@@ -1,4 +1,4 @@
-"""docs/from-the-original.md: what each method of the TypeScript program is called here."""
+"""docs/how-to/from-the-original.md: what each method of the TypeScript program is called here."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import cw_store
 from every_port import repositories
 
-PAGE = (Path(__file__).parents[2] / "docs" / "from-the-original.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "from-the-original.md").read_text()
 ROWS = re.findall(r"^\| (.+?) \| (.+) \|$", PAGE[PAGE.index("What each method is called") :], re.M)[
     2:
 ]

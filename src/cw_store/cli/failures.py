@@ -12,7 +12,7 @@ import tempfile
 import traceback
 from typing import NamedTuple
 
-PAGE = "docs/command-line.md"
+PAGE = "docs/reference/command-line.md"
 """Where each code has a section of its name."""
 
 EXIT_CODES = {

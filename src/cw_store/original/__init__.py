@@ -51,8 +51,8 @@ async def import_original(
     moment and never written. `target` is what `Store` takes: a SQLite file or a PostgreSQL
     database, which is made or brought up to date, and must hold no rows. Rows are stored in the
     order in which they were, with their ids and times. What the source has that a store does not
-    keep is repaired or left out by fixed rules (docs/from-the-original.md), and the report names
-    each; agents that run there are `crashed` here.
+    keep is repaired or left out by fixed rules (docs/how-to/from-the-original.md), and the report
+    names each; agents that run there are `crashed` here.
 
     Everything is written in one transaction, which is committed after row count and digest of
     every table were found to be what they should. Whatever breaks the import before that, be it an
