@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from cw_store.location import Location
 from cw_store.partial_file import BESIDE, whole_file
 from cw_store.schema import metadata
 from cw_store.whole_tables import Progress
+
+logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.1
 """Seconds between two looks how far a file has grown."""
@@ -74,9 +77,18 @@ async def back_up(
             held, left_behind = await _copy_server(source, target, on_progress, busy_timeout)
         size = _size(target)
     seconds = time.monotonic() - started
-    return BackupReport(
+    report = BackupReport(
         _absolute(path), table_rows(held), size, held.revision, seconds, left_behind
     )
+    logger.info(
+        "%s was backed up to %s: %d bytes in %.3g s",
+        source,
+        report.path,
+        size,
+        seconds,
+        extra={"event": "backed_up"},
+    )
+    return report
 
 
 async def copy_file(

@@ -112,6 +112,7 @@ class _PlainCipher:
             logger.warning(
                 "credentials are stored unencrypted; pass encryption_keys or set $%s",
                 KEYS_VARIABLE,
+                extra={"event": "credentials_unencrypted"},
             )
         return _PLAIN + text if text.startswith(ENCRYPTION_MARK) else text
 

@@ -112,7 +112,11 @@ class Keep:
         is_the_last = task.uncancel() <= self._cancelling
         if is_the_last and kind is not None and issubclass(kind, asyncio.CancelledError):
             raise_once(self._ends_as.pop())
-        logger.warning("a block that kept claims has ended by itself: %s", self._ends_as.pop())
+        logger.warning(
+            "a block that kept claims has ended by itself: %s",
+            self._ends_as.pop(),
+            extra={"event": "keep_ended"},
+        )
 
     def end(self, error: StoreError) -> None:
         """Have the block end as this error, by cancelling the task that is in it."""
@@ -206,7 +210,12 @@ class Keeper:
             return
         pause = self._pause()
         if error is not None or renewal.cancelled():
-            logger.warning("a renewal failed; it is tried again in %.3g s", pause, exc_info=error)
+            logger.warning(
+                "a renewal failed; it is tried again in %.3g s",
+                pause,
+                exc_info=error,
+                extra={"event": "renewal_failed"},
+            )
         soonest = asyncio.get_running_loop().time() + pause
         self._wait_until(soonest if self._failures else due)
 

@@ -8,7 +8,9 @@ PostgreSQL's advisory lock), looks again, and applies all missing steps in one t
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
@@ -41,6 +43,8 @@ from cw_store.triggers import put_back
 
 SILENCE_SECONDS = 5.0
 """How much longer than for a lock a server is waited for that is looked at."""
+
+logger = logging.getLogger(__name__)
 
 READ_ONLY = "25006"
 """The SQLSTATE of a server, a standby mostly, that cannot be written to."""
@@ -211,8 +215,24 @@ def _bring_file_up_to_date(
         )
     with sqlite_connection(path, timeout=timeout, given_up=given_up) as connection:
         raw: Any = connection.connection.driver_connection
-        if not is_current(contents_of(raw), place, migrate=True, target=target):
-            upgrade(connection, target)
+        found = contents_of(raw)
+        if is_current(found, place, migrate=True, target=target):
+            return
+        started = time.monotonic()
+        upgrade(connection, target)
+    _tell(found, place, target, started)
+
+
+def _tell(found: Contents, place: str, target: str, started: float) -> None:
+    """Log that a database was brought from what was found to another schema."""
+    logger.info(
+        "%s was brought from %s to schema %s in %.3g s",
+        place,
+        revision_of(found, place, revisions()) or "nothing",
+        target,
+        time.monotonic() - started,
+        extra={"event": "migrated"},
+    )
 
 
 async def _bring_server_up_to_date(
@@ -253,9 +273,13 @@ async def _look_and_upgrade(
         try:
             await connection.execute(_ADVISORY_LOCK)
             found = await connection.run_sync(contents_of_server)
-            if not is_current(found, place, migrate=True, target=target):
+            is_there = is_current(found, place, migrate=True, target=target)
+            started = time.monotonic()
+            if not is_there:
                 await upgrade_server(connection, target)
             await connection.commit()
+            if not is_there:
+                _tell(found, place, target, started)
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == READ_ONLY:
                 current = revision_of(found, place, revisions())

@@ -139,7 +139,11 @@ class PartialFile:
         try:
             if self._is_locked_here(descriptor):
                 self._remove()
-                logger.info("removed %s, which nobody writes any more", self.path.name)
+                logger.info(
+                    "removed %s, which nobody writes any more",
+                    self.path.name,
+                    extra={"event": "partial_file_removed"},
+                )
             elif os.path.samestat(os.fstat(descriptor), os.stat(self.path)):
                 raise StoreBusyError(f"somebody else is writing {self.path.name} just now")
         except FileNotFoundError:

@@ -55,7 +55,9 @@ async def prune(
         changes = await _prune_changes(database, changes_kept, batch_rows, on_progress)
     if log_chunks_before is not None:
         log_chunks = await _prune_log_chunks(database, log_chunks_before, batch_rows, on_progress)
-    logger.debug("pruned %d changes and %d log chunks", changes, log_chunks)
+    logger.debug(
+        "pruned %d changes and %d log chunks", changes, log_chunks, extra={"event": "pruned"}
+    )
     room = Told("room", 1, on_progress)
     room.tell(0)
     await backend.give_back_room()

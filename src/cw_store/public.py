@@ -4,6 +4,8 @@ Everything here is loaded at the first use of any of it: SQLAlchemy alone takes 
 Pythons, and whoever only has the package installed should not wait for it.
 """
 
+import logging
+
 from cw_store.application_tables import TABLE_NAMES, include_name
 from cw_store.backing_up import BackupReport, TableRows
 from cw_store.copying import CopiedTable, CopyReport, copy_store
@@ -204,6 +206,8 @@ from cw_store.schema import metadata
 from cw_store.store import Store
 from cw_store.uow import UnitOfWork
 from cw_store.waits import ChangeFollower
+
+logging.getLogger("cw_store").addHandler(logging.NullHandler())  # who wants to hear, says so
 
 __all__ = [
     "Store",

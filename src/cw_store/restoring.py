@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import AsyncGenerator
@@ -25,6 +26,8 @@ from cw_store.migrations import failures_of_opening, is_current
 from cw_store.partial_file import exists_error, whole_file
 from cw_store.revisions import revisions
 from cw_store.whole_tables import Progress
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,11 @@ async def restore_store(
     else:
         held, kept = await _onto_file(source, target.path, force, on_progress, busy_timeout)
         tables, revision = table_rows(held), held.revision
-    return RestoreReport(str(target), tables, revision, time.monotonic() - started, kept)
+    seconds = time.monotonic() - started
+    logger.info(
+        "%s was put back at %s in %.3g s", source, target, seconds, extra={"event": "restored"}
+    )
+    return RestoreReport(str(target), tables, revision, seconds, kept)
 
 
 def _backup_at(file: str | Path) -> Location:

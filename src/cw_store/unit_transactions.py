@@ -162,6 +162,7 @@ def _give_back(
         logger.warning(
             "%s was dropped without its end, and is rolled back; use it with async with",
             "a unit of work" if label is None else f"the unit of work {label!r}",
+            extra={"event": "unit_dropped"},
         )
     if writing_task is not None:
         writing_tasks.tasks.discard(writing_task)

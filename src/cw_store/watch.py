@@ -223,7 +223,7 @@ class Watch:
             except StoreClosedError:
                 return
             except StaleCursorError as error:
-                logger.info("whoever waits looks again: %s", error)
+                logger.debug("whoever waits looks again: %s", error, extra={"event": "feed_stale"})
                 self._told.set()
                 pause = FIRST_RETRY
             except Exception as error:
@@ -251,7 +251,10 @@ class Watch:
     def _note_success(self) -> None:
         if self._failures:
             self._failures = 0
-            logger.info("the changes that somebody waits for can be read again")
+            logger.info(
+                "the changes that somebody waits for can be read again",
+                extra={"event": "feed_readable"},
+            )
 
     def _note_failure(self, error: Exception) -> float:
         """Return the seconds until the look is made again."""
@@ -260,6 +263,7 @@ class Watch:
             logging.DEBUG if self._failures else logging.WARNING,
             "the changes that somebody waits for cannot be read, and are looked for again: %s",
             error,
+            extra={"event": "feed_unreadable"},
         )
         self._failures = min(self._failures + 1, 10)
         self._told.set()

@@ -35,6 +35,9 @@ def never_raising(told: Callable[[], None]) -> Callable[[], None]:
         try:
             told()
         except Exception:
-            logger.exception("whoever watches for commits was told of one, and failed")
+            logger.exception(
+                "whoever watches for commits was told of one, and failed",
+                extra={"event": "watcher_failed"},
+            )
 
     return tell

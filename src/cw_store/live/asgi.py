@@ -195,7 +195,12 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    logger.warning("%s could not be answered: %s", request.url.path, error)
+    logger.warning(
+        "%s could not be answered: %s",
+        request.url.path,
+        error,
+        extra={"event": "screen_unavailable"},
+    )
     return _told(request, 503, "The store cannot be read just now.")
 
 

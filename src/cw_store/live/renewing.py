@@ -194,7 +194,13 @@ class LivePage:
         except StoreClosedError:
             pass
         except Exception as error:
-            logger.warning("%s is not renewed any more: %s", self._name, error, exc_info=error)
+            logger.warning(
+                "%s is not renewed any more: %s",
+                self._name,
+                error,
+                exc_info=error,
+                extra={"event": "screen_not_renewed"},
+            )
         self._task = None
         self._finish(end)
 

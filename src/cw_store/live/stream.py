@@ -64,7 +64,11 @@ async def _until_gone(receive: Receive) -> None:
 
 def _cut_off(scope: Scope) -> None:
     """Leave a viewer that takes nothing, and have the server forget what it has not taken."""
-    logger.info("a viewer that took nothing for %g s was cut off", STUCK_SECONDS)
+    logger.debug(
+        "a viewer that took nothing for %g s was cut off",
+        STUCK_SECONDS,
+        extra={"event": "viewer_cut_off"},
+    )
     abort = cast(Callable[[], None] | None, scope.get("state", {}).get(ABORT))
     if abort is not None:
         abort()

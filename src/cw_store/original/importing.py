@@ -99,6 +99,7 @@ def _log(report: ImportReport) -> None:
         report.written,
         report.repaired,
         report.left_out,
+        extra={"event": "original_imported"},
     )
 
 

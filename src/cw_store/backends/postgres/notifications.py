@@ -194,6 +194,7 @@ class Notifications:
                 logging.DEBUG if self._has_refused else logging.INFO,
                 "the server tells nobody of commits, and is asked for them: %s",
                 error,
+                extra={"event": "notify_refused"},
             )
             self._has_refused = True
             return False
@@ -215,7 +216,7 @@ class Notifications:
             return
         self._connection.add_termination_listener(self._ended)
         if self._failures:
-            logger.info("commits of others are told again")
+            logger.info("commits of others are told again", extra={"event": "notify_recovered"})
         self._failures = 0
         self._look_in(self._pause(is_changed=True))
         self._tell()
@@ -246,6 +247,7 @@ class Notifications:
             "commits of others are looked for every %g s until the server can tell of them: %s",
             LOOK_SECONDS,
             reason,
+            extra={"event": "notify_failed"},
         )
         self._failures += 1
         self._retry = self._loop.call_later(pause, self._begin_to_connect, context=Context())

@@ -234,7 +234,8 @@ class Pool:
         if not connection.is_closed():
             logger.warning(
                 "the server did not answer in time to end what was under way; "
-                "its connection is terminated"
+                "its connection is terminated",
+                extra={"event": "connection_terminated"},
             )
             connection.terminate()
 

@@ -60,7 +60,12 @@ class Checkpointer:
             priority = os.getpriority(os.PRIO_PROCESS, 0)
             os.setpriority(os.PRIO_PROCESS, 0, priority + self._settings.niceness)
         except OSError as error:  # all that it costs is time
-            logger.debug("checkpoints of %s do not step back: %s", self._path.name, error)
+            logger.debug(
+                "checkpoints of %s do not step back: %s",
+                self._path.name,
+                error,
+                extra={"event": "checkpoint_priority"},
+            )
 
     def copy(self) -> Copied:
         """Copy what is in the log by now, beside the writers."""

@@ -286,7 +286,11 @@ class Maintenance:
     def _begun_anew(self, attempt: Attempt[Copied], seconds: float) -> None:
         self._counters.note_begun_anew(seconds, self._loop.time(), waiting=self._waiting)
         logger.debug(
-            "the log of %s was begun anew in %.3f s: %s", self._path.name, seconds, attempt.value
+            "the log of %s was begun anew in %.3f s: %s",
+            self._path.name,
+            seconds,
+            attempt.value,
+            extra={"event": "checkpoint"},
         )
         if attempt.error is not None:
             self._failed(attempt.error)
@@ -324,6 +328,7 @@ class Failures:
                 self._file,
                 text,
                 exc_info=error,
+                extra={"event": "maintenance_failed"},
             )
 
 

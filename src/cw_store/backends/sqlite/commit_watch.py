@@ -183,6 +183,7 @@ class CommitWatch:
             RETRY_SECONDS,
             error,
             exc_info=error,
+            extra={"event": "commit_watch_failed"},
         )
         self._has_failed = True
         self._let_go()
@@ -218,7 +219,11 @@ class CommitWatch:
         is_changed, self._version = version != self._version, version
         if self._has_failed:
             self._has_failed = False
-            logger.info("%s can be asked again whether somebody has committed", self._name)
+            logger.info(
+                "%s can be asked again whether somebody has committed",
+                self._name,
+                extra={"event": "commit_watch_recovered"},
+            )
         pause = self._pace.next(is_changed=is_changed)
         self._timer = self._loop.call_later(pause, self._ask, context=Context())
         if is_changed:

@@ -94,7 +94,9 @@ class Job(Waiter[T]):
             try:
                 self._then()
             except Exception:
-                logger.exception("what follows on %r failed", self)
+                logger.exception(
+                    "what follows on %r failed", self, extra={"event": "callback_failed"}
+                )
         self.settle_now()
 
     def give_up(self) -> None:

@@ -159,7 +159,11 @@ class FileCopy(FileCheck):
             _take_snapshot(counting)
             if self._copied(copying, comparison):
                 return
-            logger.debug("somebody committed just when %s was to be copied", self._path.name)
+            logger.debug(
+                "somebody committed just when %s was to be copied",
+                self._path.name,
+                extra={"event": "backup_repeated"},
+            )
         raise StoreBusyError(
             f"somebody committed to {self._path.name} whenever it was to be copied; "
             "try again when less is written"

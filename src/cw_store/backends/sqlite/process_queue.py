@@ -86,6 +86,7 @@ class ProcessQueue:
                 "processes that write to this database take no fair turns: cannot use %s: %s",
                 path.name,
                 error.strerror or error,
+                extra={"event": "process_queue_missing"},
             )
 
     def nobody_waits(self) -> bool:

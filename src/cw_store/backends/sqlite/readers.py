@@ -295,7 +295,12 @@ class ReaderPool:
                 raise closed_error() from error
             if not self._all:
                 raise
-            logger.warning("those that read share %d connections: %s", len(self._all), error)
+            logger.warning(
+                "those that read share %d connections: %s",
+                len(self._all),
+                error,
+                extra={"event": "readers_shared"},
+            )
             return None
 
     async def _open(self) -> Connection:

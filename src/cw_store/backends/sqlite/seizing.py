@@ -64,7 +64,12 @@ class SeizedFile:
                 raise self._in_use_error() from error
             if code not in DAMAGED:
                 raise unusable(self._path, error) from error
-            logger.warning("%s is damaged, and could not be locked: %s", self._path.name, error)
+            logger.warning(
+                "%s is damaged, and could not be locked: %s",
+                self._path.name,
+                error,
+                extra={"event": "damaged_file_unlocked"},
+            )
         except BaseException:
             self._close()
             raise

@@ -195,7 +195,9 @@ class WriteQueue:
                 try:
                     following.acquired()
                 except Exception as error:
-                    logger.exception("%r could not use its turn", following)
+                    logger.exception(
+                        "%r could not use its turn", following, extra={"event": "turn_failed"}
+                    )
                     self._holder = None
                     following.rejected(error)
 

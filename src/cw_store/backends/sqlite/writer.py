@@ -150,7 +150,11 @@ class Writer:
             try:
                 wake()
             except Exception:
-                logger.exception("the write-ahead log of %s is not looked at", self.path.name)
+                logger.exception(
+                    "the write-ahead log of %s is not looked at",
+                    self.path.name,
+                    extra={"event": "maintenance_not_woken"},
+                )
 
     # The lock.
 
@@ -186,7 +190,7 @@ class Writer:
                 try:
                     return await attempt()
                 except DatabaseLockedError:
-                    logger.debug("%r goes on", wait)
+                    logger.debug("%r goes on", wait, extra={"event": "lock_busy"})
         finally:
             wait.leave()
 

@@ -307,7 +307,10 @@ class LoopCallbacks:
                 while finished and clock() < end:
                     finished.popleft()()
         except Exception:
-            logger.exception("what came back from a connection's thread could not be handed on")
+            logger.exception(
+                "what came back from a connection's thread could not be handed on",
+                extra={"event": "callback_failed"},
+            )
         finally:
             if finished:  # also when one raised
                 self.resume()

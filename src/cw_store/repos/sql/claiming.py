@@ -239,7 +239,12 @@ def _predecessor(task_id: str) -> Procedure[Agent | None]:
     try:
         previous = yield from row(PREVIOUS, task_id=task_id)
     except UnreadableError as error:
-        logger.warning("who had task %s before cannot be told: %s", task_id, error)
+        logger.warning(
+            "who had task %s before cannot be told: %s",
+            task_id,
+            error,
+            extra={"event": "predecessor_unreadable"},
+        )
         return None
     return previous if previous is not None and previous.status == "crashed" else None
 

@@ -160,5 +160,10 @@ def recover(holder: str | None, limit: int) -> Procedure[list[Agent]]:
             displaced += yield from rows(CRASH, id=one.agent_id)
         except UnreadableError as error:
             # It must not stop everybody who asks for work.
-            logger.warning("who lost task %s cannot be told: %s", one.task_id, error)
+            logger.warning(
+                "who lost task %s cannot be told: %s",
+                one.task_id,
+                error,
+                extra={"event": "displaced_agent_unreadable"},
+            )
     return displaced

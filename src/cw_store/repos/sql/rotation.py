@@ -171,7 +171,9 @@ def pass_by(error: UnreadableError) -> None:
     """Note that an account cannot be read, and is passed by; raises what is not of one account."""
     if error.id is None:
         raise error
-    logger.warning("an account is passed by in the rotation: %s", error)
+    logger.warning(
+        "an account is passed by in the rotation: %s", error, extra={"event": "account_unreadable"}
+    )
 
 
 def next_account(
