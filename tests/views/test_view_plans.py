@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy.dialects import sqlite
 
 from cw_store import Store
-from cw_store.views.agents import ENDS, SESSIONS
+from cw_store.views.agents import ENDS, HAS_ID, IS_ASKED_OF, SESSIONS
 from cw_store.views.places import PLACES, Place
 from cw_store.views.plans import TASKS, WAITS_FOR
-from cw_store.views.reading import AGENTS, QUESTIONS, WAITING, agents, conversations
+from cw_store.views.reading import NEWEST_AGENTS, NEWEST_QUESTIONS, WAITING
 from cw_store.views.waiting import all_waiting
 
-PENDING = QUESTIONS.where(conversations.c.to_agent_id == "a")
-ONE_AGENT = AGENTS.where(agents.c.id == "a")
+ASKED = NEWEST_QUESTIONS.where(IS_ASKED_OF).order_by(None)
+ONE_AGENT = NEWEST_AGENTS.where(HAS_ID)
 
 
 @pytest.fixture
@@ -40,7 +40,8 @@ async def plan_of(store: Store, statement: Any, **values: object) -> list[str]:
 async def test_the_inbox_reads_what_waits_and_not_all_that_ever_did(
     store: Store, initiative_id: str | None
 ) -> None:
-    plan = await plan_of(store, all_waiting(initiative_id))
+    given = {} if initiative_id is None else {"initiative_id": initiative_id}
+    plan = await plan_of(store, all_waiting(is_of_initiative=bool(given)), **given)
     whole = {step for step in plan if step.startswith("SCAN") and " USING INDEX " not in step}
     # Of comments there are few, and of accounts.
     assert whole <= {"SCAN review_comments", "SCAN accounts"}, plan
@@ -50,11 +51,11 @@ async def test_the_inbox_reads_what_waits_and_not_all_that_ever_did(
 @pytest.mark.parametrize(
     ("statement", "values"),
     [
-        (ONE_AGENT, {}),
+        (ONE_AGENT, {"id": "a"}),
         (ENDS, {"id": "a"}),
         (TASKS, {"ids": ["a", "b"]}),
         (WAITS_FOR, {"ids": ["a", "b"]}),
-        (PENDING, {}),
+        (ASKED, {"id": "a"}),
         (WAITING, {}),
     ],
 )

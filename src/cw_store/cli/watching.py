@@ -76,7 +76,7 @@ async def _look(store: Store, id: str | None) -> Seen:
     async with store.unit_of_work(read_only=True) as uow:
         return Seen(
             await views.inbox(uow, initiative_id=id, limit=MOST),
-            await views.board(uow, id, cards=1),
+            await views.board(uow, id, cards={}),
             await uow.claims.next_deadline() is not None,
         )
 

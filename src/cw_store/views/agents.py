@@ -133,9 +133,9 @@ async def agent(source: Source, id_or_name: str, *, limit: int = 20) -> AgentVie
         if found is None:
             raise NotFoundError("agents", id_or_name)
         now = await uow.claims.now()
-        (seen,) = await read_agents(uow, agents.c.id == found.id)
-        (place,) = await read(uow, PLACE.where(agents.c.id == found.id))
-        account = await read_accounts(uow, now, accounts.c.id == found.account_id)
+        (seen,) = await read_agents(uow, HAS_ID, id=found.id)
+        (place,) = await read(uow, PLACE, id=found.id)
+        account = await read_accounts(uow, now, IS_ACCOUNT, account_id=found.account_id)
         return AgentView(
             now=now,
             agent=seen,
@@ -146,8 +146,8 @@ async def agent(source: Source, id_or_name: str, *, limit: int = 20) -> AgentVie
             result=found.result,
             account=account[0] if account else None,
             claim=await _read_claim(uow, seen, now),
-            asked=await _questions(uow, conversations.c.from_agent_id == found.id, limit),
-            asked_of_it=await _questions(uow, conversations.c.to_agent_id == found.id, limit),
+            asked=await _questions(uow, IS_ASKED_BY, found.id, limit),
+            asked_of_it=await _questions(uow, IS_ASKED_OF, found.id, limit),
             messages=await _messages(uow, found.id, limit),
             tries=await _tries(uow, found.task_id, limit),
             sessions=await _sessions(uow, found.id),
@@ -155,30 +155,46 @@ async def agent(source: Source, id_or_name: str, *, limit: int = 20) -> AgentVie
         )
 
 
-PLACE = select(
-    initiatives.c.name.label("initiative_name"),
-    phases.c.id.label("phase_id"),
-    phases.c.name.label("phase_name"),
-    tasks.c.status.label("task_status"),
-    tasks.c.retry_count,
-    tasks.c.max_retries,
-).select_from(
-    agents.outerjoin(tasks, tasks.c.id == agents.c.task_id)
-    .outerjoin(phases, phases.c.id == tasks.c.phase_id)
-    .outerjoin(
-        initiatives,
-        initiatives.c.id == func.coalesce(agents.c.initiative_id, tasks.c.initiative_id),
+HAS_ID = agents.c.id == bindparam("id")
+
+IS_ACCOUNT = accounts.c.id == bindparam("account_id")
+
+IS_ASKED_BY = conversations.c.from_agent_id == bindparam("id")
+
+IS_ASKED_OF = conversations.c.to_agent_id == bindparam("id")
+
+IS_OF_TASK = agents.c.task_id == bindparam("task_id")
+
+PLACE = (
+    select(
+        initiatives.c.name.label("initiative_name"),
+        phases.c.id.label("phase_id"),
+        phases.c.name.label("phase_name"),
+        tasks.c.status.label("task_status"),
+        tasks.c.retry_count,
+        tasks.c.max_retries,
     )
+    .select_from(
+        agents.outerjoin(tasks, tasks.c.id == agents.c.task_id)
+        .outerjoin(phases, phases.c.id == tasks.c.phase_id)
+        .outerjoin(
+            initiatives,
+            initiatives.c.id == func.coalesce(agents.c.initiative_id, tasks.c.initiative_id),
+        )
+    )
+    .where(HAS_ID)
 )
 
-EPOCH = select(tasks.c.epoch).join(
-    agents, (agents.c.id == tasks.c.claimed_by_agent_id) & (agents.c.epoch == tasks.c.epoch)
+EPOCH = (
+    select(tasks.c.epoch)
+    .join(agents, (agents.c.id == tasks.c.claimed_by_agent_id) & (agents.c.epoch == tasks.c.epoch))
+    .where(HAS_ID)
 )
 
 
 async def _read_claim(uow: UnitOfWork, seen: AgentSeen, now: datetime) -> ClaimSeen | None:
     """Return the claim, if agent and task agree on it."""
-    held = await read(uow, EPOCH.where(agents.c.id == seen.id))
+    held = await read(uow, EPOCH, id=seen.id)
     if not held or seen.task_id is None:
         return None
     return ClaimSeen(
@@ -191,20 +207,20 @@ async def _read_claim(uow: UnitOfWork, seen: AgentSeen, now: datetime) -> ClaimS
 
 
 async def _questions(
-    uow: UnitOfWork, whose: ColumnElement[bool], limit: int
+    uow: UnitOfWork, whose: ColumnElement[bool], id: str, limit: int
 ) -> tuple[QuestionSeen, ...]:
     """Return all that are pending, and of the others the newest, oldest first."""
     circles = await read_circles(uow)
-    pending = await read_questions(uow, circles, whose, IS_PENDING)
-    newest = await read_questions(uow, circles, whose, newest=limit)
-    ids = {question.id for question in newest}
-    return (*[question for question in pending if question.id not in ids], *newest)
+    pending = await read_questions(uow, circles, whose, IS_PENDING, id=id)
+    newest = await read_questions(uow, circles, whose, newest=limit, id=id)
+    known = {question.id for question in newest}
+    return (*[question for question in pending if question.id not in known], *newest)
 
 
 async def _tries(uow: UnitOfWork, task_id: str | None, limit: int) -> tuple[AgentSeen, ...]:
     if task_id is None:
         return ()
-    return tuple(await read_agents(uow, agents.c.task_id == task_id, newest=limit))
+    return tuple(await read_agents(uow, IS_OF_TASK, newest=limit, task_id=task_id))
 
 
 # Messages.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Unpack
+from typing import TypeAlias, Unpack
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from cw_store import (
     InitiativeStatus,
@@ -22,15 +22,15 @@ from cw_store import (
 from cw_store.views.lanes import Lanes, Place, read_lanes
 from cw_store.views.plans import Details, Done, Plan, Spot, read_details, read_done, read_plan
 from cw_store.views.reading import (
-    HOLDS_A_CLAIM,
-    IS_ALIVE,
     IS_PENDING,
+    IS_THERE,
+    OF_INITIATIVE,
     agents,
     asking,
     check_limit,
     conversations,
+    is_any_of,
     needed_initiative,
-    of_initiative,
     read,
     read_accounts,
     read_agents,
@@ -43,6 +43,10 @@ from cw_store.views.telling import Told, told_of
 
 CARDS = 25
 """How many cards there are in a lane of a phase, unless it is said otherwise."""
+
+Cards: TypeAlias = int | Mapping[Lane, int | None] | None
+"""How many cards there are in a lane of a phase at most: in each lane alike, or in those that are
+named, and none in the others; all where it says None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +141,7 @@ async def board(
     source: Source,
     initiative_id: str | None = None,
     *,
-    cards: int | None = CARDS,
+    cards: Cards = CARDS,
     **options: Unpack[ReadyOptions],
 ) -> Board:
     """Return the board of an initiative, or of all that are not archived, oldest first.
@@ -145,23 +149,25 @@ async def board(
     What is ready is so by the rule of `claims.find_ready`, of which `options` are the options. But
     where no `provider` is given, an account of any provider will do, and a store that has no
     accounts needs none. Counts are of all tasks; there are at most `cards` cards in a lane of a
-    phase, and all with None. Agents and questions are those of the initiative, where one is given.
+    phase, and all with None; a mapping says so of each lane by itself, and those that it does not
+    name have none. Agents and questions are those of the initiative, where one is given.
 
     `NotFoundError` for an unknown initiative; `InvalidValueError` for `cards` below 1, and for what
     `claims.find_ready` refuses.
     """
-    if cards is not None:
-        check_limit("board", cards=cards)
+    most = _by_lane(cards)
     async with snapshot(source) as uow:
         if initiative_id is not None:
             await needed_initiative(uow, initiative_id)
         now = await uow.claims.now()
         accounts = await read_accounts(uow, now)
-        of_it = [] if initiative_id is None else [of_initiative(initiative_id)]
-        alive = await read_agents(uow, IS_ALIVE | HOLDS_A_CLAIM, *of_it)
+        if initiative_id is None:
+            alive = await read_agents(uow, IS_THERE)
+        else:
+            alive = await read_agents(uow, IS_THERE, OF_INITIATIVE, initiative_id=initiative_id)
         lanes = await read_lanes(uow, alive, accounts, initiative_id, options)
         plan = await read_plan(uow, initiative_id)
-        initiatives = await _read_initiatives(uow, lanes, plan, initiative_id, cards, alive)
+        initiatives = await _read_initiatives(uow, lanes, plan, initiative_id, most, alive)
         questions, circles = await _read_questions(uow, initiative_id)
         return Board(
             now=now,
@@ -180,22 +186,41 @@ def total(counts: Iterable[LaneCounts]) -> LaneCounts:
     return LaneCounts(**{lane: sum(getattr(one, lane) for one in listed) for lane in LANES})
 
 
+IS_ASKED_IN_INITIATIVE = (conversations.c.initiative_id == bindparam("initiative_id")) | (
+    asking.c.initiative_id == bindparam("initiative_id")
+)
+
+NAMES = select(agents.c.id, agents.c.name).where(is_any_of(agents.c.id))
+
+
 async def _read_questions(
     uow: UnitOfWork, initiative_id: str | None
 ) -> tuple[tuple[QuestionSeen, ...], tuple[tuple[str, ...], ...]]:
     """Return the pending questions, and the names around the circles of which any is a part."""
-    of_it = [IS_PENDING]
-    if initiative_id is not None:
-        is_asked_in_it = conversations.c.initiative_id == initiative_id
-        of_it.append(is_asked_in_it | (asking.c.initiative_id == initiative_id))
     circles = await read_circles(uow)
-    questions = await read_questions(uow, circles, *of_it)
+    if initiative_id is None:
+        questions = await read_questions(uow, circles, IS_PENDING)
+    else:
+        of_it = IS_PENDING, IS_ASKED_IN_INITIATIVE
+        questions = await read_questions(uow, circles, *of_it, initiative_id=initiative_id)
     who = {question.from_agent_id for question in questions}
     shown = [circle for circle in circles if who.intersection(circle)]
     ids = {id for circle in shown for id in circle}
-    named = select(agents.c.id, agents.c.name).where(agents.c.id.in_(ids))
-    names = {id: name for id, name in await read(uow, named)} if ids else {}
+    names = {id: name for id, name in await read(uow, NAMES, ids=list(ids))} if ids else {}
     return tuple(questions), tuple(tuple(names.get(id, id) for id in circle) for circle in shown)
+
+
+Most = dict[Lane, int | None]
+"""How many cards there are of each lane at most."""
+
+
+def _by_lane(cards: Cards) -> Most:
+    if not isinstance(cards, Mapping):
+        cards = dict.fromkeys(LANES, cards)
+    for most in cards.values():
+        if most is not None:
+            check_limit("board", cards=most)
+    return {lane: cards.get(lane, 0) for lane in LANES}
 
 
 Heap = dict[Lane, list[Standing]]
@@ -222,21 +247,21 @@ async def _read_initiatives(
     lanes: Lanes,
     plan: Plan,
     initiative_id: str | None,
-    cards: int | None,
+    most: Most,
     alive: Iterable[AgentSeen],
 ) -> tuple[BoardInitiative, ...]:
-    done = await read_done(uow, initiative_id, cards)
+    done = await read_done(uow, initiative_id, most["done"])
     heaps = _heaped(lanes)
     drawn: dict[str | None, list[BoardPhase]] = {}
     spots = [(spot, place) for spot, place in plan.spots() if _is_shown(spot, heaps, done)]
     shown = [
         standing
         for spot, _ in spots
-        for heap in heaps.get(spot, {}).values()
-        for standing in heap[:cards]
+        for lane, heap in heaps.get(spot, {}).items()
+        for standing in heap[: most[lane]]
     ]
     done_ids = [id for spot, _ in spots for id in done.newest.get(spot, ())]
-    drawer = _Drawer(lanes, plan, done, await read_details(uow, shown, done_ids), cards)
+    drawer = _Drawer(lanes, plan, done, await read_details(uow, shown, done_ids), most)
     for spot, place in spots:
         drawn.setdefault(spot.initiative_id, []).append(
             drawer.phase(spot, place, heaps.get(spot, {}))
@@ -282,14 +307,12 @@ def _initiatives(
 class _Drawer:
     """Makes cards of what was read."""
 
-    def __init__(
-        self, lanes: Lanes, plan: Plan, done: Done, details: Details, cards: int | None
-    ) -> None:
+    def __init__(self, lanes: Lanes, plan: Plan, done: Done, details: Details, most: Most) -> None:
         self._lanes = lanes
         self._phases = {phase.id: phase for phase in plan.phases}
         self._done = done
         self._details = details
-        self._cards = cards
+        self._most = most
 
     def phase(self, spot: Spot, place: Place, heap: Heap) -> BoardPhase:
         """Draw a phase, or the tasks of an initiative that are in none."""
@@ -298,7 +321,7 @@ class _Drawer:
             BoardLane(
                 lane=lane,
                 count=len(heap.get(lane, ())),
-                cards=tuple(self._cards_of(lane, heap.get(lane, ())[: self._cards], place)),
+                cards=tuple(self._cards_of(lane, heap.get(lane, ())[: self._most[lane]], place)),
             )
             for lane in LANES[:-1]
         ]

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Unpack
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from cw_store import (
     InitiativeStatus,
@@ -23,10 +23,9 @@ from cw_store.views.chains import Chains, chains_of
 from cw_store.views.lanes import Place, read_lanes
 from cw_store.views.plans import Plan, Spot, read_details, read_plan
 from cw_store.views.reading import (
-    HOLDS_A_CLAIM,
-    IS_ALIVE,
+    IS_THERE,
+    OF_INITIATIVE,
     needed_initiative,
-    of_initiative,
     read,
     read_accounts,
     read_agents,
@@ -112,7 +111,7 @@ async def graph(source: Source, initiative_id: str, **options: Unpack[ReadyOptio
     """
     async with snapshot(source) as uow:
         initiative = await needed_initiative(uow, initiative_id)
-        rows = await read(uow, TASKS.where(tasks.c.initiative_id == initiative_id))
+        rows = await read(uow, TASKS, initiative_id=initiative_id)
         plan = await read_plan(uow, initiative_id)
         told = await _read_told(uow, plan, initiative_id, options)
         task_edges, phase_edges = await _read_edges(
@@ -143,14 +142,18 @@ async def graph(source: Source, initiative_id: str, **options: Unpack[ReadyOptio
 Pair = tuple[str, str]
 """Who waits, and for whom."""
 
-TASKS = select(
-    tasks.c.id,
-    tasks.c.name,
-    tasks.c.phase_id,
-    tasks.c.parent_task_id,
-    tasks.c.status,
-    tasks.c.priority,
-).order_by(tasks.c.seq)
+TASKS = (
+    select(
+        tasks.c.id,
+        tasks.c.name,
+        tasks.c.phase_id,
+        tasks.c.parent_task_id,
+        tasks.c.status,
+        tasks.c.priority,
+    )
+    .where(tasks.c.initiative_id == bindparam("initiative_id"))
+    .order_by(tasks.c.seq)
+)
 
 
 async def _read_edges(
@@ -172,7 +175,7 @@ async def _read_told(
 ) -> dict[str, Told]:
     """Return what is told of each open task."""
     accounts = await read_accounts(uow, await uow.claims.now())
-    alive = await read_agents(uow, IS_ALIVE | HOLDS_A_CLAIM, of_initiative(initiative_id))
+    alive = await read_agents(uow, IS_THERE, OF_INITIATIVE, initiative_id=initiative_id)
     lanes = await read_lanes(uow, alive, accounts, initiative_id, options)
     details = await read_details(uow, lanes.standings, ())
     places = dict(plan.spots())

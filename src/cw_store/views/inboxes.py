@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal, TypeAlias, cast
 
-from sqlalchemy import func, select
+from sqlalchemy import Executable, bindparam, func, select
 
 from cw_store import JsonValue, UnitOfWork
 from cw_store.views.commands import ANSWER, command
@@ -102,19 +103,27 @@ async def inbox(source: Source, *, initiative_id: str | None = None, limit: int 
     async with snapshot(source) as uow:
         if initiative_id is not None:
             await needed_initiative(uow, initiative_id)
-        waiting = all_waiting(initiative_id).subquery("waiting")
-        counts = (
-            select(waiting.c.kind, func.count()).group_by(waiting.c.kind).order_by(waiting.c.kind)
-        )
-        oldest = select(waiting).order_by(waiting.c.since, waiting.c.kind, waiting.c.seq)
-        found = await read(uow, oldest.limit(limit))
+        listing, counting = _waiting(is_of_initiative=initiative_id is not None)
+        of_it = {} if initiative_id is None else {"initiative_id": initiative_id}
+        found = await read(uow, listing, most=limit, **of_it)
         questions = await _pending_questions(uow, [row.id for row in found if row.kind == "agent"])
         return Inbox(
             now=await uow.claims.now(),
             initiative_id=initiative_id,
             items=tuple(_item(row, questions) for row in found),
-            counts={kind: count for kind, count in await read(uow, counts)},
+            counts={kind: count for kind, count in await read(uow, counting, **of_it)},
         )
+
+
+# Built once: SQLAlchemy takes as long to build them as the database takes for a small plan.
+@cache
+def _waiting(*, is_of_initiative: bool) -> tuple[Executable, Executable]:
+    """Return the statements for what waits, the oldest first, and for how much of each kind."""
+    waiting = all_waiting(is_of_initiative=is_of_initiative).subquery("waiting")
+    oldest = select(waiting).order_by(waiting.c.since, waiting.c.kind, waiting.c.seq)
+    kind = waiting.c.kind
+    counts = select(kind, func.count()).group_by(kind).order_by(kind)
+    return oldest.limit(bindparam("most")), counts
 
 
 PENDING_QUESTIONS = select(agents.c.id, agents.c.pending_questions).where(is_any_of(agents.c.id))

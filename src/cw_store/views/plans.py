@@ -8,7 +8,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Executable, bindparam, func, select
+from sqlalchemy import Executable, bindparam, func, select
 
 from cw_store import Standing, UnitOfWork, metadata
 from cw_store.views.lanes import Place
@@ -17,6 +17,7 @@ from cw_store.views.reading import (
     exactly,
     in_parts,
     is_any_of,
+    narrowed,
     read,
     read_agents,
     tasks,
@@ -58,6 +59,10 @@ class Plan:
         yield Spot(None, None), Place()
 
 
+IS_NOT_ARCHIVED = initiatives.c.status != "archived"
+
+IS_INITIATIVE = initiatives.c.id == bindparam("initiative_id")
+
 INITIATIVES = select(
     initiatives.c.id, initiatives.c.name, initiatives.c.status, initiatives.c.max_agents
 ).order_by(initiatives.c.seq)
@@ -84,15 +89,14 @@ PHASE_WAITS_FOR = (
 
 async def read_plan(uow: UnitOfWork, initiative_id: str | None) -> Plan:
     """Return the plan of an initiative, or of all that are not archived."""
-    which: ColumnElement[bool] = initiatives.c.status != "archived"
-    if initiative_id is not None:
-        which = initiatives.c.id == initiative_id
+    which = IS_NOT_ARCHIVED if initiative_id is None else IS_INITIATIVE
+    of_it = {} if initiative_id is None else {"initiative_id": initiative_id}
     waits_for: dict[str, tuple[str, ...]] = {}
-    for phase_id, name in await read(uow, PHASE_WAITS_FOR.where(which)):
+    for phase_id, name in await read(uow, narrowed(PHASE_WAITS_FOR, which), **of_it):
         waits_for[phase_id] = (*waits_for.get(phase_id, ()), name)
     return Plan(
-        list(await read(uow, INITIATIVES.where(which))),
-        list(await read(uow, PHASES.where(which))),
+        list(await read(uow, narrowed(INITIATIVES, which), **of_it)),
+        list(await read(uow, narrowed(PHASES, which), **of_it)),
         waits_for,
     )
 
@@ -143,12 +147,14 @@ async def read_done(uow: UnitOfWork, initiative_id: str | None, most: int | None
     """Return what is done of an initiative, or of all and of none; at most `most` ids for each."""
     counting, listing = _done(initiative_id is not None, most is not None)
     of_it = {} if initiative_id is None else {"initiative_id": initiative_id}
-    counts = await read(uow, counting, **of_it)
+    counts = {Spot(*where): count for *where, count in await read(uow, counting, **of_it)}
+    if most == 0:
+        return Done(counts, {})
     newest: dict[Spot, list[str]] = {}
     limit = {} if most is None else {"most": most}
     for *where, id in await read(uow, listing, **of_it, **limit):
         newest.setdefault(Spot(*where), []).append(id)
-    return Done({Spot(*where): count for *where, count in counts}, newest)
+    return Done(counts, newest)
 
 
 # Tasks that are shown.
@@ -179,6 +185,8 @@ TASKS = select(
 
 other = tasks.alias("other")
 
+IS_OF_TASKS = is_any_of(agents.c.task_id)
+
 # Sorted by whoever asks: for the order SQLite would go through all tasks, not through the edges.
 WAITS_FOR = (
     select(other.c.seq, task_dependencies.c.task_id, other.c.id, other.c.name)
@@ -200,7 +208,7 @@ async def read_details(uow: UnitOfWork, shown: Iterable[Standing], done: Iterabl
         for _, task_id, id, name in edges:
             details.waits_for.setdefault(task_id, []).append((id, name))
     for ids in in_parts(one.task_id for one in shown if one.status == "blocked"):
-        for agent in await read_agents(uow, agents.c.task_id.in_(ids)):
+        for agent in await read_agents(uow, IS_OF_TASKS, ids=ids):
             if agent.task_id is not None:
                 details.last_agents[agent.task_id] = agent
     return details

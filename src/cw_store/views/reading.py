@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from itertools import islice, pairwise
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, Text, bindparam, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Select,
+    Text,
+    bindparam,
+    literal_column,
+    select,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from cw_store import (
@@ -46,6 +55,19 @@ def exactly(column: ColumnElement[Any], *values: str) -> ColumnElement[bool]:
     """Say that a column has one of these values, as constants: an index of some rows needs them."""
     constants = [literal_column(f"'{value}'", Text()) for value in values]
     return column == constants[0] if len(constants) == 1 else column.in_(constants)
+
+
+# SQLAlchemy takes as long to build a statement as the database takes to answer it for a small plan.
+@cache
+def narrowed(
+    statement: Select[*tuple[Any, ...]], *conditions: ColumnElement[bool], is_limited: bool = False
+) -> Select[*tuple[Any, ...]]:
+    """Return a statement with conditions, built once: constants, as what they ask are parameters.
+
+    With `is_limited` it gives at most as many rows as the parameter `most` says.
+    """
+    narrow = statement.where(*conditions)
+    return narrow.limit(bindparam("most")) if is_limited else narrow
 
 
 def is_any_of(column: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -110,22 +132,31 @@ AGENTS = select(
     )
 )
 
-IS_ALIVE = agents.c.status.in_(["running", "waiting_for_input", "idle"])
+NEWEST_AGENTS = AGENTS.order_by(agents.c.seq.desc())
 
 HOLDS_A_CLAIM = agents.c.lease_expires_at.is_not(None)
 
+IS_THERE = agents.c.status.in_(["running", "waiting_for_input", "idle"]) | HOLDS_A_CLAIM
+
+OF_INITIATIVE = (agents.c.initiative_id == bindparam("initiative_id")) | (
+    tasks.c.initiative_id == bindparam("initiative_id")
+)
+"""An agent is of the initiative of this parameter, or at a task of it."""
+
 
 async def read_agents(
-    uow: UnitOfWork, *conditions: ColumnElement[bool], newest: int | None = None
+    uow: UnitOfWork, *conditions: ColumnElement[bool], newest: int | None = None, **asked: object
 ) -> list[AgentSeen]:
-    """Return agents, oldest first; with `newest` only so many of the newest."""
-    statement = AGENTS.where(*conditions).order_by(agents.c.seq.desc()).limit(newest)
-    return [_agent(row) for row in reversed(await read(uow, statement))]
+    """Return agents, oldest first; with `newest` only so many of the newest.
+
+    Conditions are constants, and `asked` are their parameters.
+    """
+    statement = narrowed(NEWEST_AGENTS, *conditions, is_limited=newest is not None)
+    return [_agent(row) for row in reversed(await read(uow, statement, **asked, **_most(newest)))]
 
 
-def of_initiative(id: str) -> ColumnElement[bool]:
-    """Say that an agent is of an initiative, or at a task of it."""
-    return (agents.c.initiative_id == id) | (tasks.c.initiative_id == id)
+def _most(newest: int | None) -> dict[str, int]:
+    return {} if newest is None else {"most": newest}
 
 
 def _agent(row: Any) -> AgentSeen:
@@ -155,15 +186,18 @@ HOLDERS = (
 
 
 async def read_accounts(
-    uow: UnitOfWork, now: datetime, *conditions: ColumnElement[bool]
+    uow: UnitOfWork, now: datetime, *conditions: ColumnElement[bool], **asked: object
 ) -> list[AccountSeen]:
-    """Return accounts, oldest first, without anything of their secrets."""
+    """Return accounts, oldest first, without anything of their secrets.
+
+    Conditions are constants, and `asked` are their parameters.
+    """
     names: dict[str, list[str]] = {}
     for account_id, name in await read(uow, HOLDERS):
         names.setdefault(account_id, []).append(name)
     return [
         _account(row, now, names.get(row.id, ()))
-        for row in await read(uow, ACCOUNTS.where(*conditions))
+        for row in await read(uow, narrowed(ACCOUNTS, *conditions), **asked)
     ]
 
 
@@ -190,33 +224,41 @@ def _account(row: Any, now: datetime, names: Sequence[str]) -> AccountSeen:
 
 asking, asked = agents.alias("asking"), agents.alias("asked")
 
-QUESTIONS = select(
-    conversations.c.id,
-    conversations.c.created_at.label("asked_at"),
-    conversations.c.from_agent_id,
-    asking.c.name.label("from_agent_name"),
-    conversations.c.to_agent_id,
-    asked.c.name.label("to_agent_name"),
-    conversations.c.task_id,
-    conversations.c.question,
-    conversations.c.answer,
-    conversations.c.status,
-    asked.c.status.label("status_of_asked"),
-).select_from(
-    conversations.join(asking, asking.c.id == conversations.c.from_agent_id).join(
-        asked, asked.c.id == conversations.c.to_agent_id
+NEWEST_QUESTIONS = (
+    select(
+        conversations.c.id,
+        conversations.c.created_at.label("asked_at"),
+        conversations.c.from_agent_id,
+        asking.c.name.label("from_agent_name"),
+        conversations.c.to_agent_id,
+        asked.c.name.label("to_agent_name"),
+        conversations.c.task_id,
+        conversations.c.question,
+        conversations.c.answer,
+        conversations.c.status,
+        asked.c.status.label("status_of_asked"),
     )
+    .select_from(
+        conversations.join(asking, asking.c.id == conversations.c.from_agent_id).join(
+            asked, asked.c.id == conversations.c.to_agent_id
+        )
+    )
+    .order_by(conversations.c.seq.desc())
 )
 
 IS_PENDING = exactly(conversations.c.status, "pending")
 
-WAITING = select(conversations.c.from_agent_id, conversations.c.to_agent_id).where(IS_PENDING)
+WAITING = (
+    select(conversations.c.from_agent_id, conversations.c.to_agent_id)
+    .where(IS_PENDING)
+    .order_by(conversations.c.seq)
+)
 
 
 async def read_circles(uow: UnitOfWork) -> list[list[str]]:
     """Return the ids of agents that wait for each other, around each circle."""
     edges: dict[str, list[str]] = {}
-    for from_id, to_id in await read(uow, WAITING.order_by(conversations.c.seq)):
+    for from_id, to_id in await read(uow, WAITING):
         edges.setdefault(from_id, []).append(to_id)
     return circles_of(edges)
 
@@ -226,11 +268,16 @@ async def read_questions(
     circles: Iterable[Sequence[str]],
     *conditions: ColumnElement[bool],
     newest: int | None = None,
+    **asked: object,
 ) -> list[QuestionSeen]:
-    """Return questions between agents, oldest first; with `newest` only so many of the newest."""
+    """Return questions between agents, oldest first; with `newest` only so many of the newest.
+
+    Conditions are constants, and `asked` are their parameters.
+    """
     around = {pair for circle in circles for pair in pairwise(circle)}
-    statement = QUESTIONS.where(*conditions).order_by(conversations.c.seq.desc()).limit(newest)
-    return [_question(row, around) for row in reversed(await read(uow, statement))]
+    statement = narrowed(NEWEST_QUESTIONS, *conditions, is_limited=newest is not None)
+    found = await read(uow, statement, **asked, **_most(newest))
+    return [_question(row, around) for row in reversed(found)]
 
 
 def _question(row: Any, around: set[tuple[str, str]]) -> QuestionSeen:

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from cw_store import AgentStatus, TaskStatus
 from cw_store.views.plans import phases
 from cw_store.views.reading import (
+    OF_INITIATIVE,
     accounts,
     agents,
     check_limit,
     needed_initiative,
-    of_initiative,
     read,
     read_accounts,
     tasks,
@@ -95,8 +95,7 @@ async def timeline(source: Source, initiative_id: str, *, limit: int = 1000) -> 
     async with snapshot(source) as uow:
         initiative = await needed_initiative(uow, initiative_id)
         now = await uow.claims.now()
-        newest = BARS.where(of_initiative(initiative_id)).limit(limit + 1)
-        found = list(await read(uow, newest))
+        found = list(await read(uow, BARS, initiative_id=initiative_id, most=limit + 1))
         rows = list(reversed(found[:limit]))
         bars = _bars(rows)
         ends = [bar.end or now for bar in bars]
@@ -132,7 +131,9 @@ BARS = (
         .outerjoin(tasks, tasks.c.id == agents.c.task_id)
         .outerjoin(phases, phases.c.id == tasks.c.phase_id)
     )
+    .where(OF_INITIATIVE)
     .order_by(agents.c.seq.desc())
+    .limit(bindparam("most"))
 )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Select,
     Text,
     TextClause,
+    bindparam,
     cast,
     func,
     literal_column,
@@ -291,9 +292,9 @@ OF_INITIATIVES = (
 OF_NONE = (ERRANDS, ACCOUNTS)
 
 
-def all_waiting(initiative_id: str | None) -> CompoundSelect[Any]:
-    """Select all that waits, or what belongs to an initiative."""
-    if initiative_id is None:
+def all_waiting(*, is_of_initiative: bool) -> CompoundSelect[Any]:
+    """Select all that waits, or what belongs to the initiative of the parameter `initiative_id`."""
+    if not is_of_initiative:
         return union_all(*[one.where(IS_NOT_ARCHIVED) for one in OF_INITIATIVES], *OF_NONE)
-    of_it = initiatives.c.id == initiative_id
+    of_it = initiatives.c.id == bindparam("initiative_id")
     return union_all(*[one.where(IS_NOT_ARCHIVED, of_it) for one in OF_INITIATIVES])

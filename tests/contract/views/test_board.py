@@ -182,7 +182,10 @@ async def test_counts_are_of_all_tasks_however_many_cards_there_are(
     names = ["ready 0", "ready 1", "done 3", "done 2"]
     assert [one.name for one in cards(found)] == names
     assert len(list(cards(await board(store, cards=None)))) == 8
-    for wrong in (0, -1, True, "2"):
+    by_lane = await board(store, cards={"ready": 1, "running": None})
+    assert by_lane.counts == found.counts
+    assert [one.name for one in cards(by_lane)] == ["ready 0"]
+    for wrong in (0, -1, True, "2", {"ready": 0}):
         with pytest.raises(InvalidValueError, match="at least 1"):
             await board(store, cards=wrong)  # pyright: ignore[reportArgumentType] -- that is tested
 

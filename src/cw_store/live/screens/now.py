@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import ScalarSelect, Table, bindparam, func, select
 
 from cw_store import AgentStatus, Initiative, TaskPriority, UnitOfWork, metadata, views
 from cw_store.live.pages import Page, Part, Region, Viewer
@@ -22,13 +22,13 @@ LARGE = 200
 before them."""
 
 FEW_CARDS: dict[views.Lane, int] = {"ready": 10, "waiting": 5}
-"""How many cards of a lane there are then, where there are not all that are read."""
+"""How many cards of a lane there are then at most, where there is room for more."""
 
 MOST_CARDS, FEWEST_CARDS = 25, 10
-"""So many cards are read of a lane of a phase at most, however few or many phases there are."""
+"""So many cards there are of a lane of a phase at most, however few or many phases there are."""
 
 CARDS_IN_ALL = 200
-"""So many cards are read of a lane, of all phases, where each has more than the fewest."""
+"""So many cards there are of a lane, of all phases, where each has more than the fewest."""
 
 AGENT_ORDER: tuple[AgentStatus, ...] = ("waiting_for_input", "crashed", "running", "idle")
 """Who is listed first: whoever cannot go on without somebody."""
@@ -39,7 +39,8 @@ async def now(source: views.Source, viewer: Viewer, initiative_id: str | None) -
     async with views.snapshot(source) as uow:
         head = await read_head(uow, viewer, "now", initiative_id)
         inbox = await views.inbox(uow, initiative_id=initiative_id, limit=MOST_ITEMS)
-        board = await views.board(uow, initiative_id, cards=await _cards_in_a_lane(uow, head.shown))
+        size = await _read_size(uow, head.shown)
+        board = await views.board(uow, initiative_id, cards=_room(size))
     here = screen_url(viewer, "now", initiative_id)
     title = f"({inbox.total}) {head.name}" if inbox.total else head.name
     return Page(
@@ -50,7 +51,7 @@ async def now(source: views.Source, viewer: Viewer, initiative_id: str | None) -
             counts_region(viewer, board.counts),
             Region("inbox-count", (part("inbox-total", "total.html", viewer, total=inbox.total),)),
             Region("inbox", tuple(_inbox(viewer, inbox, here))),
-            Region("board", tuple(_board(viewer, board, initiative_id is None))),
+            Region("board", tuple(_board(viewer, board, size, initiative_id is None))),
             Region("agents", tuple(_agents(viewer, board))),
             Region("questions", tuple(_questions(viewer, board, here))),
             Region("accounts", tuple(_accounts(viewer, board, here))),
@@ -59,12 +60,36 @@ async def now(source: views.Source, viewer: Viewer, initiative_id: str | None) -
     )
 
 
-async def _cards_in_a_lane(uow: UnitOfWork, shown: Sequence[Initiative]) -> int:
-    """Return how many cards there is room for in a lane of a phase: fewer where phases are many."""
-    phases = metadata.tables["phases"]
-    of_them = phases.c.initiative_id.in_([initiative.id for initiative in shown])
-    count = (await uow.session.scalar(select(func.count()).where(of_them))) or 1
-    return max(FEWEST_CARDS, min(MOST_CARDS, CARDS_IN_ALL // count))
+class Size(NamedTuple):
+    """How many phases and tasks there are in the initiatives that are shown."""
+
+    phases: int
+    tasks: int
+
+    @property
+    def is_large(self) -> bool:
+        """Whether there are too many tasks to show those that only wait."""
+        return self.tasks > LARGE
+
+
+def _count(table: Table) -> ScalarSelect[int]:
+    is_shown = table.c.initiative_id.in_(bindparam("ids", expanding=True))
+    return select(func.count()).select_from(table).where(is_shown).scalar_subquery()
+
+
+SIZE = select(_count(metadata.tables["phases"]), _count(metadata.tables["tasks"]))
+
+
+async def _read_size(uow: UnitOfWork, shown: Sequence[Initiative]) -> Size:
+    ids = [initiative.id for initiative in shown]
+    return Size(*(await uow.session.execute(SIZE, {"ids": ids})).one())
+
+
+def _room(size: Size) -> dict[views.Lane, int | None]:
+    """Return for how many cards there is room in each lane of a phase; what is done needs none."""
+    most = max(FEWEST_CARDS, min(MOST_CARDS, CARDS_IN_ALL // max(size.phases, 1)))
+    few = FEW_CARDS if size.is_large else {}
+    return {lane: min(most, few.get(lane, most)) for lane in views.LANES if lane != "done"}
 
 
 def _inbox(viewer: Viewer, inbox: views.Inbox, here: str) -> Iterator[Part]:
@@ -94,11 +119,11 @@ class Card(NamedTuple):
     not_before: datetime | None
 
 
-def _board(viewer: Viewer, board: views.Board, is_of_all: bool) -> Iterator[Part]:
+def _board(viewer: Viewer, board: views.Board, size: Size, is_of_all: bool) -> Iterator[Part]:
     if not board.counts.total:
         yield empty("board-empty", viewer, "No task yet.")
         return
-    is_large = board.counts.total > LARGE
+    is_large = size.is_large
     yield part("board-lanes", "board_lanes.html", viewer, counts=board.counts, is_large=is_large)
     for initiative in sorted(board.initiatives, key=lambda one: one.status == "completed"):
         of = initiative.id or "none"
@@ -107,7 +132,7 @@ def _board(viewer: Viewer, board: views.Board, is_of_all: bool) -> Iterator[Part
         if is_of_all and initiative.status == "completed":
             continue  # it has a board of its own, where somebody wants to see it
         for phase in initiative.phases:
-            yield from _phase(viewer, phase, phase.id or f"none-{of}", is_large=is_large)
+            yield from _phase(viewer, phase, phase.id or f"none-{of}")
 
 
 def _initiative(viewer: Viewer, initiative: views.BoardInitiative) -> Part:
@@ -127,7 +152,7 @@ def _initiative(viewer: Viewer, initiative: views.BoardInitiative) -> Part:
     )
 
 
-def _phase(viewer: Viewer, phase: views.BoardPhase, of: str, *, is_large: bool) -> Iterator[Part]:
+def _phase(viewer: Viewer, phase: views.BoardPhase, of: str) -> Iterator[Part]:
     name = phase.name or "In no phase"
     yield part(
         f"phase-{of}",
@@ -139,8 +164,6 @@ def _phase(viewer: Viewer, phase: views.BoardPhase, of: str, *, is_large: bool) 
         counts=phase.counts,
     )
     for lane in phase.lanes:
-        most = 0 if lane.lane == "done" else FEW_CARDS.get(lane.lane) if is_large else None
-        cards = tuple(map(_card, lane.cards[:most]))
         yield part(
             f"cell-{of}-{lane.lane}",
             "board_cell.html",
@@ -148,7 +171,7 @@ def _phase(viewer: Viewer, phase: views.BoardPhase, of: str, *, is_large: bool) 
             phase=name,
             lane=lane.lane,
             count=lane.count,
-            cards=cards,
+            cards=tuple(map(_card, lane.cards)),
         )
 
 
