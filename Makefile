@@ -135,7 +135,8 @@ migration: $(READY) ## write the next migration from schema.py: make migration m
 	@test -n "$(m)" || { echo 'say what changes: make migration m="…"'; exit 2; }
 	@folder=$$(mktemp -d) && next=$$(printf '%04d' $$(( $$(ls alembic/versions/[0-9]*.py | wc -l) + 1 ))) \
 		&& export CW_STORE_URL=$$folder/migration.db \
-		&& $(BIN)/alembic upgrade head && $(BIN)/alembic revision --autogenerate --rev-id $$next -m "$(m)"; \
+		&& $(BIN)/alembic upgrade head && $(BIN)/alembic revision --autogenerate --rev-id $$next -m "$(m)" \
+		&& $(BIN)/ruff format --quiet alembic/versions; \
 		status=$$?; rm -rf $$folder; exit $$status
 
 build: $(READY) ## build the wheel into dist/

@@ -25,7 +25,7 @@ from cw_store import (
     UnitOfWork,
     ensure_schema,
 )
-from cw_store.triggers import PREFIX, put_back, triggers_on
+from cw_store.triggers import PREFIX, put_back, take_away, triggers_on
 from other_program import rows
 from postgres_server import PostgresServer
 
@@ -41,6 +41,17 @@ def test_every_trigger_has_a_name_of_its_own_that_is_the_stores(dialect: str) ->
         name.removeprefix(f"{PREFIX}changes_").removeprefix(PREFIX).startswith(f"{trigger.table}_")
         for name, trigger in zip(names, triggers_on(dialect), strict=True)
     )
+
+
+EARLIER = [
+    "ALTER TABLE accounts DROP COLUMN max_agents",
+    "DROP TABLE errands",
+    "INSERT INTO accounts (id, email, created_at, updated_at) VALUES ('a', 'a@b.example', {}, {})",
+]
+"""Make a database one of a schema that has neither, with an account."""
+
+CHANGE = "UPDATE accounts SET email = 'c@d.example'"
+TOLD = "SELECT entity, entity_id, action FROM changes WHERE action <> ''"
 
 
 # What is in the database.
@@ -74,6 +85,23 @@ def test_triggers_that_are_gone_or_others_are_put_back(migrated_file: Path, tmp_
     after = rows(path, TRIGGERS_OF_SQLITE)
     assert {*after} - {*before} == {row for row in after if row[0] == "mine"}
     assert {*before} <= {*after}
+
+
+def test_what_a_schema_does_not_have_yet_no_trigger_names(
+    migrated_file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "cw.db"
+    path.write_bytes(migrated_file.read_bytes())
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        take_away(connection)
+        assert connection.exec_driver_sql(TRIGGERS_OF_SQLITE).all() == []
+        for statement in EARLIER:
+            connection.exec_driver_sql(statement.format(0, 0))
+        put_back(connection)
+        connection.exec_driver_sql(CHANGE)
+        assert [*connection.exec_driver_sql(TOLD)] == [("accounts", "a", "update")]
+    engine.dispose()
 
 
 TRIGGERS_OF_SERVER = """
@@ -142,6 +170,21 @@ async def test_triggers_of_a_server_that_are_gone_or_others_are_put_back(
         await connection.run_sync(put_back)
     await engine.dispose()
     assert await server.fetch(TRIGGERS_OF_SERVER) == before
+
+
+async def test_what_a_schema_of_a_server_does_not_have_yet_no_trigger_names(
+    place: str, server: Any
+) -> None:
+    engine = create_async_engine(place.replace("postgresql:", "postgresql+asyncpg:"))
+    async with engine.begin() as connection:
+        await connection.run_sync(take_away)
+        assert (await connection.exec_driver_sql(TRIGGERS_OF_SERVER)).all() == []
+        for statement in EARLIER:
+            await connection.exec_driver_sql(statement.format("now()", "now()"))
+        await connection.run_sync(put_back)
+    await engine.dispose()
+    await server.execute(CHANGE)
+    assert [*map(tuple, await server.fetch(TOLD))] == [("accounts", "a", "update")]
 
 
 async def test_what_is_counted_does_not_depend_on_the_search_path(server: Any) -> None:

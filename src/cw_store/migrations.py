@@ -39,7 +39,6 @@ from cw_store.location import Location, locate
 from cw_store.memory import MemoryFolder
 from cw_store.postgres_url import Server
 from cw_store.revisions import revisions, scripts
-from cw_store.triggers import put_back
 
 SILENCE_SECONDS = 5.0
 """How much longer than for a lock a server is waited for that is looked at."""
@@ -198,7 +197,6 @@ def _upgrade(connection: Connection, revision: str = "head", folder: Path | None
     config.set_main_option("script_location", str(folder or scripts()).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
-    put_back(connection)
 
 
 def _bring_file_up_to_date(

@@ -11,6 +11,7 @@ from stores import BOTH, FILE, prepared
 
 from builders import add_account, add_initiative
 from cw_store import Store
+from cw_store.revisions import revisions
 from hostile import fill_with, harmful
 from originals import small_original
 from postgres_server import PostgresServer
@@ -128,7 +129,7 @@ def test_an_export_goes_to_a_pipe_or_a_file_and_comes_back(
     assert piped.code == 0 and "without credentials" in piped.err
     assert not harmful(piped.err)
     lines = [json.loads(line) for line in piped.out.splitlines()]
-    assert lines[0] == {"format": 1, "schema": "0004", "secrets": False}
+    assert lines[0] == {"format": 1, "schema": revisions()[-1], "secrets": False}
     done = typed("export", "-o", "export.jsonl", "--json")
     assert done.code == 0 and done.data["sha256"] == lines[-1]["sha256"]
     assert (tmp_path / "export.jsonl").read_text() == piped.out

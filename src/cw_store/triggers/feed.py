@@ -18,6 +18,8 @@ a database, leaves that out; it has the server let transactions commit one after
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from sqlalchemy import Table
@@ -34,6 +36,7 @@ from cw_store.schema import (
     initiative_projects,
     initiatives,
     messages,
+    metadata,
     pages,
     phase_dependencies,
     phases,
@@ -72,7 +75,8 @@ class Fed(NamedTuple):
     `initiative` and `addressee` are SQL for the row's initiative and for the agent it is addressed
     to, in which `{row}` stands for NEW or OLD; where the first is NULL it is `inherited`.
     `is_compared` says that an update leaves a row only if a value differs, since a statement of the
-    store writes what mostly stays as it is.
+    store writes what mostly stays as it is. `not_there` are columns that a database lacks which is
+    at an earlier schema.
     """
 
     table: Table
@@ -80,11 +84,13 @@ class Fed(NamedTuple):
     addressee: str = "NULL"
     inherited: str | None = None
     is_compared: bool = False
+    not_there: AbstractSet[str] = frozenset()
 
     @property
     def columns(self) -> list[str]:
         """The columns whose change leaves a row."""
-        return [name for name in self.table.columns.keys() if name not in KEPT_UP_BY_THE_STORE]
+        left_out = KEPT_UP_BY_THE_STORE | self.not_there
+        return [name for name in self.table.columns.keys() if name not in left_out]
 
     @property
     def at(self) -> str:
@@ -125,9 +131,22 @@ WAITED_FOR = (
 
 COUNTED = (phases, tasks)
 
+Columns = Mapping[str, AbstractSet[str]]
+"""The names of the columns of each table that is there."""
+
+HEAD: Columns = {table.name: frozenset(table.columns.keys()) for table in metadata.tables.values()}
+"""Those of the newest schema."""
+
 BEGAN_OR_CEASED_TO_WAIT = "(OLD.open_dependencies = 0) <> (NEW.open_dependencies = 0)"
 
 _WRITTEN = "entity, entity_id, action, initiative_id, addressee_id, at, mark"
+
+
+def _fed(there: Columns) -> Iterator[Fed]:
+    """Give what is fed of the tables that are there, with the columns that are."""
+    for fed in FED:
+        if fed.table.name in there:
+            yield fed._replace(not_there={*fed.table.columns.keys()} - there[fed.table.name])
 
 
 def _initiative(fed: Fed, row: str) -> str:
@@ -185,7 +204,12 @@ def _all_on_sqlite(fed: Fed) -> list[Trigger]:
     return triggers
 
 
-SQLITE = tuple(trigger for fed in FED for trigger in _all_on_sqlite(fed))
+def on_sqlite(there: Columns = HEAD) -> tuple[Trigger, ...]:
+    """Return the triggers that a SQLite file can have in which these columns are."""
+    return tuple(trigger for fed in _fed(there) for trigger in _all_on_sqlite(fed))
+
+
+SQLITE = on_sqlite()
 """The triggers of a SQLite file."""
 
 
@@ -269,13 +293,18 @@ def _all_on_postgresql(fed: Fed) -> list[Trigger]:
     return triggers
 
 
-POSTGRESQL = (
-    *(trigger for fed in FED for trigger in _all_on_postgresql(fed)),
-    *(
-        _on_postgresql(
-            table, "notified", "AFTER INSERT OR UPDATE OR DELETE", "FOR EACH STATEMENT", ""
-        )
-        for table in WAITED_FOR
-    ),
-)
+def on_postgresql(there: Columns = HEAD) -> tuple[Trigger, ...]:
+    """Return the triggers, with their functions, that a server can have with these columns."""
+    event, each = "AFTER INSERT OR UPDATE OR DELETE", "FOR EACH STATEMENT"
+    return (
+        *(trigger for fed in _fed(there) for trigger in _all_on_postgresql(fed)),
+        *(
+            _on_postgresql(table, "notified", event, each, "")
+            for table in WAITED_FOR
+            if table.name in there
+        ),
+    )
+
+
+POSTGRESQL = on_postgresql()
 """The triggers of a PostgreSQL database, with their functions."""
