@@ -312,10 +312,12 @@ def test_links_lead_where_the_caller_says_and_nowhere_else() -> None:
 
 
 @pytest.mark.parametrize("drawn", [graph_svg(any_graph(50, 4)), timeline_svg(any_timeline(30))])
-def test_a_drawing_for_a_page_has_no_style_and_no_id_of_its_own(drawn: str) -> None:
+def test_a_drawing_for_a_page_has_no_style_and_ids_that_nothing_else_has(drawn: str) -> None:
     svg = Svg(drawn)
     assert not svg.each("style")
-    assert not {name for name, _ in svg.attributes()} & {"id", "style"}
+    assert "style" not in {name for name, _ in svg.attributes()}
+    ids = [value for name, value in svg.attributes() if name == "id"]
+    assert len(set(ids)) == len(ids) and all(id.startswith("drawn-") for id in ids)
     assert "url(" not in drawn
 
 

@@ -3,8 +3,10 @@
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from markupsafe import Markup
 
-from cw_store.live.pages import Viewer
+from cw_store.live.drawings.drawing import Drawing
+from cw_store.live.pages import Part, Viewer
 from cw_store.live.rendering import DRAWN, Memo, ago, marked, part
 
 AT = datetime(2026, 1, 15, 12, 0, 30, tzinfo=timezone(timedelta(hours=2)))
@@ -38,9 +40,9 @@ def test_what_was_looked_for_is_marked(text: str, wanted: str, html: str) -> Non
 def test_a_part_is_drawn_anew_when_a_value_differs() -> None:
     drawings: list[int] = []
 
-    def drawing() -> str:
+    def drawing() -> Drawing:
         drawings.append(1)
-        return "<svg></svg>"
+        return Drawing("d", "n", "t", "d", 1, 1, has_links=False, content=Markup("<path/>"))
 
     values = {"name": "n", "url": None, "what": "graph", "told": ""}
     first = part("p", "drawing.html", Viewer(), drawing=drawing, **values)
@@ -49,13 +51,14 @@ def test_a_part_is_drawn_anew_when_a_value_differs() -> None:
     part("p", "drawing.html", Viewer(), drawing=drawing, **{**values, "name": "m"})
     part("p", "drawing.html", Viewer(root="/agents"), drawing=drawing, **values)
     assert len(drawings) == 3
-    assert "<svg></svg>" in first.html, "a drawing is not escaped"
+    assert "\n<path/>\n</svg>" in first.html, "a drawing is not escaped"
+    assert [piece.id for piece in first.pieces] == ["d-told"]
 
 
 def test_what_is_kept_is_bounded_and_what_is_asked_for_stays() -> None:
     memo = Memo(100)
     for number in range(50):
-        memo.keep(number, {"n": number}, "x" * 10)
+        memo.keep(number, {"n": number}, Part("p", "x" * 10))
         assert memo.find(0, {"n": 0}), "it is asked for"
     assert memo.find(1, {"n": 1}) is None
     assert sum(1 for number in range(50) if memo.find(number, {"n": number})) == 10

@@ -384,6 +384,34 @@ def test_only_what_changed_is_told() -> None:
     }
 
 
+def test_of_a_part_those_pieces_are_told_that_changed() -> None:
+    from cw_store.live.differences import changes
+
+    def page(*names: str, around: str = "", ids: str = "abc") -> Page:
+        pieces = tuple(Part(id, f"<g>{name}</g>") for id, name in zip(ids, names, strict=False))
+        html = f"<svg>{around}{'<g/>'.join(piece.html for piece in pieces)}</svg>"
+        return Page("x", "graph", (Region("graphs", (Part("p", html, pieces),)),))
+
+    before = page("1", "2", "2")
+    for after, parts in (
+        (page("1", "3", "2"), {"b": "<g>3</g>"}),
+        (page("2", "2", "1"), {"a": "<g>2</g>", "c": "<g>1</g>"}),
+    ):
+        assert changes(before, after) == {"regions": {"graphs": {"parts": parts}}}
+    for after in (
+        page("1", "3", "2", around="<path/>"),
+        page("1", "2", "2", ids="abd"),
+        page("1", "2", "2", ids="acb"),
+        page("1", "2"),
+    ):
+        [part] = after.regions[0].parts
+        if part.html == before.regions[0].parts[0].html:
+            assert changes(before, after) == {}
+        else:
+            told = {"regions": {"graphs": {"parts": {"p": part.html}}}}
+            assert changes(before, after) == told
+
+
 def test_an_event_has_what_tests_read_of_it() -> None:
     event = Event("changed", "1", {"regions": {"a": {"order": ["b"]}, "c": {"parts": {"d": "e"}}}})
     assert (event.order, event.parts) == ({"a": ["b"]}, {"d": "e"})

@@ -47,11 +47,38 @@ def _of_region(before: Region | None, after: Region) -> dict[str, object]:
     order = _ids(after.parts)
     if before is None or _ids(before.parts) != order:
         told["order"] = order
-    has = {} if before is None else {part.id: part.html for part in before.parts}
-    parts = {part.id: part.html for part in after.parts if has.get(part.id) != part.html}
+    has = {} if before is None else {part.id: part for part in before.parts}
+    parts = {
+        changed.id: changed.html
+        for part in after.parts
+        for changed in _of_part(has.get(part.id), part)
+    }
     if parts:
         told["parts"] = parts
     return told
+
+
+def _of_part(before: Part | None, after: Part) -> Iterable[Part]:
+    """Give the part if it changed, or those of its pieces that did if nothing else has."""
+    if before is None:
+        return (after,)
+    if before.html == after.html:
+        return ()
+    if _ids(before.pieces) != _ids(after.pieces) or _frame(before) != _frame(after):
+        return (after,)
+    both = zip(before.pieces, after.pieces, strict=True)
+    return [new for old, new in both if new.html != old.html]
+
+
+def _frame(part: Part) -> list[str]:
+    """Return what there is of a part around its pieces."""
+    frame: list[str] = []
+    end = 0
+    for piece in part.pieces:
+        begin = part.html.index(piece.html, end)
+        frame.append(part.html[end:begin])
+        end = begin + len(piece.html)
+    return [*frame, part.html[end:]]
 
 
 def _ids(parts: Iterable[Part]) -> list[str]:

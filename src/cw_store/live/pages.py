@@ -19,10 +19,15 @@ Access: TypeAlias = Literal["none", "read", "act"]
 
 
 class Part(NamedTuple):
-    """One element of a page: `html` is the element, whose id is `id`; unique on its page."""
+    """One element of a page: `html` is the element, whose id is `id`; unique on its page.
+
+    `pieces` are elements in it, in their order, with ids of their own: where nothing else differs,
+    only those are sent that do.
+    """
 
     id: str
     html: str
+    pieces: tuple[Part, ...] = ()
 
 
 class Region(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -38,25 +38,40 @@ def part(
     template: str,
     viewer: Viewer,
     *,
-    drawing: Callable[[], str] | None = None,
+    drawing: Callable[[], Drawn] | None = None,
     **values: object,
 ) -> Part:
     """Draw one part of a page, or return what was drawn last of the same values.
 
-    `drawing` gives SVG that follows from the values, and is asked for only when it is needed.
+    `drawing` gives one that follows from the values, and is asked for only when it is needed.
     """
     key = (template, viewer, id)
-    html = DRAWN.find(key, values)
-    if html is None:
-        given = values if drawing is None else {**values, "drawing": Markup(drawing())}  # noqa: S704 -- drawn by templates
+    found = DRAWN.find(key, values)
+    if found is None:
+        drawn = None if drawing is None else drawing()
+        given = values if drawn is None else {**values, "drawing": drawn.element()}
         html = render(template, id=id, viewer=viewer, **given).strip()
-        DRAWN.keep(key, values, html)
-    return Part(id, html)
+        found = Part(id, html, () if drawn is None else drawn.pieces)
+        DRAWN.keep(key, values, found)
+    return found
 
 
-class _Drawn(NamedTuple):
+class Drawn(Protocol):
+    """A drawing, in which there are pieces that are sent alone when only they change."""
+
+    @property
+    def pieces(self) -> tuple[Part, ...]:
+        """The pieces, in the order in which they are in the element."""
+        ...
+
+    def element(self) -> Markup:
+        """Return it for a page."""
+        ...
+
+
+class _Kept(NamedTuple):
     values: Mapping[str, object]
-    html: str
+    part: Part
 
 
 class Memo:
@@ -65,26 +80,26 @@ class Memo:
     def __init__(self, most: int) -> None:
         self._most = most
         self._size = 0
-        self._drawn: dict[object, _Drawn] = {}
+        self._drawn: dict[object, _Kept] = {}
 
-    def find(self, key: object, values: Mapping[str, object]) -> str | None:
+    def find(self, key: object, values: Mapping[str, object]) -> Part | None:
         """Return what was drawn, if it was drawn of these values."""
         drawn = self._drawn.pop(key, None)
         if drawn is None:
             return None
         if drawn.values != values:
-            self._size -= len(drawn.html)
+            self._size -= len(drawn.part.html)
             return None
         self._drawn[key] = drawn  # the last one to go
-        return drawn.html
+        return drawn.part
 
-    def keep(self, key: object, values: Mapping[str, object], html: str) -> None:
+    def keep(self, key: object, values: Mapping[str, object], part: Part) -> None:
         """Keep what was drawn, and forget what was not asked for the longest."""
-        self._drawn[key] = _Drawn(values, html)
-        self._size += len(html)
+        self._drawn[key] = _Kept(values, part)
+        self._size += len(part.html)
         while self._size > self._most and len(self._drawn) > 1:
             oldest = self._drawn.pop(next(iter(self._drawn)))
-            self._size -= len(oldest.html)
+            self._size -= len(oldest.part.html)
 
 
 DRAWN = Memo(KEPT)

@@ -209,6 +209,16 @@ async def test_a_graph_is_followed_and_its_critical_path_stands_out(site: Site) 
     await expect(link).to_have_attribute("href", re.compile("^/agent/"))
 
 
+async def test_the_names_of_a_timeline_stay_when_it_is_scrolled(site: Site) -> None:
+    page = await site.look("/timeline", width=360)
+    box = page.locator(".of-timeline").first
+    name = box.locator(".names .label").first
+    await expect(name).to_be_in_viewport()
+    for left in (10_000, 200):
+        await box.evaluate("(each, left) => { each.scrollLeft = left }", left)
+        await expect(name).to_be_in_viewport(ratio=0.9)
+
+
 async def test_the_first_state_is_painted_soon(site: Site) -> None:
     page = await site.look()
     await page.goto(f"{site.origin}/")

@@ -49,6 +49,25 @@ async def test_a_change_arrives_and_the_page_stays_as_it_was(site: Site) -> None
     assert await page.evaluate("window.isTheSame"), "it was not loaded anew"
 
 
+async def test_of_a_graph_the_boxes_change_that_are_told_and_the_others_stay(site: Site) -> None:
+    page = await site.look("/graph")
+    await is_live(page)
+    ready = await task_named(site.store, "Rate limiting")
+    box = page.locator(f"[data-task='{ready}']")
+    await expect(box).to_have_class(re.compile("lane-ready"))
+    await page.evaluate("document.querySelectorAll('.task').forEach(each => each.isTheSame = true)")
+    await site.store.tasks.update(ready, status="in_progress", name="<b>Rate</b> limiting")
+    await expect(box).to_have_class(re.compile("lane-running"))
+    await expect(box.locator(".name")).to_contain_text("<b>Rate</b>")
+    assert await page.evaluate(
+        "[...document.querySelectorAll('.task')].every(each => each.isTheSame)"
+    )
+    drawn = page.locator("svg.drawing").filter(has=box)
+    told = await drawn.locator("desc").text_content()
+    served = await page.evaluate("async () => (await fetch(location.href)).text()")
+    assert told is not None and told in served
+
+
 async def test_what_is_selected_stays_selected(site: Site) -> None:
     page = await site.look()
     await is_live(page)

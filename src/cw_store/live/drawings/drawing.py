@@ -10,12 +10,15 @@ from itertools import accumulate
 
 from markupsafe import Markup
 
+from cw_store.live.pages import Part
 from cw_store.live.rendering import environment
 
 TEMPLATES = environment("cw_store.live.drawings")
 
 NARROW = 1250
 """So wide is what can still be read when it is as wide as drawings.css makes it at least."""
+
+DESCRIPTION = Markup('<desc id="{}">{}</desc>')
 
 MARGIN = 24
 """What is around a drawing in a file, in pixels."""
@@ -26,18 +29,38 @@ TITLE = 34
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """What is drawn, from 0, 0 to `width`, `height`; `title` names it, `description` tells it.
+    """What is drawn, from 0, 0 to `width`, `height`.
 
-    With `has_links` there is something in it to go to, so that it is no picture for those who have
-    it read to them.
+    `name` says of what, `told` what there is to say of it in few words, `description` in more. With
+    `has_links` there is something in it to go to, so that it is no picture for those who have it
+    read to them. `elements` are those of the content that may change while the others do not.
     """
 
-    title: str
+    id: str
+    name: str
+    told: str
     description: str
     width: int
     height: int
     has_links: bool
     content: Markup
+    elements: tuple[Part, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What stands above it in a file."""
+        return f"{self.name}: {self.told}"
+
+    @property
+    def description_element(self) -> Part:
+        """What is read out instead of it."""
+        id = f"{self.id}-told"
+        return Part(id, DESCRIPTION.format(id, self.description))
+
+    @property
+    def pieces(self) -> tuple[Part, ...]:
+        """The elements that may change while the others do not, in their order."""
+        return (self.description_element, *self.elements)
 
     @property
     def fits(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -13,7 +13,8 @@ from cw_store.live.drawings.drawing import TEMPLATES, Drawing, document
 from cw_store.live.drawings.lines import lines_of
 from cw_store.live.drawings.marks import MARKS, WORDS, Mark
 from cw_store.live.drawings.text_widths import clipped, width_of
-from cw_store.live.layout import Plan, layout_of
+from cw_store.live.layout import Edge, Plan, layout_of
+from cw_store.live.pages import Part
 from cw_store.safe_text import safe
 
 Href = Callable[[str], str | None]
@@ -79,6 +80,7 @@ class _GraphDrawer:
 
     def __init__(self, graph: views.Graph, href: Href | None) -> None:
         self._graph = graph
+        self._id = f"drawn-graph-{safe(graph.initiative_id)}"
         self._href = href
         self._tasks = {task.id: task for task in graph.tasks}
         self._phases = {phase.id: phase for phase in graph.phases}
@@ -114,29 +116,38 @@ class _GraphDrawer:
     def drawing(self) -> Drawing:
         graph, layout = self._graph, self._layout
         counts = graph.counts
+        phases = [self._phase(lane.id, lane.top, lane.height) for lane in layout.lanes]
+        legend = self._element("legend.svg", "legend", legend=list(self._legend()))
+        lines, heads, boxes = list(self._line_groups()), self._heads(phases), list(self._boxes())
         content = TEMPLATES.get_template("graph.svg").render(
-            legend=list(self._legend()),
-            phases=[self._phase(lane.id, lane.top, lane.height) for lane in layout.lanes],
+            legend=_joined([legend]),
+            phases=phases,
             left=layout.left,
-            names_x=layout.first_column,
             width=layout.width,
             top=LEGEND,
-            lines=sorted(self._drawn_lines(), key=lambda line: line.kind != "is-met"),
-            ends=self._ends(),
-            boxes=Markup("").join(self._boxes()),
+            lines=_joined(lines),
+            heads=_joined(heads),
+            boxes=_joined(boxes),
             is_dense=self._sizes is DENSE,
         )
         told = ", ".join(
             f"{getattr(counts, lane)} {word}" for lane, word in WORDS.items() if lane != "done"
         )
         return Drawing(
-            title=f"{safe(graph.initiative_name)}: {counts.done} of {counts.total} done",
+            id=self._id,
+            name=safe(graph.initiative_name),
+            told=f"{counts.done} of {counts.total} done",
             description=f"{counts.total} tasks in {len(graph.phases)} phases: {told}.",
             width=layout.width,
             height=LEGEND + layout.height,
             has_links=self._href is not None,
             content=Markup(content),  # noqa: S704 -- the template has escaped it
+            elements=(legend, *lines, *heads, *boxes),
         )
+
+    def _element(self, template: str, name: str, **values: object) -> Part:
+        id = f"{self._id}-{name}"
+        return Part(id, TEMPLATES.get_template(template).render(id=id, **values))
 
     def _legend(self) -> Iterable[tuple[float, views.Lane, Mark, str]]:
         x = float(self._layout.left)
@@ -147,6 +158,13 @@ class _GraphDrawer:
             x += 18 + width_of(text, 12) + 18
 
     # Phases.
+
+    def _heads(self, phases: Iterable[_Phase]) -> list[Part]:
+        given = {"names_x": self._layout.first_column, "width": self._layout.width}
+        return [
+            self._element("phase.svg", f"phase-{at}", phase=phase, **given)
+            for at, phase in enumerate(phases)
+        ]
 
     def _phase(self, id: str | None, y: int, height: int) -> _Phase:
         phase = None if id is None else self._phases[id]
@@ -182,23 +200,34 @@ class _GraphDrawer:
 
     # Lines.
 
-    def _kinds(self) -> Iterable[tuple[tuple[str, str], str]]:
+    def _kinds(self) -> Iterable[tuple[Edge, str]]:
         for edge in (*self._graph.task_edges, *self._graph.phase_edges):
             kind = "is-critical" if edge.is_critical else "is-met" if edge.is_met else ""
             yield (edge.depends_on_id, edge.id), kind
 
-    def _drawn_lines(self) -> Iterable[_Line]:
+    def _line_groups(self) -> Iterable[Part]:
+        """Give the lines between phases, then those to the tasks of each phase."""
         kinds = dict(self._kinds())
-        for edge, path in self._lines.tasks.items():
-            yield _Line(path, *edge, kinds[edge])
-        for edge, path in self._lines.phases.items():
-            yield _Line(path, *edge, f"rail {kinds[edge]}".rstrip())
+        groups: dict[str | None, list[Edge]] = {lane.id: [] for lane in self._layout.lanes}
+        for edge in self._lines.tasks:
+            groups[self._tasks[edge[1]].phase_id].append(edge)
+        for at, edges in enumerate((list(self._lines.phases), *groups.values())):
+            lines = sorted(self._drawn(edges, kinds), key=lambda line: line.kind != "is-met")
+            ends = self._ends(edges, kinds)
+            yield self._element("lines.svg", f"lines-{at}", lines=lines, ends=ends)
 
-    def _ends(self) -> dict[str, str]:
+    def _drawn(self, edges: Iterable[Edge], kinds: Mapping[Edge, str]) -> Iterable[_Line]:
+        for edge in edges:
+            if edge in self._lines.tasks:
+                yield _Line(self._lines.tasks[edge], *edge, kinds[edge])
+            else:
+                yield _Line(self._lines.phases[edge], *edge, f"rail {kinds[edge]}".rstrip())
+
+    def _ends(self, edges: Iterable[Edge], kinds: Mapping[Edge, str]) -> dict[str, str]:
         """Return the ends of lines and of which kind each is, the most important one's."""
-        kinds = dict(self._kinds())
         found: dict[str, str] = {}
-        for edge, path in self._lines.ends.items():
+        for edge in edges:
+            path = self._lines.ends[edge]
             other = found.get(path)
             if other is None or KINDS.index(kinds[edge]) < KINDS.index(other):
                 found[path] = kinds[edge]
@@ -206,12 +235,16 @@ class _GraphDrawer:
 
     # Tasks.
 
-    def _boxes(self) -> Iterable[Markup]:
+    def _boxes(self) -> Iterable[Part]:
         layout, sizes = self._layout, self._sizes
         for id, at in layout.boxes.items():
             href = None if self._href is None else self._href(id)
             circle = id in self._in_circle
             yield box_of(self._tasks[id], at, sizes, layout.width, href, circle)
+
+
+def _joined(parts: Iterable[Part]) -> Markup:
+    return Markup("\\n".join(part.html for part in parts))  # noqa: S704 -- templates have escaped it
 
 
 def _in_order(phases: Sequence[views.PhaseNode], edges: Iterable[views.Edge]) -> Iterable[str]:

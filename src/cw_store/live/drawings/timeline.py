@@ -164,7 +164,9 @@ class _TimelineDrawer:
             is_dense=self._is_dense,
         )
         return Drawing(
-            title=f"{safe(timeline.initiative_name)}: who was at what, and when",
+            id=f"drawn-timeline-{safe(timeline.initiative_id)}",
+            name=safe(timeline.initiative_name),
+            told="who was at what, and when",
             description=self._told(bars),
             width=WIDTH,
             height=height,

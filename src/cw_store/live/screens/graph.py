@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from cw_store import views
-from cw_store.live.drawings import graph_svg
+from cw_store.live.drawings.graph import graph_drawing
 from cw_store.live.pages import Page, Part, Region, Viewer
 from cw_store.live.rendering import part
 from cw_store.live.screens.head import (
@@ -56,5 +56,5 @@ def _drawn(viewer: Viewer, graph: views.Graph, *, is_alone: bool) -> Part:
         what="graph",
         told="",
         seen=replace(graph, now=NEVER),
-        drawing=lambda: graph_svg(graph, href=href),
+        drawing=lambda: graph_drawing(graph, href=href),
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from cw_store import views
-from cw_store.live.drawings import timeline_svg
+from cw_store.live.drawings.timeline import timeline_drawing
 from cw_store.live.pages import Page, Part, Region, Viewer
 from cw_store.live.rendering import part
 from cw_store.live.screens.head import MOST_DRAWN, not_drawn, read_head, screen_url
@@ -47,7 +47,7 @@ def _drawn(viewer: Viewer, timeline: views.Timeline, *, is_alone: bool) -> Part:
         url=None if is_alone else screen_url(viewer, "timeline", timeline.initiative_id),
         what="timeline",
         seen=seen,
-        drawing=lambda: timeline_svg(seen, href=lambda id: viewer.url("agent", id)),
+        drawing=lambda: timeline_drawing(seen, href=lambda id: viewer.url("agent", id)),
         told=f"Only the newest {MOST_AGENTS} agents are drawn." if timeline.is_cut else "",
     )
 

@@ -83,10 +83,12 @@
 
   // Changes: the page is made like the fragment, and what is the same stays, with its focus, its
   // selection, what was typed into it and whether it is open.
-  function made(html) {
+  function made(html, old) {
     const template = document.createElement("template");
-    template.innerHTML = html;
-    return template.content.firstElementChild;
+    const isDrawn = Boolean(old?.ownerSVGElement);
+    template.innerHTML = isDrawn ? `<svg>${html}</svg>` : html;
+    const { firstElementChild } = template.content;
+    return isDrawn ? firstElementChild.firstElementChild : firstElementChild;
   }
 
   const OURS = { details: "open", time: "title" }; // what is set here, and not by the server
@@ -145,7 +147,7 @@
   function changeRegion(region, { parts = {}, order }) {
     for (const [id, html] of Object.entries(parts)) {
       const old = byId(id);
-      const fresh = made(html);
+      const fresh = made(html, old);
       if (old && region.contains(old) && old.localName === fresh.localName) makeLike(old, fresh);
       else if (old && region.contains(old)) old.replaceWith(fresh);
       else region.append(fresh);
@@ -168,6 +170,7 @@
     tellTimes();
     if (follows) toEnd();
     followWhatRuns();
+    all(".of-timeline").forEach(keepNames);
   }
 
   async function fetchAnew() {
@@ -278,6 +281,16 @@
 
   const toEnd = () => byId("log-box")?.scrollTo({ top: 1e9 });
 
+  // The timeline: what names its rows stays in sight when it is scrolled.
+  function keepNames(box) {
+    const drawn = box.querySelector("svg.drawing");
+    const names = drawn?.querySelector(".names");
+    if (!names) return;
+    const scale = drawn.viewBox.baseVal.width / drawn.getBoundingClientRect().width;
+    names.setAttribute("transform", `translate(${box.scrollLeft * scale} 0)`);
+    box.classList.toggle("is-scrolled", box.scrollLeft > 0);
+  }
+
   // The graph: what runs is kept in sight.
   const followed = new Map();
 
@@ -381,6 +394,9 @@
     begin();
     toEnd();
     all(".of-timeline").forEach((box) => { box.scrollLeft = box.scrollWidth; });
+    document.addEventListener("scroll", ({ target }) => {
+      if (target.matches?.(".of-timeline")) keepNames(target);
+    }, true);
     byId("theme")?.addEventListener("click", nextTheme);
     byId("pause")?.addEventListener("click", pause);
     byId("to-end")?.addEventListener("click", toEnd);
