@@ -3,12 +3,12 @@
 import ast
 import logging
 import re
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import cw_store
 from cw_store import Store, ensure_schema, restore_store
+from logs import told
 from postgres_server import Fresh
 from programs import run_program
 
@@ -65,32 +65,6 @@ def test_every_module_that_logs_does_so_under_its_own_name() -> None:
     for path in SOURCE.rglob("*.py"):
         for line in re.findall(r"getLogger\((.*?)\)", path.read_text()):
             assert line in ("__name__", '"cw_store"'), path
-
-
-class Records(logging.Handler):
-    """Keeps what is logged."""
-
-    def __init__(self, level: int) -> None:
-        super().__init__(level)
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
-
-
-@contextmanager
-def told(level: int) -> Generator[list[logging.LogRecord]]:
-    """Give what the store logs within."""
-    handler = Records(level)
-    logger = logging.getLogger("cw_store")
-    before = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(level)
-    try:
-        yield handler.records
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)
 
 
 async def test_migrations_backups_and_restores_are_told(tmp_path: Path) -> None:

@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 
 from cw_store.backends.port import Backend
 from cw_store.errors import StoreClosedError
+from cw_store.observing import Observers
 from cw_store.owner import Owner, running_loop
 from cw_store.self_deadlock import WritingTasks
 from cw_store.statements.compiled import CompiledStatement, Parameters
 from cw_store.statements.database import Executor, Operation
 from cw_store.statements.query import Query
+from cw_store.unit_counts import UnitCounts
 
 T = TypeVar("T")
 
@@ -28,13 +30,18 @@ NO_LOOP = object()
 class StoreCalls:
     """The executor of the store's own repositories, on the backend that is open."""
 
-    __slots__ = ("backend", "loop", "owner", "writing_tasks")
+    __slots__ = ("backend", "calls", "counts", "loop", "observers", "owner", "writing_tasks")
 
     backend: Backend
     """The open database; for whoever has seen that it is open and here."""
 
-    def __init__(self) -> None:
+    def __init__(self, slow_unit: float | None = None) -> None:
         self.writing_tasks = WritingTasks()
+        self.calls = 0
+        """How many statements were run, each in a transaction of its own."""
+        self.counts = UnitCounts(slow_unit)
+        self.observers: Observers | None = None
+        """Who is told of every call and unit of work; None where there is nobody."""
         self.owner: Owner | None = None
         """Who opened the store, or tried to."""
         self.loop: object = NO_LOOP
@@ -91,6 +98,7 @@ class StoreCalls:
         writing = self.writing_tasks
         if statement.writes and writing.tasks and writing.includes_this_one:
             return writing.refuse(A_WRITE)
+        self.calls += 1
         return self.backend.run(operation, statement, parameters)
 
     def check(self, query: Query[Any]) -> None:
@@ -107,6 +115,7 @@ class StoreCalls:
         self.check_here()
         if self.writing_tasks.includes_this_one:
             return self._refused()
+        self.calls += 1
         return self.backend.atomic()
 
     @asynccontextmanager

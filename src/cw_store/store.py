@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Literal, Self, TypedDict, TypeVar, Unpack
 from weakref import finalize
 
@@ -20,6 +21,7 @@ from cw_store.credentials import rules_for
 from cw_store.errors import StoreBusyError, StoreClosedError
 from cw_store.keeping import Keep, Keeper
 from cw_store.location import locate
+from cw_store.observing import Observer, Observers
 from cw_store.opening import (
     Opening,
     check_counts,
@@ -32,8 +34,9 @@ from cw_store.owner import Owner
 from cw_store.reads import ReadingUnit
 from cw_store.repos.claims import LEASE, Claim
 from cw_store.statements.database import Database
+from cw_store.stats import Stats
 from cw_store.types import MAX_TEXT_BYTES, Reading, StrictClock
-from cw_store.uow import UnitOfWork
+from cw_store.uow import Repositories, UnitOfWork
 from cw_store.upkeep import Upkeep
 
 R = TypeVar("R")
@@ -54,6 +57,7 @@ class StoreSettings(TypedDict, total=False):
     pin_threads: bool
     read_only: bool
     wakeups: Literal["notify", "poll"]
+    slow_unit: float | None
 
 
 class Store(Upkeep):
@@ -86,6 +90,8 @@ class Store(Upkeep):
       the server tell, on a connection beside the pool; "poll" asks it, for a pooler that passes no
       notifications on, every 50 ms after a commit and every 500 ms when there was none for a while.
       A standby, which can tell nobody, is asked in any case.
+    - `slow_unit`: a unit of work that holds the writer's turn, a snapshot or a connection for more
+      seconds than this is logged as a warning when it ends; None logs none.
 
     A store belongs to the event loop and the process that opened it.
     """
@@ -105,6 +111,7 @@ class Store(Upkeep):
         pin_threads: bool = True,
         read_only: bool = False,
         wakeups: Literal["notify", "poll"] = "notify",
+        slow_unit: float | None = 1.0,
     ) -> None:
         if synchronous not in ("NORMAL", "FULL"):
             raise ValueError(f"synchronous is 'NORMAL' or 'FULL', not {synchronous!r}")
@@ -112,6 +119,8 @@ class Store(Upkeep):
             raise ValueError(f"wakeups is 'notify' or 'poll', not {wakeups!r}")
         check_counts(readers=readers, pool_size=pool_size, max_text_bytes=max_text_bytes)
         check_seconds(busy_timeout=busy_timeout)
+        if slow_unit is not None:
+            check_seconds(slow_unit=slow_unit)
         check_switches(migrate=migrate, pin_threads=pin_threads, read_only=read_only)
         self._location = locate(url)
         strict = StrictClock(clock)
@@ -129,10 +138,11 @@ class Store(Upkeep):
         )
         self._remove_folder: finalize[[], Store] | None = None
         self._terminate_backend: finalize[[Owner, Backend], Store] | None = None
-        calls = self._calls = StoreCalls()
+        calls = self._calls = StoreCalls(slow_unit)
         database = Database(calls, calls.no_statements, check=calls.check, is_transaction=False)
         super().__init__(database, calls, strict, self._location, self._rules)
         self._keeper = Keeper(self._database)
+        self._calls_by_name = Counter[str]()
 
     @classmethod
     async def open(cls, url: str | Path | None = None, **settings: Unpack[StoreSettings]) -> Self:
@@ -249,6 +259,43 @@ class Store(Upkeep):
         on undisturbed. Closing the store ends all blocks with StoreClosedError.
         """
         return Keep(self._keeper, claims, lease)
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Tell `observer` of each call and unit of work from now on; return what ends that.
+
+        `cw_store.observing` says what is told, and when. Any number may observe. A repository that
+        was taken from the store before, and a unit that has begun, tell nobody. Ending it twice
+        does nothing.
+        """
+        self._set_observers((*self._observers, observer))
+
+        def end() -> None:
+            if observer in self._observers:
+                self._set_observers([one for one in self._observers if one is not observer])
+
+        return end
+
+    @property
+    def _observers(self) -> tuple[Observer, ...]:
+        return () if self._calls.observers is None else self._calls.observers.all
+
+    def _set_observers(self, observers: Sequence[Observer]) -> None:
+        self._observe_no_more()
+        self._calls.observers = None
+        if observers:
+            self._calls.observers = Observers(self._calls_by_name, *observers)
+            self._observe(self._calls.observers, Repositories(self._database))
+
+    def stats(self) -> Stats:
+        """Return what this store has done since it was opened, in this process."""
+        backend = backend_of(self)
+        return Stats(
+            calls=self._calls.calls,
+            calls_by_name=MappingProxyType(dict(self._calls_by_name)),
+            units=self._calls.counts.stats(),
+            wakeups=self._watch.wakeups,
+            database=backend.stats(),
+        )
 
     @property
     def connections_in_use(self) -> int:

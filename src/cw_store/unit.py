@@ -179,6 +179,7 @@ class Unit:
                 await transactions.note_task()
                 if self.claim is not None:
                     await self._fence.enter(self)
+            transactions.statements += 1
             return await transactions.current.run(operation, statement, parameters)
         except BaseException as error:
             self._note(error)
@@ -247,6 +248,7 @@ class Unit:
         async with self._savepoints.outside(self._savepoints.lock):
             if recovers:
                 self.recover()
+            self._transactions.statements += 1
             return await self.attempt(work)
 
     async def _flush(self, session: UnitSession) -> None:
@@ -350,10 +352,10 @@ class Unit:
         except GeneratorExit:
             await self._tear_out()
             raise
-        except BaseException:
-            await self._leave(is_committed=False)
+        except BaseException as error:
+            await self._leave(type(error), is_committed=False)
             raise
-        await self._leave(is_committed=commits)
+        await self._leave(kind, is_committed=commits)
         if kind is None and spent is not None:
             raise end_error(is_in_doubt=self._transactions.doubt is not None) from spent.by
 
@@ -381,13 +383,13 @@ class Unit:
         """End a unit that is torn out of its event loop, where nothing may be waited for."""
         self.state = ENDED
         self._transactions.terminate()
-        self.committed = self._transactions.end(is_committed=False)
+        self.committed = self._transactions.end(GeneratorExit, is_committed=False)
         if self.session is not None:
             await self.session.discard()
 
-    async def _leave(self, *, is_committed: bool) -> None:
+    async def _leave(self, kind: type[BaseException] | None, *, is_committed: bool) -> None:
         """Say how it ended: `is_committed` where nothing has reached the database."""
-        self.committed = self._transactions.end(is_committed=is_committed)
+        self.committed = self._transactions.end(kind, is_committed=is_committed)
         if self.session is not None:
             await shielded(self.session.discard())
 

@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 from cw_store.backends.port import Backend, Transaction
 from cw_store.errors import StoreError
+from cw_store.observing import Observers, UnitEnd, UnitEnds
 from cw_store.owner import Owner
 from cw_store.self_deadlock import Block, WritingTasks, blocks
+from cw_store.unit_counts import UnitCounts
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +25,8 @@ class OpenStore(Protocol):
     backend: Backend
     owner: Owner | None
     writing_tasks: WritingTasks
+    counts: UnitCounts
+    observers: Observers | None
 
 
 class UnitTransactions:
@@ -31,14 +35,19 @@ class UnitTransactions:
     __slots__ = (
         "_block",
         "_committed_before",
+        "_counts",
         "_entered_by",
         "_has_ended",
+        "_held_before",
         "_label",
         "_new_transaction",
+        "_observed",
         "_owner",
+        "_waited_before",
         "_writing_tasks",
         "current",
         "doubt",
+        "statements",
         "writing_task",
     )
 
@@ -54,6 +63,12 @@ class UnitTransactions:
         self._writing_tasks = store.writing_tasks
         self._label = label
         self._has_ended = False
+        self._counts = store.counts
+        self._observed: UnitEnds | None = None
+        if store.observers is not None:
+            self._observed = store.observers.begin_unit(label, read_only=read_only)
+        self.statements = 0
+        self._waited_before = self._held_before = 0.0  # in transactions before this one
         self._entered_by = asyncio.current_task(owner.loop)
         self.writing_task: asyncio.Task[Any] | None = None
         """The task that has run a statement in it, while that may hold what others wait for."""
@@ -75,6 +90,8 @@ class UnitTransactions:
         """Have the next statement begin another transaction."""
         if self.current.committed is not None:
             self._committed_before = self.current.committed
+        self._waited_before += self.current.waited
+        self._held_before += self.current.held
         self.current = self._new_transaction()
 
     def __del__(self) -> None:
@@ -82,7 +99,13 @@ class UnitTransactions:
         if not self._has_ended and self._owner.is_this_process:
             with suppress(RuntimeError):  # the loop is closed, and the store's file with it
                 self._owner.loop.call_soon_threadsafe(
-                    _give_back, self.current, self._label, self._writing_tasks, self.writing_task
+                    _give_back,
+                    self.current,
+                    self._label,
+                    self._writing_tasks,
+                    self.writing_task,
+                    self._counts,
+                    self._observed,
                 )
 
     async def note_task(self) -> None:
@@ -133,22 +156,45 @@ class UnitTransactions:
         self.forget_task()
         self.current.terminate()
 
-    def end(self, *, is_committed: bool) -> bool | None:
-        """Leave the unit's block; return whether the last transaction was committed, if known.
+    def end(self, kind: type[BaseException] | None, *, is_committed: bool) -> bool | None:
+        """Leave the unit's block, which raised this; count it, and tell who observes.
 
-        `is_committed` is the answer where nothing has reached the database.
+        Returns whether the last transaction was committed, if known; `is_committed` is the answer
+        where nothing has reached the database.
         """
+        committed = self.current.committed
+        if committed is None:
+            committed = self._committed_before
+        if committed is None:
+            committed = is_committed
+        if self.doubt is not None:
+            committed = None
+        if self._has_ended:
+            return committed
+        counts, transaction = self._counts, self.current
+        waited = self._waited_before + transaction.waited
+        held = self._held_before + transaction.held
+        counts.statements += self.statements
+        counts.waited += waited
+        counts.held += held
+        if self._block is None:
+            counts.read += 1
+        elif committed:
+            counts.committed += 1
+        elif committed is None:
+            counts.in_doubt += 1
+        else:
+            counts.rolled_back += 1
+        if held > counts.slow_after:
+            counts.warn_of_slow(self._label, self._entered_by, self.statements, waited, held)
+        if self._observed is not None:
+            self._observed(UnitEnd(committed, kind, self.statements, waited, held))
         self._has_ended = True
         self._entered_by = None
         if self._block is not None:
             self._block.has_ended = True
             blocks.set(tuple([block for block in blocks.get() if not block.has_ended]))
-        if self.doubt is not None:
-            return None
-        committed = self.current.committed
-        if committed is None:
-            committed = self._committed_before
-        return is_committed if committed is None else committed
+        return committed
 
 
 def _give_back(
@@ -156,6 +202,8 @@ def _give_back(
     label: str | None,
     writing_tasks: WritingTasks,
     writing_task: asyncio.Task[Any] | None,
+    counts: UnitCounts,
+    observed: UnitEnds | None,
 ) -> None:
     """End what a unit held that was dropped without its end; on the event loop."""
     if transaction.active:
@@ -167,3 +215,6 @@ def _give_back(
     if writing_task is not None:
         writing_tasks.tasks.discard(writing_task)
     transaction.terminate()
+    counts.dropped += 1
+    if observed is not None:
+        observed(UnitEnd(False, GeneratorExit, 0, transaction.waited, transaction.held))

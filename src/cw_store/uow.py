@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cw_store.backends.session import refused_by_session
 from cw_store.errors import UnitOfWorkError
+from cw_store.observed import ObservedRepository
+from cw_store.observing import Observers
 from cw_store.owner import running_loop
 from cw_store.repos.accounts import AccountRepository
 from cw_store.repos.agents import AgentRepository
@@ -63,6 +65,8 @@ class Repositories:
 
     Each is made when it is first asked for, since a unit of work seldom needs more than a few.
     """
+
+    is_in_unit = False
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -156,6 +160,38 @@ class Repositories:
         """The feed of changes."""
         return Changes(self._database)
 
+    def _observe(self, observers: Observers, plain: Repositories) -> None:
+        """Have every call told; `plain` makes the repositories, where none was made before."""
+        for name in REPOSITORIES:
+            made = self.__dict__.get(name)
+            if made is not None and not isinstance(made, ObservedRepository):
+                plain.__dict__[name] = made  # whoever took it goes on with it
+            self.__dict__[name] = ObservedRepository(name, plain, observers)
+
+    def _observe_no_more(self) -> None:
+        for name in REPOSITORIES:
+            self.__dict__.pop(name, None)
+
+
+REPOSITORIES = tuple(
+    name for name, made in vars(Repositories).items() if isinstance(made, cached_property)
+)
+"""The names of the repositories."""
+
+
+class UnitRepositories(Repositories):
+    """The repositories in a unit of work."""
+
+    is_in_unit = True
+
+    def __init__(self, database: Database, unit: Unit) -> None:
+        super().__init__(database)
+        self._unit = unit
+
+    def _recordable(self) -> Recordable:
+        savepoint = partial(_savepoint, self._unit)  # which does not hold this object
+        return Recordable(savepoint, self.pages, self.phases, self.tasks)
+
 
 class _NotBegun(dict[Query[Any], Any]):
     """The statements of a unit of work that has not begun: none."""
@@ -167,7 +203,7 @@ class _NotBegun(dict[Query[Any], Any]):
 _NOT_BEGUN = _NotBegun()
 
 
-class UnitOfWork(Repositories):
+class UnitOfWork(UnitRepositories):
     """One transaction: `async with UnitOfWork(store) as uow:`.
 
     Committed when the block ends, rolled back when it raises or is cancelled. Without a
@@ -203,10 +239,8 @@ class UnitOfWork(Repositories):
             _check_claim(claim, read_only=read_only)
             label = label or f"task {claim.task.id} under epoch {claim.epoch}"
         self._store = store
-        self._unit = Unit(read_only, label, claim)
-        self._database = Database(
-            self._unit, _NOT_BEGUN, check=self._unit.check, is_transaction=True
-        )
+        self._unit = unit = Unit(read_only, label, claim)
+        self._database = Database(unit, _NOT_BEGUN, check=unit.check, is_transaction=True)
 
     async def __aenter__(self) -> Self:
         """Begin; raises StoreClosedError when the store is closed or belongs elsewhere.
@@ -225,6 +259,8 @@ class UnitOfWork(Repositories):
             calls.check_here()
         self._unit.open(calls)
         self._database.use(calls.backend.statements, calls.backend.capabilities)
+        if calls.observers is not None:
+            self._observe(calls.observers, UnitRepositories(self._database, self._unit))
         if self._unit.claim is not None:
             await self._unit.begin_fenced(self._unit.claim, calls.backend)
         return self
@@ -287,10 +323,6 @@ class UnitOfWork(Repositories):
         must not wait for them: such a wait ends with StoreBusyError after `busy_timeout`.
         """
         return _savepoint(self._unit)
-
-    def _recordable(self) -> Recordable:
-        savepoint = partial(_savepoint, self._unit)  # which does not hold this object
-        return Recordable(savepoint, self.pages, self.phases, self.tasks)
 
 
 @asynccontextmanager

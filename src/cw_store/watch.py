@@ -111,6 +111,8 @@ class Watch:
         self._linger: asyncio.TimerHandle | None = None
         self._again: asyncio.TimerHandle | None = None
         self._failures = 0
+        self.wakeups = 0
+        """How often somebody was woken to ask again."""
 
     def __repr__(self) -> str:
         """Say how many wait, and whether the last look failed."""
@@ -304,8 +306,7 @@ class Watch:
         for agent_id, last in self._logs.items():
             if last != newest.get(agent_id):
                 self._logs[agent_id] = newest.get(agent_id)
-                for waiter in self._waiters.get(of_log(agent_id), ()):
-                    waiter.wake()
+                self._wake_each(self._waiters.get(of_log(agent_id), ()))
 
     def _wake(self, told: Iterable[Told]) -> None:
         """Wake who waits for something of this now, whatever it waited for when the look began."""
@@ -315,9 +316,12 @@ class Watch:
             keys.update(_keys_of(one))
         for waiter in self._waiters.get(ASKING, ()):
             waiter.remember(tables)
-        for waiter in {waiter for key in keys for waiter in self._waiters.get(key, ())}:
-            waiter.wake()
+        self._wake_each({waiter for key in keys for waiter in self._waiters.get(key, ())})
 
     def _wake_all(self) -> None:
-        for waiter in {waiter for waiters in self._waiters.values() for waiter in waiters}:
+        self._wake_each({waiter for waiters in self._waiters.values() for waiter in waiters})
+
+    def _wake_each(self, waiters: Iterable[Waiter]) -> None:
+        for waiter in waiters:
             waiter.wake()
+            self.wakeups += 1

@@ -14,6 +14,7 @@ from cw_store.self_deadlock import Block
 from cw_store.statements.capabilities import Capabilities
 from cw_store.statements.compiled import Statements
 from cw_store.statements.database import Executor
+from cw_store.stats import DatabaseStats
 
 
 class Transaction(Executor, Protocol):
@@ -34,6 +35,16 @@ class Transaction(Executor, Protocol):
 
         Also None when nobody can know: from the moment that a commit is sent until its answer.
         """
+        ...
+
+    @property
+    def waited(self) -> float:
+        """Seconds that it waited for a turn or a connection; 0 before it had one."""
+        ...
+
+    @property
+    def held(self) -> float:
+        """Seconds that it had it, until its end was sent; 0 before its end."""
         ...
 
     def session(self, owner: SessionOwner) -> UnitSession:
@@ -108,6 +119,10 @@ class Backend(Executor, Protocol):
     @property
     def timeout(self) -> float:
         """Seconds that a call waits for a turn, a connection or a lock."""
+        ...
+
+    def stats(self) -> DatabaseStats:
+        """Return what was counted since this was opened."""
         ...
 
     async def erase_deleted(self) -> None:

@@ -73,6 +73,7 @@ class Context:
                 migrate=False,
                 clock=self.clock,
                 busy_timeout=BUSY_TIMEOUT,
+                slow_unit=None,
             )
         except ValueError as error:
             raise UsageError(str(error)) from error

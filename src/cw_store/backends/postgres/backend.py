@@ -45,6 +45,7 @@ from cw_store.self_deadlock import Block
 from cw_store.statements.capabilities import Capabilities
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
 from cw_store.statements.database import STEPS, Executor, Operation
+from cw_store.stats import DatabaseStats
 from cw_store.types import ValueRules, use_rules
 
 T = TypeVar("T")
@@ -155,6 +156,20 @@ class PostgresBackend:
     def connections_in_use(self) -> int:
         """How many connections are held by units of work or calls at this moment."""
         return self.pool.in_use
+
+    def stats(self) -> DatabaseStats:
+        """Return what was counted since this was opened."""
+        pool = self.pool
+        return DatabaseStats(
+            turns=pool.turns,
+            waits=pool.waits,
+            waited=pool.waited,
+            held=pool.held,
+            commits=self.commits,
+            connections=pool.open,
+            connections_in_use=pool.in_use,
+            connections_limit=pool.size,
+        )
 
     def _connect(self, timeout: float) -> Coroutine[Any, Any, Any]:
         return connect(

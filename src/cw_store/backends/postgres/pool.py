@@ -21,6 +21,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import Any, TypeVar
 
 from cw_store.backends.cancellation import shielded
@@ -67,10 +68,10 @@ class Pool:
     ) -> None:
         self._connect = connect
         self._forget = forget
-        self._size = size
+        self.size = size
         self._timeout = timeout
         self._idle: list[Any] = []
-        self._given_out: set[Any] = set()
+        self._given_out: dict[Any, float] = {}  # and since when
         self._being_made: set[asyncio.Task[Any]] = set()
         self._places = size
         self._waiters: deque[_Waiter] = deque()
@@ -78,17 +79,24 @@ class Pool:
         self._commits = 0
         self._no_commits: asyncio.Future[None] | None = None
         self.is_closed = False
+        self.turns = self.waits = 0
+        self.waited = self.held = 0.0
 
     def __repr__(self) -> str:
         """Show who is there, for whoever looks for what a task waits for."""
         waiting = f", {len(self._waiters)} wait" if self._waiters else ""
         closed = ", closed" if self.is_closed else ""
-        return f"<{self.in_use} of {self._size} connections in use{waiting}{closed}>"
+        return f"<{self.in_use} of {self.size} connections in use{waiting}{closed}>"
 
     @property
     def in_use(self) -> int:
         """How many connections are given out or being made."""
-        return self._size - self._places
+        return self.size - self._places
+
+    @property
+    def open(self) -> int:
+        """How many there are."""
+        return len(self._idle) + len(self._given_out)
 
     async def acquire(self) -> Any:
         """Return a connection.
@@ -101,6 +109,8 @@ class Pool:
             left = self._timeout
         else:
             left = await self._wait_for_place()
+            self.waits += 1
+            self.waited += self._timeout - left
         try:
             if self.is_closed:
                 raise StoreClosedError("the store is closed")
@@ -108,7 +118,7 @@ class Pool:
         except BaseException:
             self._hand_place_on()
             raise
-        self._given_out.add(connection)
+        self._given_out[connection] = monotonic()
         return connection
 
     def release(self, connection: Any) -> None:
@@ -118,7 +128,8 @@ class Pool:
         """
         if connection not in self._given_out:
             return
-        self._given_out.remove(connection)
+        self.held += monotonic() - self._given_out.pop(connection)
+        self.turns += 1
         if not connection.is_closed():
             if self.is_closed or connection.is_in_transaction():
                 connection.terminate()
@@ -226,7 +237,7 @@ class Pool:
     def _none_free_error(self) -> StoreBusyError:
         """Return what to tell who waited too long."""
         return StoreBusyError(
-            f"none of the {self._size} connections was free within {self._timeout:g} s, "
+            f"none of the {self.size} connections was free within {self._timeout:g} s, "
             "or the server did not answer"
         )
 

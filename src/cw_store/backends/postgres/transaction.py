@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext
+from time import monotonic
 from typing import Any, Protocol, TypeVar
 
 from cw_store.backends.cancellation import shielded
@@ -104,6 +105,8 @@ class PostgresTransaction:
         self._used_at = 0.0
         self._idle = 0.0
         self.committed: bool | None = None
+        self.waited = self.held = 0.0
+        self._since = 0.0
 
     def __repr__(self) -> str:
         """Show where it stands."""
@@ -201,14 +204,21 @@ class PostgresTransaction:
     def terminate(self) -> None:
         """Cut the connection, which rolls back, since nobody can wait for the server's answer."""
         self._has_ended = True
-        connection, self._connection = self._connection, None
+        connection = self._take_away()
         if connection is not None:
             self.committed = False
             connection.terminate()
             self._pool.release(connection)
 
-    async def _commit(self) -> None:
+    def _take_away(self) -> Any:
+        """Return the connection, or None, which it has no more from now on."""
         connection, self._connection = self._connection, None
+        if connection is not None:
+            self.held = monotonic() - self._since
+        return connection
+
+    async def _commit(self) -> None:
+        connection = self._take_away()
         if connection is None:
             return  # terminated in this very moment
         self.committed = None
@@ -250,7 +260,7 @@ class PostgresTransaction:
 
     async def _rollback(self) -> None:
         async with self._lock:
-            connection, self._connection = self._connection, None
+            connection = self._take_away()
             if connection is None:
                 return
             self.committed = False
@@ -319,6 +329,7 @@ class PostgresTransaction:
         BEGIN is also the question whether a connection still lives: when it does not, nothing has
         happened yet, and another one is tried.
         """
+        asked = monotonic()
         while not self._has_ended:
             connection = await self._pool.acquire()
             if self._has_ended:
@@ -327,6 +338,8 @@ class PostgresTransaction:
             if await self._has_begun_on(connection):
                 self._note_use()
                 self._idle = 0.0
+                self._since = monotonic()
+                self.waited = self._since - asked
                 self._has_just_begun = True
                 return connection
         raise UnitOfWorkError("the unit of work ended while this waited for a connection")

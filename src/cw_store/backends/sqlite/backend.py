@@ -29,6 +29,7 @@ from cw_store.backends.watching import never_raising
 from cw_store.statements.capabilities import Capabilities
 from cw_store.statements.compiled import Statements
 from cw_store.statements.database import Executor
+from cw_store.stats import DatabaseStats
 from cw_store.types import ValueRules, use_rules
 
 CAPABILITIES = Capabilities(
@@ -164,6 +165,27 @@ class SqliteBackend:
         """How many connections somebody holds or is using."""
         is_written = not self.writer.queue.is_free and not self.maintenance.has_the_turn
         return self.readers.in_use + is_written
+
+    def stats(self) -> DatabaseStats:
+        """Return what was counted since this was opened."""
+        writer, queue, maintenance = self.writer, self.writer.queue, self.maintenance
+        return DatabaseStats(
+            turns=queue.turns,
+            waits=queue.waits,
+            waited=queue.waited,
+            held=queue.held,
+            commits=writer.commits,
+            groups=writer.groups,
+            grouped_calls=writer.grouped_calls,
+            largest_group=writer.largest_group,
+            busy_retries=writer.busy_retries,
+            checkpoints=maintenance.checkpoints,
+            maintenance_held=maintenance.seconds_held,
+            log_bytes=maintenance.log_bytes,
+            connections=self.readers.open,
+            connections_in_use=self.readers.in_use,
+            connections_limit=self.readers.limit,
+        )
 
     # One call, one transaction: the executor of the store's own repositories, whose `run` is that
     # of `Calls`.

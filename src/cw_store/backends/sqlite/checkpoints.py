@@ -81,6 +81,8 @@ class Maintenance:
         self._is_working = False
         self._turn: MaintenanceTurn | None = None
         self._seconds_held = 0.0
+        self.checkpoints = 0
+        """How often the log was begun anew."""
         self._waiting = 0  # writers, when maintenance last gave its turn back
 
     async def start(self) -> None:
@@ -123,6 +125,11 @@ class Maintenance:
     def seconds_held(self) -> float:
         """For how long the writer's turn has been taken by maintenance, all in all."""
         return self._seconds_held + (0.0 if self._turn is None else self._turn.seconds_held)
+
+    @property
+    def log_bytes(self) -> int:
+        """How long the log's file is."""
+        return _length(self._log)
 
     # Looking, while there are writes.
 
@@ -294,6 +301,8 @@ class Maintenance:
         )
         if attempt.error is not None:
             self._failed(attempt.error)
+        elif attempt.value is not None and not attempt.value.is_busy:
+            self.checkpoints += 1
 
     def _cut(self, attempt: Attempt[Copied], seconds: float) -> None:
         if attempt.error is not None:

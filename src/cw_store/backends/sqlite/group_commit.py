@@ -247,6 +247,7 @@ class Group:
 
     def start(self) -> None:
         """Give the writer a job, unless another process waits for its turn."""
+        self._writer.note_group(len(self._calls))
         if self._writer.nobody_waits():
             self._queue_job()
         else:

@@ -32,6 +32,7 @@ from cw_store.errors import ReadOnlyError, StoreBusyError
 from cw_store.self_deadlock import Block
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
 from cw_store.statements.database import Executor, Operation
+from cw_store.stats import DatabaseStats
 from cw_store.types import ValueRules, use_rules
 
 T = TypeVar("T")
@@ -137,6 +138,15 @@ class ReadOnlySqliteBackend:
     def connections_in_use(self) -> int:
         """How many connections somebody holds or is using."""
         return self._readers.in_use
+
+    def stats(self) -> DatabaseStats:
+        """Return what was counted, which is little where nobody writes."""
+        readers = self._readers
+        return DatabaseStats(
+            connections=readers.open,
+            connections_in_use=readers.in_use,
+            connections_limit=readers.limit,
+        )
 
     # One call, one transaction: the executor of the store's own repositories.
 

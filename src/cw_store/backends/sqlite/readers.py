@@ -140,6 +140,16 @@ class ReaderPool:
         """How many connections somebody holds or is using."""
         return len(self._all) - len(self._idle)
 
+    @property
+    def open(self) -> int:
+        """How many there are."""
+        return len(self._all)
+
+    @property
+    def limit(self) -> int:
+        """How many there may be."""
+        return self._limit
+
     def place_of(self, waiter: ReaderWait) -> str:
         """Say for people what one waits for, and behind whom."""
         queued = tuple(self._waiting)

@@ -25,15 +25,16 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from time import monotonic
+from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
 from cw_store.backends.cancellation import shielded
-from cw_store.backends.session import Sessions, UnitSession
+from cw_store.backends.session import UnitSession
 from cw_store.backends.session_owner import SessionOwner, WeakOwner
 from cw_store.backends.sqlite.connection import Connection, Job
 from cw_store.backends.sqlite.errors import DatabaseLockedError, is_interrupted, locked_error
-from cw_store.backends.sqlite.readers import ReaderPool
+from cw_store.backends.sqlite.hosts import Host, ReadingHost, WritingHost
 from cw_store.backends.sqlite.session import AdaptedConnection, SessionConnection
 from cw_store.backends.sqlite.statements import (
     OPERATIONS,
@@ -46,40 +47,12 @@ from cw_store.backends.sqlite.statements import (
     undo_to,
 )
 from cw_store.backends.sqlite.write_queue import Turn
-from cw_store.backends.sqlite.writer import Writer
 from cw_store.errors import OutcomeUnknownError, StoreError, UnitOfWorkError
 from cw_store.self_deadlock import Block
 from cw_store.statements.compiled import CompiledStatement, Parameters
 from cw_store.statements.database import Executor, Operation
 
 T = TypeVar("T")
-
-
-class Host(Protocol):
-    """What a transaction needs of the backend that it is on."""
-
-    @property
-    def sessions(self) -> Sessions:
-        """Where sessions come from."""
-        ...
-
-
-class ReadingHost(Host, Protocol):
-    """What a reading transaction needs of it."""
-
-    @property
-    def readers(self) -> ReaderPool:
-        """The connections that read."""
-        ...
-
-
-class WritingHost(Host, Protocol):
-    """What a writing transaction needs of it."""
-
-    @property
-    def writer(self) -> Writer:
-        """The right to write."""
-        ...
 
 
 B = TypeVar("B", bound=Host)
@@ -97,6 +70,8 @@ class SqliteTransaction(Generic[B]):
     _cursors: WeakSet[sqlite3.Cursor] | None = None  # None while no session was used
     _has_ended = False
     committed: bool | None = None
+    waited = 0.0
+    held = 0.0
 
     @property
     def connection(self) -> Connection | None:
@@ -177,6 +152,7 @@ class WriteTransaction(SqliteTransaction[WritingHost]):
         self._block = block
         self._turn: Turn | None = None
         self._is_begun = False  # set in the writer's thread
+        self._locked_out = 0.0  # seconds that it had the turn, and another process the lock
         self.active = False
         """Whether anything may have reached the database, and the end has not been sent."""
 
@@ -206,7 +182,14 @@ class WriteTransaction(SqliteTransaction[WritingHost]):
         except DatabaseLockedError:
             self.active = False
         again = partial(self._begin_again, work, arguments)
-        return await self._writer.when_unlocked(again, self._deadline(), check=self._refuse_ended)
+        loop = self._writer.loop
+        locked_out_at = loop.time()
+        try:
+            return await self._writer.when_unlocked(
+                again, self._deadline(), check=self._refuse_ended
+            )
+        finally:
+            self._locked_out = loop.time() - locked_out_at
 
     async def _begin_again(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         self.active = True
@@ -269,6 +252,8 @@ class WriteTransaction(SqliteTransaction[WritingHost]):
         turn, self._turn = self._turn, None
         if turn is not None:
             self._writer.queue.release(turn)
+            self.waited = turn.waited + self._locked_out
+            self.held = turn.held - self._locked_out
         return end
 
     def _after_end(self) -> None:
@@ -330,6 +315,7 @@ class ReadTransaction(SqliteTransaction[ReadingHost]):
     def __init__(self, backend: ReadingHost) -> None:
         self._backend = backend
         self._reader: Connection | None = None
+        self._since: float
 
     @property
     def connection(self) -> Connection | None:
@@ -350,6 +336,7 @@ class ReadTransaction(SqliteTransaction[ReadingHost]):
     async def _begin_with(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         if self._has_ended:
             raise UnitOfWorkError("the unit of work ended while this waited")
+        asked = monotonic()
         reader = self._backend.readers.idle()
         if reader is None:
             reader = await self._backend.readers.take()
@@ -357,6 +344,8 @@ class ReadTransaction(SqliteTransaction[ReadingHost]):
                 self._backend.readers.give(reader)
                 raise UnitOfWorkError("the unit of work ended while this waited")
         self._reader = reader
+        self._since = now = monotonic()
+        self.waited = now - asked
         return await reader.run(self._begin_in_thread, reader, work, arguments)
 
     def _begin_in_thread(
@@ -384,6 +373,7 @@ class ReadTransaction(SqliteTransaction[ReadingHost]):
         """Queue the end and do not wait: whoever is next on the connection stands behind it."""
         self._has_ended = True
         if self._reader is not None:
+            self.held = monotonic() - self._since
             reader, self._reader = self._reader, None
             reader.run(self._let_go_in_thread, reader).is_kept = True
             self._backend.readers.give(reader)

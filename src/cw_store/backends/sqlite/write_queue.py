@@ -37,10 +37,14 @@ from cw_store.self_deadlock import Block, blocks
 class Turn(QueuedWaiter):
     """A writer's entry in the queue; once acquired, the right to write until it is released."""
 
-    __slots__ = ("since", "within", "write_queue")
+    __slots__ = ("held", "since", "waited", "within", "write_queue")
 
     since: float
     """When it was asked for, then when it was had, in the loop's time."""
+    held: float
+    """Seconds from then on, once it is released."""
+    waited: float
+    """Seconds that a task waited for its turn."""
     write_queue: WriteQueue
     """Where this waits, once it does."""
     within: tuple[Block, ...]
@@ -84,6 +88,7 @@ class TaskTurn(Turn):
         super().__init__(loop)
         self.label = label
         self.block = block
+        self.waited = 0.0
         task = asyncio.current_task(loop)
         self.task_name = None if task is None else task.get_name()
 
@@ -110,6 +115,14 @@ class WriteQueue:
         self._holder: Turn | None = None
         self._closed = False
         self.watch = FileWatch()
+        self.turns = 0
+        """How often a turn was had and released."""
+        self.waits = 0
+        """How many have waited until they had one, or were taken along by who had it."""
+        self.waited = 0.0
+        """Seconds for which they have, all together."""
+        self.held = 0.0
+        """Seconds for which turns were held."""
 
     @property
     def is_closed(self) -> bool:
@@ -184,14 +197,21 @@ class WriteQueue:
         if self._holder is not turn:
             return
         self._holder = None
+        turn.held = held = self._loop.time() - turn.since
+        self.held += held
+        self.turns += 1
         while self.queue and self._holder is None:
             following = self.queue.popleft()
             if not following.given_up:
-                following.since = now = self._loop.time()
+                now = self._loop.time()
+                following.waited = waited = now - following.since
+                following.since = now
                 if now > self.watch.due and (gone := self.watch.refusal(now)):
                     following.rejected(gone)
                     continue
                 self._holder = following
+                self.waits += 1
+                self.waited += waited
                 try:
                     following.acquired()
                 except Exception as error:
@@ -204,6 +224,7 @@ class WriteQueue:
     def take_while(self, kind: type[T], limit: int) -> list[T]:
         """Remove and return the turns at the head of the queue that are of this kind."""
         taken: list[T] = []
+        now = self._loop.time()
         while self.queue and len(taken) < limit:
             turn = self.queue[0]
             if turn.given_up:
@@ -211,8 +232,10 @@ class WriteQueue:
             elif isinstance(turn, kind):
                 self.queue.popleft()
                 taken.append(turn)
+                self.waited += now - turn.since
             else:
                 break
+        self.waits += len(taken)
         return taken
 
     def close(self) -> None:

@@ -76,6 +76,9 @@ class Writer:
         self._open_connection = open_connection
         self.commits = 0
         """How often something was stored, or may have been, since this was opened."""
+        self.groups = self.grouped_calls = self.largest_group = 0
+        self.busy_retries = 0
+        """How often something was tried again because another process had the lock."""
         self.on_commit: Callable[[], None] | None = None
         """Called after each, by whoever watches for them; must not raise."""
         self.on_next_commit: Callable[[], None] | None = None
@@ -156,6 +159,12 @@ class Writer:
                     extra={"event": "maintenance_not_woken"},
                 )
 
+    def note_group(self, calls: int) -> None:
+        """Take note that so many calls share one commit."""
+        self.groups += 1
+        self.grouped_calls += calls
+        self.largest_group = max(self.largest_group, calls)
+
     # The lock.
 
     @property
@@ -188,6 +197,7 @@ class Writer:
             while True:
                 await wait.next()
                 try:
+                    self.busy_retries += 1
                     return await attempt()
                 except DatabaseLockedError:
                     logger.debug("%r goes on", wait, extra={"event": "lock_busy"})
