@@ -48,7 +48,7 @@ test-newest: $(READY) ## run the tests of the store itself on the newest of them
 
 # What runs in processes of its own has its lines counted by nobody. Python counts them at hardly any
 # cost from 3.12 on; before, the suite would take half as long again.
-PROGRAMS := tests/live/browser tests/test_bench.py tests/test_contract.py tests/test_packaging.py tests/test_readme.py
+PROGRAMS := tests/live/browser tests/test_bench.py tests/test_contract.py tests/test_packaging.py tests/docs
 
 coverage: $(READY) ## run the tests on the newest Python, on files alone, and count which lines they run: 95 % at least
 	@COVERAGE_CORE=sysmon $(MAKE) --no-print-directory test-python \
@@ -67,12 +67,13 @@ check: $(READY) ## lint, format, types, imports
 	$(BIN)/python tests/import_circles.py
 
 docs: $(READY) ## build the documentation into site/; a warning is an error
-	$(BIN)/zensical build --strict
+	$(BIN)/python tests/docs/build_site.py
 
 docs-serve: $(READY) ## the same, served here, and built anew whenever a page changes
 	$(BIN)/zensical serve
 
 docs-output: $(READY) ## write anew what docs/ and tests/cli/golden/ say that commands print
+	$(BIN)/python tests/docs/generated.py
 	$(BIN)/python tests/cli/page.py
 	$(BIN)/python tests/live/pictures.py
 	CW_STORE_REWRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/cli/test_golden.py -k "not postgres"

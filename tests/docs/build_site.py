@@ -1,0 +1,38 @@
+"""Build the documentation's site: `python tests/docs/build_site.py`, which is `make docs`.
+
+A warning is an error. The site is to be read from wherever it lies, while Zensical wants an address
+for llms.txt and the pages' Markdown: links to the one that it is given are made relative.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ADDRESS = "https://cw-store.invalid/"
+
+_TAGS = re.compile(rf"<link[^>]+{re.escape(ADDRESS)}[^>]*>\s*")
+
+
+def build(root: Path) -> Path:
+    """Build the site of the project at `root`, and return its folder."""
+    zensical = Path(sys.executable).with_name("zensical")
+    environment = os.environ | {"NO_COLOR": "1"}
+    subprocess.run([zensical, "build", "--strict"], cwd=root, env=environment, check=True)
+    site = root / "site"
+    (site / "sitemap.xml").unlink(missing_ok=True)  # for search engines, by whole addresses
+    for file in site.rglob("*"):
+        if file.suffix in (".html", ".md", ".txt"):
+            text = file.read_text()
+            up = "../" * (len(file.relative_to(site).parts) - 1)
+            file.write_text(_TAGS.sub("", text).replace(ADDRESS, up))
+    return site
+
+
+if __name__ == "__main__":
+    try:
+        build(ROOT)
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)

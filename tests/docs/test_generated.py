@@ -1,0 +1,52 @@
+"""Pages that are made of the source are those of today, and each export and error is on one."""
+
+import re
+
+import api
+import generated
+import pytest
+import settings
+from blocks import DOCS
+
+import cw_store
+from cw_store import StoreError, errors, views
+from cw_store.cli.failures import EXIT_CODES, failure_of
+from cw_store.store import StoreSettings
+
+PAGES = generated.pages()
+ERRORS = [name for name in errors.__all__ if name.endswith("Error")]
+ERROR_PAGE = (DOCS / "reference" / "errors.md").read_text()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_says_what_the_source_says(name: str) -> None:
+    assert (DOCS / name).read_text() == PAGES[name], "make docs-output writes it anew"
+
+
+def test_everything_that_is_exported_is_on_exactly_one_page() -> None:
+    named = re.findall(r"^::: (\S+)", "\n".join(PAGES.values()), re.M)
+    exported = [f"cw_store.{name}" for name in cw_store.__all__]
+    exported += [f"cw_store.views.{name}" for name in views.__all__]
+    assert sorted(named) == sorted(exported)
+
+
+def test_no_page_of_the_reference_is_left_over() -> None:
+    there = {file.name for file in (DOCS / api.FOLDER).glob("*.md")}
+    assert there == {f"{name}.md" for name in api.PAGES}
+
+
+def test_each_setting_of_a_store_has_its_words() -> None:
+    assert set(settings.settings()) == set(StoreSettings.__annotations__)
+
+
+def test_each_error_has_a_section_that_says_what_to_do() -> None:
+    assert sorted(re.findall(r"^##+ (.*)$", ERROR_PAGE, re.M)) == sorted(ERRORS)
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_a_section_names_the_error_s_facts_and_the_command_line_s_code(name: str) -> None:
+    kind: type[StoreError] = getattr(errors, name)
+    section = re.split(r"^##+ ", ERROR_PAGE.partition(f"# {name}\n")[2], maxsplit=1, flags=re.M)[0]
+    code = failure_of(kind.__new__(kind)).code if name != "SchemaBehindError" else "behind"
+    assert f"`{code}`" in section
+    assert {code for code in re.findall(r"`([a-z-]+)`", section) if code in EXIT_CODES}
