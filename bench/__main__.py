@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.util
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -32,6 +31,7 @@ from bench.race import (
 )
 from bench.report import RESULTS, machine, print_table, race_as_json, write_json
 from bench.work import POSTGRES_ROWS, SQLITE_ROWS, Row
+from cw_store.testing.postgres_server import PostgresServer
 
 PRODUCTS = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
 
@@ -104,7 +104,7 @@ def _races(
                     console.print("asyncpg is not installed: nothing is measured on PostgreSQL")
                     continue
                 modules, base, rows = POSTGRES, POSTGRES_BASE, POSTGRES_ROWS
-                create = stack.enter_context(_postgres_server()).create_database
+                create = stack.enter_context(PostgresServer()).create_database
                 about["postgres"] = postgres_version(create())
                 new_database = postgres_databases(create)
             race = Race(
@@ -244,7 +244,7 @@ def _views(
         with ExitStack() as stack:
             url = str(folder / "views.db")
             if database == "postgres":
-                url = stack.enter_context(_postgres_server()).create_database()
+                url = stack.enter_context(PostgresServer()).create_database()
             found = asyncio.run(measure_views(url, chunks, rounds, _teller(console)))
         table = Table(title=f"what it costs to look, on {PRODUCTS[database]}")
         for name in ("view", "median", "most", "target", ""):
@@ -273,7 +273,7 @@ def _live(
         with ExitStack() as stack:
             url = str(folder / "live.db")
             if database == "postgres":
-                url = stack.enter_context(_postgres_server()).create_database()
+                url = stack.enter_context(PostgresServer()).create_database()
             found = asyncio.run(measure_live(url, seconds, rounds, _teller(console)))
         table = Table(
             title=f"{TASKS:,} tasks, {AGENTS} agents, {CHANGES_A_SECOND} changes a second, "
@@ -333,7 +333,7 @@ def _keep(
         with ExitStack() as stack:
             url = str(place / "cw.db")
             if database == "postgres":
-                url = stack.enter_context(_postgres_server()).create_database()
+                url = stack.enter_context(PostgresServer()).create_database()
             chunks = 100_000 if quick else 1_000_000
             found: Kept = asyncio.run(measure_keep(place, url, chunks, _teller(console)))
         missed += _print_kept(console, PRODUCTS[database], found)
@@ -417,7 +417,7 @@ def _claims_on_postgres(console: Console, quick: bool, results: dict[str, Any]) 
         return 0
     from bench.claims_on_postgres import measure_claims_on_postgres
 
-    with _postgres_server() as server:
+    with PostgresServer() as server:
         results["machine"]["postgres"] = postgres_version(server.create_database())
         effort = (5, 0.5) if quick else (15, 1.0)
         found = measure_claims_on_postgres(server.create_database, *effort, _teller(console))
@@ -452,7 +452,7 @@ def _waits(
         with ExitStack() as stack:
             url = str(folder / "waits.db")
             if database == "postgres":
-                url = stack.enter_context(_postgres_server()).create_database()
+                url = stack.enter_context(PostgresServer()).create_database()
             found = asyncio.run(measure_waits(url, 50 if quick else 200, _teller(console)))
         between = 60 if database == "sqlite" else 15
         table = Table(title=f"whoever waits, on {PRODUCTS[database]}")
@@ -513,16 +513,6 @@ def _rows(rows: Sequence[Row], keys: Sequence[str] | None) -> list[Row]:
 
 def _teller(console: Console) -> Callable[[str], None]:
     return lambda line: console.print(f"[dim]{line}[/]")
-
-
-def _postgres_server() -> Any:
-    """Give the throw-away server of the tests, which lie beside this package."""
-    path = Path(__file__).parents[1] / "tests" / "postgres_server.py"
-    spec = importlib.util.spec_from_file_location("postgres_server", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.PostgresServer()
 
 
 def _parser() -> argparse.ArgumentParser:

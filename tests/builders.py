@@ -3,7 +3,6 @@
 `repos` is a unit of work, or a store, whose repositories make each call a transaction of its own.
 """
 
-import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
@@ -37,13 +36,6 @@ _numbers = itertools.count(1)
 def unique(prefix: str) -> str:
     """Return a text that no other call returns."""
     return f"{prefix}-{next(_numbers)}"
-
-
-async def all_given_back(store: Store) -> None:
-    """Wait until no connection is in use: one given up comes back when its thread has noticed."""
-    async with asyncio.timeout(5):
-        while store.connections_in_use:  # noqa: ASYNC110 -- nothing tells of it
-            await asyncio.sleep(0)
 
 
 async def collected(stream: AsyncIterator[LogChunk]) -> list[LogChunk]:

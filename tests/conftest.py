@@ -7,15 +7,15 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from browsers import NO_BROWSER
-from cw_store import Store
-from databases import DATABASES, MigratedDatabase
-from postgres_server import Fresh, PostgresServer
+from cw_store.testing.databases import MigratedDatabase
+from cw_store.testing.databases import migrated_file as migrated_file_at
+from cw_store.testing.postgres_server import PostgresServer
+from databases import DATABASES, Fresh
 from steppable_loop import SteppableLoop
 
 
@@ -42,16 +42,7 @@ def migrated_server(migrated_database: MigratedDatabase) -> str:
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty file database at the newest schema, closed; to be copied, never to be opened."""
-    path = tmp_path_factory.mktemp("stores") / "template.db"
-
-    async def migrate() -> None:
-        async with Store(path):
-            pass
-
-    with ThreadPoolExecutor(1) as thread:  # a test's event loop may be running in this one
-        thread.submit(asyncio.run, migrate()).result()
-    assert not path.with_name("template.db-wal").exists(), "a copy of the file would be torn"
-    return path
+    return migrated_file_at(tmp_path_factory.mktemp("stores") / "template.db")
 
 
 @pytest.fixture(

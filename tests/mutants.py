@@ -14,7 +14,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from postgres_server import EXTERNAL_URL, PostgresServer
+from cw_store.testing.postgres_server import EXTERNAL_URL, PostgresServer
 
 ROOT = Path(__file__).parents[1]
 MUTMUT = Path(sys.executable).with_name("mutmut")

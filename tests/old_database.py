@@ -24,7 +24,7 @@ from cw_store.backends.sqlite.migrating import sqlite_connection
 from cw_store.inspection import VERSION_TABLE
 from cw_store.migrations import scripts
 from cw_store.schema import metadata, metadata_on
-from postgres_server import PostgresServer
+from cw_store.testing.postgres_server import PostgresServer
 
 T = TypeVar("T")
 Rows = dict[str, list[tuple[Any, ...]]]

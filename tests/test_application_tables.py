@@ -24,7 +24,7 @@ import cw_store
 from application.tables import budgets, reviews, tasks
 from cw_store import Store, ensure_schema
 from cw_store.migrations import revisions, upgrade
-from postgres_server import PostgresServer
+from cw_store.testing.postgres_server import PostgresServer
 from programs import environment
 
 PAGE = (Path(__file__).parents[1] / "docs" / "how-to" / "your-own-tables.md").read_text()

@@ -10,7 +10,7 @@ import pytest
 
 from builders import add_initiative
 from cw_store import InvalidValueError, SchemaAheadError, SchemaError, Store
-from postgres_server import PostgresServer
+from cw_store.testing.postgres_server import PostgresServer
 
 driver = cast(Any, asyncpg)
 

@@ -30,8 +30,8 @@ from cw_store import (
     copy_store,
     schema,
 )
+from databases import Fresh
 from fillings import CHUNKS, HOSTILE, contents, fill_everything, fill_log, fill_trees
-from postgres_server import Fresh
 
 KEY = Fernet.generate_key()
 

@@ -21,10 +21,10 @@ from builders import add_account, add_agent, add_conversation, add_initiative, a
 from cw_store import Store
 from cw_store.doctor import Finding, diagnose, fix
 from cw_store.doctor import files as files_of_doctor
+from cw_store.testing import SteppableClock
+from cw_store.testing.postgres_server import PostgresServer
 from fillings import fill_log
-from postgres_server import PostgresServer
 from programs import start_program
-from steppable_clock import SteppableClock
 
 KEY = "s4Kd0gk1kF1bTMDVh5xK2f8YkCkqjk0m0m0c8q6m5kE="
 OTHER_KEY = "b3RoZXIga2V5IG90aGVyIGtleSBvdGhlciBrZXkgb3Q="

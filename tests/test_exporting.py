@@ -20,8 +20,8 @@ from sqlalchemy import text
 from builders import add_account, add_initiative, add_page
 from cw_store import ExportReport, SchemaError, Store, StoreError, import_store, schema
 from cw_store.revisions import revisions
+from databases import Fresh
 from fillings import contents, fill_everything, fill_log
-from postgres_server import Fresh
 from programs import start_program
 from test_backing_up import on_a_full_disk
 

@@ -17,6 +17,7 @@ import pytest
 
 from builders import collected
 from cw_store import SchemaError, Store, copy_store
+from cw_store.testing.postgres_server import PostgresServer
 from old_database import (
     KEY,
     OWN,
@@ -27,7 +28,6 @@ from old_database import (
     own,
     schema_of,
 )
-from postgres_server import PostgresServer
 from programs import start_program
 
 

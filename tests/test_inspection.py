@@ -19,7 +19,7 @@ from builders import add_initiative
 from cw_store import SchemaError, Store, StoreError, copy_store, ensure_schema
 from cw_store.migrations import revisions
 from cw_store.schema import metadata
-from postgres_server import PostgresServer
+from cw_store.testing.postgres_server import PostgresServer
 from programs import run_program
 
 HEAD = revisions()[-1]

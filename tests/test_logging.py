@@ -8,8 +8,8 @@ from pathlib import Path
 
 import cw_store
 from cw_store import Store, ensure_schema, restore_store
+from databases import Fresh
 from logs import told
-from postgres_server import Fresh
 from programs import run_program
 
 ROOT = Path(__file__).parents[1]

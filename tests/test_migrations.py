@@ -29,8 +29,8 @@ from cw_store.backends.sqlite.migrating import sqlite_connection
 from cw_store.inspection import VERSION_TABLE
 from cw_store.migrations import revisions, scripts
 from cw_store.schema import metadata_on
+from cw_store.testing.postgres_server import PostgresServer
 from other_program import rows, tables
-from postgres_server import PostgresServer
 from programs import start_program
 
 metadata = metadata_on("sqlite")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cw_store.revisions import revisions
+from cw_store.testing.postgres_server import PostgresServer
 from old_database import Database, differences, kept, schema_of
-from postgres_server import PostgresServer
 
 KEPT = {"0001": "first_release", "0002": "second_schema", "0003": "third_schema"}
 

@@ -10,8 +10,8 @@ import pytest
 
 from builders import add_task
 from cw_store import Pruned, ReadOnlyError, Store, StoreBusyError, StoreClosedError, ensure_schema
+from cw_store.testing.postgres_server import PostgresServer
 from other_program import rows
-from postgres_server import PostgresServer
 
 ALL = datetime(2100, 1, 1, tzinfo=UTC)
 CHUNK = "line\n" * 1000

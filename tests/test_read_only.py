@@ -25,7 +25,7 @@ from cw_store import (
     copy_store,
     ensure_schema,
 )
-from postgres_server import PostgresServer
+from cw_store.testing.postgres_server import PostgresServer
 from programs import run_program, start_program
 
 driver = cast(Any, asyncpg)

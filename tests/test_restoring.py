@@ -23,8 +23,8 @@ from cw_store import (
     restore_store,
 )
 from cw_store.revisions import revisions
+from cw_store.testing.postgres_server import PostgresServer
 from fillings import contents, fill_everything, fill_log
-from postgres_server import PostgresServer
 from programs import start_program
 from test_backing_up import on_a_full_disk
 

@@ -14,6 +14,7 @@ import pytest
 
 from cw_store import SchemaError, Store, copy_store, ensure_schema, migration_sql
 from cw_store.revisions import revisions
+from cw_store.testing.postgres_server import PostgresServer
 from cw_store.triggers import triggers_on
 from old_database import (
     KEY,
@@ -25,7 +26,6 @@ from old_database import (
     run,
     schema_of,
 )
-from postgres_server import PostgresServer
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cw_store import SchemaError, Store
+from cw_store.testing.postgres_server import PostgresServer
 from cw_store.triggers import triggers_on
 from old_database import (
     KEY,
@@ -22,7 +23,6 @@ from old_database import (
     own,
     schema_of,
 )
-from postgres_server import PostgresServer
 
 
 @pytest.fixture(scope="module")

@@ -25,9 +25,9 @@ from cw_store import (
     UnitOfWork,
     ensure_schema,
 )
+from cw_store.testing.postgres_server import PostgresServer
 from cw_store.triggers import PREFIX, put_back, take_away, triggers_on
 from other_program import rows
-from postgres_server import PostgresServer
 
 Refusal: type[Exception] = cast(Any, asyncpg).IntegrityConstraintViolationError
 TRIGGERS_OF_SQLITE = "SELECT name, tbl_name, sql FROM sqlite_schema WHERE type = 'trigger'"

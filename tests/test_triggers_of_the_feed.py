@@ -13,8 +13,8 @@ import pytest
 from builders import add_agent, add_initiative, add_phase, add_task
 from claims import claimed
 from cw_store import Store, ensure_schema
+from cw_store.testing.postgres_server import PostgresServer
 from other_program import rows
-from postgres_server import PostgresServer
 
 driver = cast(Any, asyncpg)
 

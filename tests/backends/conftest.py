@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from builders import all_given_back
 from cw_store import Store
 from cw_store.backends.thread.future import wait_quickly
+from cw_store.testing.stores import all_given_back
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from command_line import CommandLine
 
-from steppable_clock import SteppableClock
+from cw_store.testing import SteppableClock
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 from command_line import CommandLine
 
 from cw_store.cli.demo import fill
-from steppable_clock import START
+from cw_store.testing import START
 
 
 def filled(url: str) -> CommandLine:

@@ -16,7 +16,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "cli")]
 from command_line import CommandLine, Done  # noqa: E402 -- the path is set here
 from demo_stores import filled  # noqa: E402
 
-from steppable_clock import START  # noqa: E402
+from cw_store.testing import START  # noqa: E402
 
 PAGE = TESTS.parent / "docs" / "reference" / "command-line.md"
 WIDTH = 100

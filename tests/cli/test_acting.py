@@ -10,7 +10,7 @@ from stores import BOTH, prepared
 
 from builders import add_account, add_agent, add_conversation, add_message, add_proposal, add_task
 from cw_store import Store
-from steppable_clock import START, SteppableClock
+from cw_store.testing import START, SteppableClock
 
 T = TypeVar("T")
 pytestmark = BOTH

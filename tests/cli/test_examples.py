@@ -11,7 +11,7 @@ from demo_stores import filled
 
 from cw_store.cli.commands import COMMANDS
 from cw_store.cli.examples import EXAMPLES
-from steppable_clock import START
+from cw_store.testing import START
 
 FOR_A_SHELL_OR_A_SERVER = {
     "CW_STORE_KEYS=NEW,OLD cw-store rekey",

@@ -11,7 +11,7 @@ import pytest
 from command_line import CommandLine, Done
 from demo_stores import filled
 
-from postgres_server import PostgresServer
+from cw_store.testing.postgres_server import PostgresServer
 
 GOLDEN = Path(__file__).parent / "golden"
 REWRITE = "CW_STORE_REWRITE_GOLDEN"

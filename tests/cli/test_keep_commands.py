@@ -12,11 +12,11 @@ from stores import BOTH, FILE, prepared
 from builders import add_account, add_initiative
 from cw_store import Store
 from cw_store.revisions import revisions
+from cw_store.testing import SteppableClock
+from cw_store.testing.postgres_server import PostgresServer
 from hostile import fill_with, harmful
 from originals import small_original
-from postgres_server import PostgresServer
 from programs import start_program
-from steppable_clock import SteppableClock
 
 HOSTILE = "a\x1b[31mb\u202ec"
 

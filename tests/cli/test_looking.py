@@ -19,7 +19,7 @@ from builders import (
     add_task,
 )
 from cw_store import Store
-from steppable_clock import SteppableClock
+from cw_store.testing import SteppableClock
 
 pytestmark = BOTH
 

@@ -8,8 +8,8 @@ import pytest
 from command_line import CommandLine
 
 from cw_store.cli import context
+from cw_store.testing.postgres_server import PostgresServer
 from originals import small_original
-from postgres_server import PostgresServer
 
 READING = [("ls", "tasks"), ("show", "x"), ("status",), ("ready",), ("logs", "x"), ("inbox",)]
 ACTING = [

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from builders import all_given_back
 from cw_store import Store
 from cw_store.store import backend_of
-from steppable_clock import SteppableClock
+from cw_store.testing import SteppableClock
+from cw_store.testing.stores import all_given_back
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ from builders import (
 from claims import claimed
 from cw_store import AccountChanges, InvalidValueError, Store
 from cw_store.schema import agents, changes, metadata
+from cw_store.testing import SteppableClock
 from every_port import PORTS, Port, sample
-from steppable_clock import SteppableClock
 
 TABLES = (
     "initiatives",

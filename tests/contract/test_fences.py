@@ -27,7 +27,7 @@ from cw_store import (
 )
 from cw_store.schema import initiatives
 from cw_store.store import backend_of
-from steppable_clock import SteppableClock
+from cw_store.testing import SteppableClock
 from waits import until_idle
 
 

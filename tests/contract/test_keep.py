@@ -24,7 +24,7 @@ from cw_store import (
     StoreError,
     UnitOfWorkError,
 )
-from steppable_clock import START, SteppableClock
+from cw_store.testing import START, SteppableClock
 from steppable_loop import SteppableLoop
 from waits import until_idle
 

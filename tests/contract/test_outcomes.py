@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from builders import all_given_back
 from cw_store import Store, StoreBusyError, StoreClosedError, UnitOfWork, UnitOfWorkError
+from cw_store.testing.stores import all_given_back
 
 
 async def is_ended_after(waits: int, coroutine: Coroutine[Any, Any, None]) -> bool:

@@ -10,7 +10,7 @@ from sqlalchemy import select, text, update
 from builders import add_initiative, add_log_chunk, add_task, collected
 from cw_store import InvalidValueError, Pruned, StaleCursorError, Store, StoreClosedError
 from cw_store.schema import changes, tasks
-from steppable_clock import SteppableClock
+from cw_store.testing import SteppableClock
 
 HOUR = timedelta(hours=1)
 SECONDS = 3600

@@ -9,8 +9,8 @@ import pytest
 
 from cw_store import NotFoundError, Store
 from cw_store.stats import UnitStats
+from databases import Fresh
 from logs import told
-from postgres_server import Fresh
 
 
 async def test_calls_are_counted(store: Store) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from builders import add_account, add_task
 from cw_store import Store, StoreError, UnitOfWork
-from steppable_clock import START, SteppableClock
+from cw_store.testing import START, SteppableClock
 
 MICROSECOND = timedelta(microseconds=1)
 

@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from cw_store import Store, Task, UnitOfWork
-from steppable_clock import SteppableClock
+from cw_store.testing import SteppableClock
 from waits import until, until_idle
 
 SECONDS = 20.0

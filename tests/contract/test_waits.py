@@ -37,7 +37,7 @@ from cw_store import (
     UnitOfWork,
 )
 from cw_store.calls import StoreCalls
-from steppable_clock import SteppableClock
+from cw_store.testing import SteppableClock
 from steppable_loop import SteppableLoop
 from waits import until, until_idle
 

@@ -18,7 +18,7 @@ from processes import Workers
 from rich.console import Console
 from rich.table import Table
 
-from postgres_server import PostgresServer
+from cw_store.testing.postgres_server import PostgresServer
 from slow_disk import environment_of_slow_disk, why_not
 
 FULL = os.environ.get("CW_STORE_DRILLS") == "full"

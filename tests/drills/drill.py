@@ -16,7 +16,6 @@ import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
@@ -173,93 +172,6 @@ async def silence(where: str) -> AsyncGenerator[None]:
         loop.set_exception_handler(old_handler)
         sys.unraisablehook = old_hook
     assert not heard, f"{where}: heard {len(heard)}, first {heard[0]}"
-
-
-# Cancelling at a chosen await.
-
-
-class Stepped(Awaitable[T]):
-    """Runs a coroutine and tells of each of its suspensions, with what it waits for."""
-
-    def __init__(
-        self, work: Awaitable[T], suspended: Callable[[int, asyncio.Future[Any] | None], None]
-    ) -> None:
-        self._work = work
-        self._suspended = suspended
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        steps = self._work.__await__()
-        number = 0
-        resume: Callable[[], Any] = partial(next, steps)
-        while True:
-            try:
-                awaited = resume()
-            except StopIteration as end:
-                return end.value
-            number += 1
-            self._suspended(number, awaited)
-            try:
-                value = yield awaited
-            except BaseException as error:
-                resume = _thrower(steps, error)
-            else:
-                resume = _sender(steps, value)
-
-
-def _thrower(steps: Generator[Any, Any, Any], error: BaseException) -> Callable[[], Any]:
-    return lambda: steps.throw(error)
-
-
-def _sender(steps: Generator[Any, Any, Any], value: object) -> Callable[[], Any]:
-    return lambda: steps.send(value)
-
-
-@dataclass(frozen=True)
-class Cancellation:
-    """How a task is cancelled at an await."""
-
-    late: bool = False
-    """When what it waits for has its result, and the task is about to wake up with it; else when
-    that has hardly begun."""
-    twice: bool = False
-    """Once more at the await that it reaches next, which is in its cleaning up."""
-
-    def __str__(self) -> str:
-        return ("late" if self.late else "early") + (", twice" if self.twice else "")
-
-
-EARLY, LATE = Cancellation(), Cancellation(late=True)
-EARLY_TWICE, LATE_TWICE = Cancellation(twice=True), Cancellation(late=True, twice=True)
-CANCELLATIONS = (EARLY, LATE, EARLY_TWICE, LATE_TWICE)
-
-
-async def cancelled_at(point: int, how: Cancellation, work: Awaitable[object]) -> tuple[bool, bool]:
-    """Run `work`, cancelled at its await number `point`.
-
-    Returns whether it got as far as that, and whether it ended as if nothing had happened.
-    """
-    reached = False
-
-    def suspended(number: int, awaited: asyncio.Future[Any] | None) -> None:
-        nonlocal reached
-        if number == point:
-            reached = True
-            if how.late and awaited is not None:
-                awaited.add_done_callback(lambda _: task.cancel())
-            else:
-                task.cancel()
-        elif number == point + 1 and how.twice:
-            task.cancel()
-
-    async def run() -> None:
-        await Stepped(work, suspended)
-
-    task = asyncio.ensure_future(run())
-    await asyncio.wait([task])
-    if task.cancelled():
-        return reached, False
-    task.result()
-    return reached, True
 
 
 # What the database says about connections.

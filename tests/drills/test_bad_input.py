@@ -22,9 +22,9 @@ from typing_extensions import is_typeddict
 
 from cw_store import InvalidValueError, Store, StoreError, UnitOfWork
 from cw_store.schema import metadata
+from cw_store.testing.postgres_server import PostgresServer
 from cw_store.uow import Repositories
 from every_port import Column, bad_values, column_of, repositories, sample, shown
-from postgres_server import PostgresServer
 
 Arguments: TypeAlias = dict[str, Any]
 Outcome: TypeAlias = tuple[Any, ...]

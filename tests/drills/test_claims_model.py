@@ -48,7 +48,7 @@ from cw_store.repos.phases import PhaseStatus
 from cw_store.repos.readiness import Readiness
 from cw_store.repos.tasks import TaskStatus
 from cw_store.schema import agents, metadata, phase_dependencies, task_dependencies, tasks
-from steppable_clock import SteppableClock
+from cw_store.testing import SteppableClock
 
 T = TypeVar("T")
 Repos: TypeAlias = Store | UnitOfWork

@@ -5,9 +5,10 @@ import os
 from pathlib import Path
 
 import pytest
-from drill import CANCELLATIONS, Cancellation, Drill, cancelled_at, rows_by_key
+from drill import Drill, rows_by_key
 
 from cw_store import Store, ensure_schema, import_store, restore_store
+from cw_store.testing.cancellation import CANCELLATIONS, Cancellation, cancelled_at
 from fillings import fill_log
 
 

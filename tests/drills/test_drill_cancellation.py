@@ -9,14 +9,9 @@ from dataclasses import dataclass, field
 import pytest
 import sqlalchemy as sa
 from drill import (
-    CANCELLATIONS,
     CHUNKS,
-    EARLY,
-    LATE_TWICE,
-    Cancellation,
     Drill,
     add_pair,
-    cancelled_at,
     collector_off,
     driver,
     integrity,
@@ -36,6 +31,13 @@ from processes import Workers
 from workers import lock_now_and_then
 
 from cw_store import NewLogChunk, Store, StoreClosedError, UnitOfWork
+from cw_store.testing.cancellation import (
+    CANCELLATIONS,
+    EARLY,
+    LATE_TWICE,
+    Cancellation,
+    cancelled_at,
+)
 from waits import threads
 
 pytestmark = pytest.mark.alone

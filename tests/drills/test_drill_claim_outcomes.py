@@ -9,9 +9,8 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import pytest
-from drill import CANCELLATIONS, Drill, cancelled_at
+from drill import Drill
 
-from builders import all_given_back
 from claims import taken_over
 from cw_store import (
     Account,
@@ -21,8 +20,10 @@ from cw_store import (
     Store,
     StoreBusyError,
 )
+from cw_store.testing import SteppableClock
+from cw_store.testing.cancellation import CANCELLATIONS, cancelled_at
+from cw_store.testing.stores import all_given_back
 from postgres_proxy import Proxy
-from steppable_clock import SteppableClock
 from steppable_loop import SteppableLoop
 from waits import until_idle
 

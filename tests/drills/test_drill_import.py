@@ -5,11 +5,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from drill import CANCELLATIONS, Drill, cancelled_at
+from drill import Drill
 
 from cw_store import import_original
+from cw_store.testing.cancellation import CANCELLATIONS, cancelled_at
+from cw_store.testing.postgres_server import PostgresServer
 from originals import add, create_tables, stored_rows
-from postgres_server import PostgresServer
 
 
 def smallest_original(path: Path) -> Path:

@@ -11,7 +11,7 @@ from processes import Workers
 from workers import PREFIX, write_with_retry
 
 from cw_store import Store, StoreError, UnitOfWork
-from postgres_server import PostgresServer
+from cw_store.testing.postgres_server import PostgresServer
 
 
 @pytest.fixture

@@ -51,8 +51,8 @@ from cw_store.repos.proposals import ProposalStatus
 from cw_store.repos.tasks import TaskStatus
 from cw_store.schema import metadata, record_columns
 from cw_store.store import terminate
+from cw_store.testing import START, SteppableClock
 from every_port import PORTS, Column, Port, repositories
-from steppable_clock import START, SteppableClock
 
 Draw: TypeAlias = Callable[[st.SearchStrategy[Any]], Any]
 Repos: TypeAlias = Store | UnitOfWork

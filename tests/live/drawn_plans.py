@@ -4,8 +4,8 @@ import random
 from datetime import timedelta
 
 from cw_store import AgentStatus, views
+from cw_store.testing import START
 from cw_store.views.chains import chains_of
-from steppable_clock import START
 
 VERBS = ("Build", "Write", "Check", "Move", "Draw", "Choose", "Review", "Measure", "Translate")
 THINGS = ("the session store", "login form", "rate limits", "mail templates", "device list")

@@ -14,7 +14,7 @@ sys.path[:0] = [str(TESTS)]
 from cw_store import Store, views  # noqa: E402 -- the path is set here
 from cw_store.cli.demo import fill  # noqa: E402
 from cw_store.live import graph_file, timeline_file  # noqa: E402
-from steppable_clock import START  # noqa: E402
+from cw_store.testing import START  # noqa: E402
 
 FOLDER = TESTS.parent / "docs" / "pictures"
 

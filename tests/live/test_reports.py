@@ -13,8 +13,8 @@ from cw_store import NotFoundError, Store
 from cw_store.live import graph_page, read_report, report_page, timeline_page
 from cw_store.live.drawings.marks import WORDS
 from cw_store.safe_text import safe
+from cw_store.testing import SteppableClock
 from hostile import HOSTILE, fill_with
-from steppable_clock import SteppableClock
 
 NEVER = {"script", "link", "img", "iframe", "object", "embed", "form", "base", "use"}
 

@@ -16,8 +16,8 @@ from cw_store.live.pages import Page, Viewer
 from cw_store.live.screens.agent import CHUNKS, STEP
 from cw_store.live.screens.timeline import in_steps
 from cw_store.safe_text import lines_of, safe
+from cw_store.testing import START
 from hostile import HOSTILE, fill_with, harmful
-from steppable_clock import START
 
 BOTH = pytest.mark.parametrize("database", ["file", "postgres"], indirect=True)
 FILE = pytest.mark.parametrize("database", ["file"], indirect=True)

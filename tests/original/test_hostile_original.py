@@ -13,9 +13,9 @@ from typing import NamedTuple
 import pytest
 
 from cw_store import ImportReport, copy_store, import_original
+from cw_store.testing.postgres_server import PostgresServer
 from odd_originals import ANY, MAP, ODDITIES, Gone, Oddity, hostile_original
 from originals import Rows, stored_rows
-from postgres_server import PostgresServer
 
 
 class Imported(NamedTuple):

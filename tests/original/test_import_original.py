@@ -28,9 +28,9 @@ from cw_store import (
     ensure_schema,
     import_original,
 )
+from databases import Fresh
 from old_database import kept_file
 from originals import TIME, add, add_ground, create_tables, named, small_original, stored_rows
-from postgres_server import Fresh
 
 KEY = Fernet.generate_key()
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from cw_store import InvalidValueError, Store
+from cw_store.testing import SteppableClock
 from cw_store.types import EARLIEST, StrictClock, timestamp_of
-from steppable_clock import SteppableClock
 
 MICROSECOND = timedelta(microseconds=1)
 EASTERN = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=5, minutes=30)))

@@ -29,8 +29,8 @@ from cw_store.location import locate
 from cw_store.postgres_url import Server
 from cw_store.repos.sql.initiatives import BY_STATUS
 from cw_store.store import backend_of
+from cw_store.testing.postgres_server import PostgresServer
 from cw_store.types import ValueRules
-from postgres_server import PostgresServer
 
 OTHER_SCHEMA = "&options=-csearch_path%3Dother"
 

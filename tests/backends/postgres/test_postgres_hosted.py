@@ -28,7 +28,7 @@ from cw_store import (
     copy_store,
     ensure_schema,
 )
-from postgres_server import PostgresServer
+from cw_store.testing.postgres_server import PostgresServer
 
 driver = cast(Any, asyncpg)
 

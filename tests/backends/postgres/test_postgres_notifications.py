@@ -13,9 +13,9 @@ from builders import add_initiative
 from cw_store import Store
 from cw_store.backends.postgres.notifications import ANSWER_SECONDS, LOOK_SECONDS
 from cw_store.store import backend_of
+from cw_store.testing.postgres_server import PostgresServer
 from cw_store.triggers.feed import CHANNEL
 from postgres_proxy import Proxy
-from postgres_server import PostgresServer
 from steppable_loop import SteppableLoop
 from waits import until, until_idle
 from watcher import Watcher, watching

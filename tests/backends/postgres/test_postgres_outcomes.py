@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from cw_store import NewLogChunk, OutcomeUnknownError, Store, StoreBusyError, StoreError, UnitOfWork
+from cw_store.testing.postgres_server import PostgresServer
 from postgres_proxy import Proxy
-from postgres_server import PostgresServer
 from waits import until_idle
 
 COMMIT = "COMMIT\0"  # as it is sent; BEGIN names a level that has the word in it

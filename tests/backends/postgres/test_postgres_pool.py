@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from cw_store import Store, StoreBusyError, StoreError, UnitOfWork
 from cw_store.backends.postgres.pool import IDLE_SECONDS
 from cw_store.store import terminate
-from postgres_server import PostgresServer
+from cw_store.testing.postgres_server import PostgresServer
 from steppable_loop import SteppableLoop
 
 

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from builders import add_initiative
+from clocks import Nanoseconds
 from cw_store import Store
 from cw_store.backends.sqlite.process_queue import ProcessQueue
 from cw_store.store import backend_of
 from programs import run_program, start_program
-from steppable_clock import Nanoseconds
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import pytest
 
 from builders import add_initiative
+from clocks import Nanoseconds, TickingClock
 from cw_store import (
     AlreadyExistsError,
     NewLogChunk,
@@ -26,7 +27,6 @@ from cw_store.backends.sqlite.connection import GRACE
 from cw_store.backends.sqlite.group_commit import GROUP_LIMIT
 from cw_store.backends.sqlite.process_queue import ProcessQueue
 from cw_store.store import backend_of
-from steppable_clock import Nanoseconds, TickingClock
 from steppable_loop import SteppableLoop
 from waits import until_idle
 

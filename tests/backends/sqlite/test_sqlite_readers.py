@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from clocks import TickingClock
 from cw_store import Store, StoreBusyError, StoreClosedError, StoreError
 from cw_store.backends.sqlite.connection import Connection
 from cw_store.backends.sqlite.opening import open_connection
@@ -23,7 +24,6 @@ from cw_store.backends.sqlite.readers import (
     ReaderPool,
 )
 from cw_store.backends.thread.worker import LONG_ROUND, LoopCallbacks
-from steppable_clock import TickingClock
 from steppable_loop import SteppableLoop
 from waits import until_idle
 

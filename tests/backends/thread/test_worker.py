@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from clocks import TickingClock
 from cw_store.backends.thread import worker
 from cw_store.backends.thread.worker import (
     LONG_JOB,
@@ -23,7 +24,6 @@ from cw_store.backends.thread.worker import (
     current_core,
 )
 from programs import run_program
-from steppable_clock import TickingClock
 from waits import until_idle
 
 cores_can_be_chosen = pytest.mark.skipif(

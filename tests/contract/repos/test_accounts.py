@@ -16,7 +16,7 @@ from cw_store import (
     NotFoundError,
     Store,
 )
-from steppable_clock import SteppableClock
+from cw_store.testing import SteppableClock
 
 
 async def claim(store: Store, provider: str = "claude") -> str | None:

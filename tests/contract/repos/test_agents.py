@@ -20,7 +20,7 @@ from builders import (
 from claims import claimed
 from cw_store import Agent, AlreadyExistsError, NotFoundError, StaleStateError, Store
 from cw_store.repos.sql.agent_names import ADJECTIVES, ANIMALS
-from steppable_clock import SteppableClock
+from cw_store.testing import SteppableClock
 
 
 async def test_a_new_agent_is_idle_and_works_for_claude(store: Store) -> None:

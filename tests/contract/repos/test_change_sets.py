@@ -15,8 +15,8 @@ from cw_store import (
     StaleStateError,
     Store,
 )
+from cw_store.testing import SteppableClock
 from every_port import bad_values, columns_of
-from steppable_clock import SteppableClock
 
 
 def entry(**values: Any) -> NewChangeSetEntry:

@@ -28,7 +28,7 @@ from cw_store import (
     WrongCategory,
     WrongStatus,
 )
-from steppable_clock import SteppableClock
+from cw_store.testing import SteppableClock
 
 LEASE = timedelta(minutes=2)
 

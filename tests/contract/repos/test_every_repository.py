@@ -34,6 +34,7 @@ from cw_store import (
     TaskExpected,
 )
 from cw_store.schema import metadata
+from cw_store.testing import SteppableClock
 from cw_store.types import MAX_INDEXED_BYTES, IndexedText
 from every_port import (
     PORTS,
@@ -48,7 +49,6 @@ from every_port import (
     sample,
     shown,
 )
-from steppable_clock import SteppableClock
 
 FOUND = [port for port in PORTS if port.find]
 CHANGED = [port for port in PORTS if port.changes]

@@ -23,8 +23,8 @@ from cw_store import (
     Store,
     TaskRepository,
 )
+from cw_store.testing import START, SteppableClock
 from every_port import PORTS, Column, Port
-from steppable_clock import START, SteppableClock
 
 
 def examples(number: int) -> settings:

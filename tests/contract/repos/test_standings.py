@@ -6,7 +6,7 @@ import pytest
 
 from builders import add_account, add_initiative, add_phase, add_task
 from cw_store import Claimed, Obstacle, Reason, Standing, Store
-from steppable_clock import SteppableClock
+from cw_store.testing import SteppableClock
 
 CLAIM: dict[str, Any] = {"holder": "host/1", "worktree_id": "trees/1"}
 

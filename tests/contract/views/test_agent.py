@@ -14,8 +14,8 @@ from builders import (
     add_task,
 )
 from cw_store import InvalidValueError, NotFoundError, Store
+from cw_store.testing import SteppableClock
 from cw_store.views import agent
-from steppable_clock import SteppableClock
 
 CLAIM: dict[str, Any] = {"holder": "host/1", "worktree_id": "trees/1"}
 

@@ -17,8 +17,8 @@ from builders import (
     add_task,
 )
 from cw_store import Claim, InvalidValueError, NotFoundError, Store
+from cw_store.testing import SteppableClock
 from cw_store.views import LANES, Board, LaneCounts, TaskCard, board
-from steppable_clock import SteppableClock
 
 
 async def claim(store: Store, task_id: str, **options: Any) -> Claim:

