@@ -17,10 +17,10 @@ class Records(logging.Handler):
 
 
 @contextmanager
-def told(level: int) -> Generator[list[logging.LogRecord]]:
+def told(level: int, name: str = "cw_store") -> Generator[list[logging.LogRecord]]:
     """Give what the store logs within."""
     handler = Records(level)
-    logger = logging.getLogger("cw_store")
+    logger = logging.getLogger(name)
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(level)
