@@ -169,3 +169,18 @@ def test_the_secrets_of_many_new_rows_are_each_bound_to_their_own() -> None:
     with pytest.raises(InvalidValueError) as raised:
         add.bind_all([*entries, {"id": "c", "email": "x", "credentials": 5}])
     assert (raised.value.table, raised.value.column) == ("accounts", "credentials")
+
+
+def test_stores_share_the_words_of_a_statement_and_each_has_its_own_rules() -> None:
+    add = Query(Initiative, whole(TABLE), TABLE)
+    narrow, wide = (pysqlite.dialect(paramstyle="qmark") for _ in range(2))
+    use_rules(narrow, ValueRules(max_text_bytes=4))
+    use_rules(wide, ValueRules())
+    for first, second in ((narrow, wide), (wide, narrow)):
+        assert compile_for(first, add).sql is compile_for(second, add).sql
+    for dialect in (narrow, SQLITE):
+        assert compile_for(dialect, add).sql != compile_for(POSTGRES, add).sql
+    row = {"id": "i", "name": "five!", **dict.fromkeys(STAMPS, EPOCH)}
+    assert "five!" in compile_for(wide, add).bind(row)
+    with pytest.raises(InvalidValueError, match="name"):
+        compile_for(narrow, add).bind(row)

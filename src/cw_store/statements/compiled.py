@@ -17,13 +17,13 @@ from operator import itemgetter
 from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import Dialect
-from sqlalchemy.engine import Compiled
 from sqlalchemy.sql import Insert
 
 from cw_store.errors import InvalidValueError, ReadOnlyError
 from cw_store.statements.codegen import Processor, write_binder
 from cw_store.statements.query import Query, column_of
 from cw_store.statements.reading import Records, Row, reader_of, reader_of_pairs
+from cw_store.statements.text import Text, text_for
 from cw_store.types import (
     Clock,
     Encrypted,
@@ -285,16 +285,15 @@ class CompiledInsert(CompiledStatement[R]):
 
 def compile_for(dialect: Dialect, query: Query[R]) -> CompiledStatement[R]:
     """Compile a query for the database that this dialect speaks to, under its store's rules."""
-    compiled = query.statement.compile(dialect=dialect)
-    names: Sequence[str] = getattr(compiled, "positiontup", None) or ()
-    once = _in_order(query, names)
-    driver = _driver_order(names, once, compiled, dialect)
+    text = text_for(dialect, query)
+    once = _in_order(query, text.names)
+    driver = _driver_order(text, once, dialect)
     given = [name for name in once if name not in driver.constants]
-    checks = _checks(query, given, compiled, dialect)
+    checks = _checks(query, given, text, dialect)
     if not isinstance(query.statement, Insert):
-        return CompiledStatement(query, str(compiled), driver, checks, dialect)
+        return CompiledStatement(query, text.sql, driver, checks, dialect)
     order = RowOrder(given, _defaults(query, checks))
-    return CompiledInsert(query, str(compiled), order, driver, checks, dialect)
+    return CompiledInsert(query, text.sql, order, driver, checks, dialect)
 
 
 def _in_order(query: Query[Any], names: Sequence[str]) -> list[str]:
@@ -306,23 +305,19 @@ def _in_order(query: Query[Any], names: Sequence[str]) -> list[str]:
     return once
 
 
-def _driver_order(
-    names: Sequence[str], once: Sequence[str], compiled: Compiled, dialect: Dialect
-) -> DriverOrder:
-    binds: Mapping[str, Any] = getattr(compiled, "binds", {})
+def _driver_order(text: Text, once: Sequence[str], dialect: Dialect) -> DriverOrder:
+    binds = text.binds
     times = {name: binds[name].type for name in once if isinstance(binds[name].type, Stamp | Now)}
     constants = {
         name: _processor(binds[name].type, dialect)(binds[name].value)
         for name in once
         if name not in times and not binds[name].required
     }
-    return DriverOrder(names, constants, times)
+    return DriverOrder(text.names, constants, times)
 
 
-def _checks(
-    query: Query[Any], names: Sequence[str], compiled: Compiled, dialect: Dialect
-) -> Checks:
-    binds: Mapping[str, Any] = getattr(compiled, "binds", {})
+def _checks(query: Query[Any], names: Sequence[str], text: Text, dialect: Dialect) -> Checks:
+    binds = text.binds
     processors: dict[str, Processor] = {}
     with_id: set[str] = set()
     plain: dict[str, range] = {}

@@ -30,7 +30,7 @@ class Query(Generic[R]):
     SELECT locks rows, or holds what writes, which only writers may.
     """
 
-    __slots__ = ("_tables", "pair", "record", "statement", "table", "writes")
+    __slots__ = ("__weakref__", "_tables", "pair", "record", "statement", "table", "writes")
 
     def __init__(
         self,
