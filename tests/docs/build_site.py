@@ -31,7 +31,21 @@ def build(root: Path) -> Path:
     return site
 
 
+def refuse_stale_pages() -> None:
+    """End with a sentence if a page or a drawing is not what the source makes of it."""
+    from generated import DOCS, pages
+
+    stale = [
+        name
+        for name, text in pages().items()
+        if not (DOCS / name).is_file() or (DOCS / name).read_text() != text
+    ]
+    if stale:
+        sys.exit(f"make docs-output writes these anew: {', '.join(stale)}")
+
+
 if __name__ == "__main__":
+    refuse_stale_pages()
     try:
         build(ROOT)
     except subprocess.CalledProcessError as error:

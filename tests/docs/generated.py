@@ -10,14 +10,16 @@ TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS / "docs")]
 
 import api  # noqa: E402 -- the path is set here
+import diagrams  # noqa: E402
 import settings  # noqa: E402
+import tables  # noqa: E402
 
 DOCS = TESTS.parent / "docs"
 
 
 def pages() -> dict[str, str]:
     """Return the text of each by its path in docs/."""
-    return api.pages() | settings.page()
+    return api.pages() | settings.page() | tables.page() | diagrams.pictures()
 
 
 def write() -> None:

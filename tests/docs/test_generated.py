@@ -3,13 +3,14 @@
 import re
 
 import api
+import diagrams
 import generated
 import pytest
 import settings
 from blocks import DOCS
 
 import cw_store
-from cw_store import StoreError, errors, views
+from cw_store import StoreError, errors, metadata, views
 from cw_store.cli.failures import EXIT_CODES, failure_of
 from cw_store.store import StoreSettings
 
@@ -33,6 +34,21 @@ def test_everything_that_is_exported_is_on_exactly_one_page() -> None:
 def test_no_page_of_the_reference_is_left_over() -> None:
     there = {file.name for file in (DOCS / api.FOLDER).glob("*.md")}
     assert there == {f"{name}.md" for name in api.PAGES}
+
+
+def test_no_drawing_is_left_over_or_of_nothing() -> None:
+    drawn = {f"{name}.svg" for name in diagrams.sources()}
+    shown = {"graph.svg", "timeline.svg"}  # of the demo store: tests/live/pictures.py
+    assert {file.name for file in diagrams.FOLDER.glob("*.svg")} == drawn | shown
+    grouped = [name for names in diagrams.GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(metadata.tables)
+
+
+@pytest.mark.parametrize("name", diagrams.sources())
+def test_the_texts_of_a_drawing_are_there_and_lie_on_paper(name: str) -> None:
+    drawing = (diagrams.FOLDER / f"{name}.svg").read_text()
+    assert drawing.partition(">")[2].startswith("<rect ")
+    assert not re.search(r"https?://(?!www\.w3\.org)", drawing)
 
 
 def test_each_setting_of_a_store_has_its_words() -> None:
