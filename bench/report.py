@@ -121,7 +121,7 @@ def print_table(
 
 
 def write_json(name: str, content: dict[str, Any], folder: Path = RESULTS) -> Path:
-    """Write a result where README and the charts' readers find it."""
+    """Write a result where docs/explanation/speed.md and the charts' readers find it."""
     folder.mkdir(exist_ok=True)
     path = folder / name
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
