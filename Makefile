@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs docs-serve docs-output chromium screenshots test test-uvloop test-pythons test-newest coverage test-python check drills interleavings functions bench bench-growth bench-disk bench-claims bench-waits bench-views bench-live bench-keep bench-quick mutants format migration build clean
+.PHONY: help setup demo docs docs-serve docs-output chromium screenshots test test-uvloop test-pythons test-newest coverage test-python check drills interleavings functions bench bench-growth bench-disk bench-claims bench-waits bench-views bench-live bench-keep bench-quick mutants format migration kept-schema build clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -139,6 +139,9 @@ migration: $(READY) ## write the next migration from schema.py: make migration m
 		&& $(BIN)/alembic upgrade head && $(BIN)/alembic revision --autogenerate --rev-id $$next -m "$(m)" \
 		&& $(BIN)/ruff format --quiet alembic/versions; \
 		status=$$?; rm -rf $$folder; exit $$status
+
+kept-schema: $(READY) ## keep a database of the schema that is, for the tests of what comes after it
+	$(BIN)/python tests/keep_schema.py
 
 build: $(READY) ## build the wheel into dist/
 	$(BIN)/python -m build --wheel

@@ -86,8 +86,8 @@ async def fill_trees(uow: UnitOfWork) -> None:
                 )
 
 
-async def fill_everything(store: Store) -> None:
-    """Put rows into every table, with what is hard to carry."""
+async def fill_everything(store: Store, chunks: int = CHUNKS) -> None:
+    """Put rows into every table, with what is hard to carry, and so many chunks into the log."""
     instants = (
         datetime(1, 1, 2, tzinfo=UTC),
         datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=UTC),
@@ -96,7 +96,7 @@ async def fill_everything(store: Store) -> None:
     )
     async with store.unit_of_work() as uow:
         await fill_trees(uow)
-        await fill_log(uow, CHUNKS)
+        await fill_log(uow, chunks)
         initiatives = [await add_initiative(uow, name=text, branch=text) for text in HOSTILE]
         projects = [await add_project(uow) for _ in initiatives]
         await uow.projects.set_initiative_projects(

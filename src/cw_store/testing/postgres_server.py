@@ -145,6 +145,18 @@ class PostgresServer:
         """Drop the database of that URL and end its connections; nothing if it is gone."""
         self._execute(f'DROP DATABASE IF EXISTS "{make_url(url).database}" WITH (FORCE)')
 
+    def dump(self, url: str) -> str:
+        """Return what is in a database as SQL, one INSERT for each row."""
+        self._require_owned("dump")
+        program = (self._binaries / "initdb").resolve().parent / "pg_dump"
+        done = subprocess.run(
+            [program, "--inserts", "--no-owner", "--no-privileges", url],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
     @contextmanager
     def standby(self) -> Generator[str]:
         """Copy the server as it is now, and run the copy as a hot standby; its socket's folder."""
