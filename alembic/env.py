@@ -7,14 +7,14 @@ line (`make migration m="…"`) there is none, and the database at $CW_STORE_URL
 from __future__ import annotations
 
 import warnings
+from sqlite3 import connect
 from typing import Any
 
 from alembic import context
 from alembic.runtime.environment import NameFilterParentNames, NameFilterType
-from sqlalchemy import Connection
+from sqlalchemy import Connection, create_engine
 
 from cw_store.application_tables import include_name as is_applications
-from cw_store.backends.sqlite.migrating import sqlite_connection
 from cw_store.inspection import VERSION_TABLE
 from cw_store.location import locate
 from cw_store.schema import metadata_on
@@ -79,7 +79,12 @@ else:
     path = locate(None).path
     if path is None:
         raise SystemExit("set CW_STORE_URL to a SQLite file; servers are migrated on open")
-    with warnings.catch_warnings(), sqlite_connection(path, timeout=30.0) as own:
+    # Not as a store is migrated: while a migration is written, a table may be in schema.py alone.
+    engine = create_engine("sqlite://", creator=lambda: connect(str(path), isolation_level=None))
+    with warnings.catch_warnings(), engine.connect() as own:
         # Indexes of expressions, which it can neither read nor compare: a test does.
         warnings.filterwarnings("ignore", ".*expression-based index")
+        own.exec_driver_sql("BEGIN IMMEDIATE")
         run(own)
+        own.commit()
+    engine.dispose()

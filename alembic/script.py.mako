@@ -18,6 +18,7 @@ depends_on = None
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 INTEGER = sa.Integer()
 BIGINT = sa.BigInteger()
+NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 BOOLEAN = sa.Boolean()
 JSON = sa.Text().with_variant(postgresql.JSONB(), "postgresql")
 TIMESTAMP = sa.BigInteger().with_variant(postgresql.TIMESTAMP(timezone=True), "postgresql")

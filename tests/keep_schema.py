@@ -17,7 +17,7 @@ from fillings import fill_everything
 from old_database import KEPT, KEY
 from postgres_server import PostgresServer
 
-NOT_SQL = re.compile(r"^(--.*|\\(un)?restrict .*|SET transaction_timeout .*|)\n", re.MULTILINE)
+NOT_SQL = re.compile(r"^(--.*|\\(un)?restrict .*|SET transaction_timeout .*)\n", re.MULTILINE)
 """What pg_dump writes for psql, for newer servers alone, and for those who read it."""
 
 

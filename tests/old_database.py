@@ -178,7 +178,9 @@ def schema_of(database: Database) -> set[Any]:
     )
     indexes = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
     triggers = (
-        "SELECT tgname, tgenabled::text, pg_get_triggerdef(pg_trigger.oid) FROM pg_trigger "
+        # How many parentheses there are depends on whether it was restored from a dump.
+        "SELECT tgname, tgenabled::text, translate(pg_get_triggerdef(pg_trigger.oid), '()', '') "
+        "FROM pg_trigger "
         "JOIN pg_class ON pg_class.oid = tgrelid "
         "WHERE relnamespace = 'public'::regnamespace AND NOT tgisinternal"
     )
