@@ -13,9 +13,9 @@ from pathlib import Path
 
 from cw_store import Store
 from cw_store.revisions import revisions
+from cw_store.testing.postgres_server import PostgresServer
 from fillings import fill_everything
 from old_database import KEPT, KEY
-from postgres_server import PostgresServer
 
 NOT_SQL = re.compile(r"^(--.*|\\(un)?restrict .*|SET transaction_timeout .*)\n", re.MULTILINE)
 """What pg_dump writes for psql, for newer servers alone, and for those who read it."""

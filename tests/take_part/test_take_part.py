@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from followed_pages import PROJECT, Block, Copy, blocks_of
 
-from postgres_server import PostgresServer
+from cw_store.testing.postgres_server import PostgresServer
 
 MENTIONED = {
     "column.md": ["tests/test_schema.py", "tests/repos/test_plans.py"],
