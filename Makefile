@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs docs-serve docs-output chromium screenshots test test-uvloop test-pythons test-newest coverage test-python check drills interleavings functions bench bench-growth bench-disk bench-claims bench-waits bench-views bench-live bench-keep bench-quick mutants format migration kept-schema build clean
+.PHONY: help setup demo docs docs-serve docs-output chromium screenshots test test-uvloop test-pythons test-newest coverage test-python check drills interleavings functions bench bench-growth bench-disk bench-claims bench-waits bench-views bench-live bench-keep bench-quick mutants format migration kept-schema build release rehearsal clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -145,6 +145,16 @@ kept-schema: $(READY) ## keep a database of the schema that is, for the tests of
 
 build: $(READY) ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
+
+release: $(READY) $(VENV)/.release ## say whether a release is right: build it, try the wheel on each Python; uploads nothing
+	$(BIN)/python tests/release.py
+
+rehearsal: $(READY) $(VENV)/.release ## the same of whatever is in the tree, released or not
+	$(BIN)/python tests/release.py --rehearse
+
+$(VENV)/.release: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,release]'
+	@touch $@
 
 clean: ## remove what was built; the databases stay
 	rm -rf $(VENV) .venv-* .cache build dist site .coverage .pytest_cache .ruff_cache .import_linter_cache .hypothesis
