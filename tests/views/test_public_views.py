@@ -11,12 +11,12 @@ import pytest
 from cw_store import views
 from cw_store.views import Inbox
 
-FUNCTIONS = ["inbox", "board", "graph", "timeline", "agent", "search"]
+FUNCTIONS = ["inbox", "board", "graph", "timeline", "agent", "search", "gauges"]
 
 RECORDS = """
 Inbox InboxItem Board BoardInitiative BoardPhase BoardLane TaskCard Graph PhaseNode TaskNode Edge
 Timeline TimelineRow Bar AccountBand AgentView ClaimSeen LogSession MessageSeen SearchResult
-SearchGroup SearchHit LaneCounts AgentSeen AccountSeen QuestionSeen
+SearchGroup SearchHit LaneCounts AgentSeen AccountSeen QuestionSeen Gauges
 """.split()
 
 OTHERS = [

@@ -34,6 +34,12 @@ COMMANDS = (
         "Look for what is wrong with a store, and say what mends it.",
     ),
     Command("rekey", SET_UP, "setup:rekey", "Encrypt all credentials anew, under another key."),
+    Command(
+        "stats",
+        LOOK,
+        "stats:stats",
+        "Count what is stored, and what waits, as numbers to set alarms on.",
+    ),
     Command("ls", LOOK, "look:ls", "List what is stored, in the order of storing."),
     Command("show", LOOK, "look:show", "Show one thing, and what belongs to it."),
     Command("ready", LOOK, "look:ready", "Show what could start now, or what holds each task."),

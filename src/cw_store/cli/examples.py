@@ -6,6 +6,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "status": ("cw-store status",),
     "doctor": ("cw-store doctor", "cw-store doctor --deep"),
     "rekey": ("CW_STORE_KEYS=NEW,OLD cw-store rekey",),
+    "stats": ("cw-store stats", "cw-store stats --prometheus"),
     "ls": (
         "cw-store ls tasks --status blocked --status pending",
         "cw-store ls tasks --sort=-updated_at --columns name,status,agent --limit 5",

@@ -23,6 +23,7 @@ from cw_store.views.boards import (
     TaskCard,
     board,
 )
+from cw_store.views.gauges import Gauges, gauges
 from cw_store.views.graphs import Edge, Graph, PhaseNode, TaskNode, graph
 from cw_store.views.inboxes import Inbox, InboxItem, InboxKind, inbox
 from cw_store.views.looking import CutReason
@@ -43,6 +44,8 @@ from cw_store.views.timelines import AccountBand, Bar, Timeline, TimelineRow, ti
 __all__ = [
     "Source",
     "snapshot",
+    "gauges",
+    "Gauges",
     "inbox",
     "Inbox",
     "InboxItem",
