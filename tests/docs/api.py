@@ -1,4 +1,4 @@
-"""The pages of docs/reference/api: what `cw_store` and `cw_store.views` export, each on one page.
+"""The pages of docs/reference/api: what `cw_store` and modules beside it export, each on one page.
 
 A page names what is on it; mkdocstrings fills in its words when the site is built. What a TypedDict
 takes is written here, since mkdocstrings leaves out what has no words of its own.
@@ -14,9 +14,17 @@ from typing import NamedTuple, cast
 from typing_extensions import is_typeddict
 
 import cw_store
-from cw_store import errors, public, views
+from cw_store import errors, public, telemetry, testing, views
 
 FOLDER = "reference/api"
+
+
+BESIDE = {
+    "cw_store.views": views.__all__,
+    "cw_store.telemetry": [telemetry.instrument.__name__],
+    "cw_store.testing": testing.__all__,
+}
+"""What modules export that are imported by their own names."""
 
 
 class ApiPage(NamedTuple):
@@ -68,6 +76,16 @@ PAGES = {
         + "\n```",
     ),
     "views": ApiPage("Views", ("cw_store.views",), "`from cw_store import views`"),
+    "telemetry": ApiPage(
+        "Telemetry",
+        ("cw_store.telemetry",),
+        "[Logs, counters, metrics, spans](../metrics.md) lists what is told.",
+    ),
+    "testing": ApiPage(
+        "Testing",
+        ("cw_store.testing",),
+        "[Test your programs](../../how-to/testing.md) shows it at work, and the pytest plugin.",
+    ),
     "keeping": ApiPage(
         "Backups, copies, exports",
         (
@@ -109,8 +127,9 @@ def pages() -> dict[str, str]:
 
 def exports_of(page: ApiPage) -> list[str]:
     """Return the full names of what is on a page: a repository first, the rest as exported."""
-    if page.modules == ("cw_store.views",):
-        return [f"cw_store.views.{name}" for name in views.__all__]
+    [first, *_] = page.modules
+    if first in BESIDE:
+        return [f"{first}.{name}" for name in BESIDE[first]]
     found = [name for name in cw_store.__all__ if _module_of(name) in page.modules]
     found.sort(
         key=lambda name: (_module_of(name) != page.modules[0], not name.endswith("Repository"))

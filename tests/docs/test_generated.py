@@ -7,10 +7,11 @@ import diagrams
 import generated
 import pytest
 import settings
-from blocks import DOCS
+from blocks import DOCS, ROOT
+from blocks import PAGES as ALL_PAGES
 
 import cw_store
-from cw_store import StoreError, errors, metadata, views
+from cw_store import StoreError, errors, metadata
 from cw_store.cli.failures import EXIT_CODES, failure_of
 from cw_store.store import StoreSettings
 
@@ -27,7 +28,7 @@ def test_a_page_says_what_the_source_says(name: str) -> None:
 def test_everything_that_is_exported_is_on_exactly_one_page() -> None:
     named = re.findall(r"^::: (\S+)", "\n".join(PAGES.values()), re.M)
     exported = [f"cw_store.{name}" for name in cw_store.__all__]
-    exported += [f"cw_store.views.{name}" for name in views.__all__]
+    exported += [f"{module}.{name}" for module, names in api.BESIDE.items() for name in names]
     assert sorted(named) == sorted(exported)
 
 
@@ -36,10 +37,11 @@ def test_no_page_of_the_reference_is_left_over() -> None:
     assert there == {f"{name}.md" for name in api.PAGES}
 
 
-def test_no_drawing_is_left_over_or_of_nothing() -> None:
-    drawn = {f"{name}.svg" for name in diagrams.sources()}
-    shown = {"graph.svg", "timeline.svg"}  # of the demo store: tests/live/pictures.py
-    assert {file.name for file in diagrams.FOLDER.glob("*.svg")} == drawn | shown
+def test_each_picture_is_on_a_page_and_each_table_in_one() -> None:
+    pages = "".join((ROOT / page).read_text() for page in ALL_PAGES)
+    for file in diagrams.FOLDER.iterdir():
+        assert f"pictures/{file.name}" in pages or file.suffix == ".mmd", file
+    assert {file.stem for file in diagrams.FOLDER.glob("*.mmd")} == set(diagrams.sources())
     grouped = [name for names in diagrams.GROUPS.values() for name in names]
     assert sorted(grouped) == sorted(metadata.tables)
 
