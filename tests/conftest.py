@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from browsers import NO_BROWSER
-from cw_store.testing.databases import MigratedDatabase
+from cw_store.testing.databases import MigratedDatabase, migrate
 from cw_store.testing.databases import migrated_file as migrated_file_at
 from cw_store.testing.postgres_server import PostgresServer
 from databases import DATABASES, Fresh
@@ -37,6 +37,17 @@ def migrated_database(postgres_server: PostgresServer) -> Iterator[MigratedDatab
 def migrated_server(migrated_database: MigratedDatabase) -> str:
     """The URL of that database."""
     return migrated_database.url
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: PostgresServer) -> str:
+    """The URL of a server's database at the newest schema; to be copied, never to be opened.
+
+    A copy takes a sixth of the time of a migration.
+    """
+    url = postgres_server.create_database()
+    migrate(url)
+    return url
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,12 @@
 
 import asyncio
 import itertools
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +32,7 @@ from cw_store import (
     copy_store,
     schema,
 )
+from cw_store.testing.postgres_server import PostgresServer
 from databases import Fresh
 from fillings import CHUNKS, HOSTILE, contents, fill_everything, fill_log, fill_trees
 
@@ -37,13 +40,25 @@ KEY = Fernet.generate_key()
 
 
 @pytest.fixture
-async def source(new_target: Fresh, new_file: Fresh, new_server_database: Fresh) -> str:
+async def source(
+    new_target: Fresh,
+    new_file: Fresh,
+    migrated_file: Path,
+    postgres_server: PostgresServer,
+    migrated_template: str,
+) -> AsyncIterator[str]:
     """A small store, on the other database than the target."""
-    url = (new_server_database if new_target is new_file else new_file)()
+    is_server = new_target is new_file
+    if is_server:
+        url = postgres_server.create_database(migrated_template)
+    else:
+        url = str(shutil.copyfile(migrated_file, new_file()))
     async with Store(url) as store, store.unit_of_work() as uow:
         await fill_log(uow, 50)
         await fill_trees(uow)
-    return url
+    yield url
+    if is_server:
+        postgres_server.drop_database(url)
 
 
 async def test_a_store_comes_back_from_the_other_database_as_it_was(

@@ -12,7 +12,7 @@ import pytest
 
 from builders import add_agent, add_initiative, add_phase, add_task
 from claims import claimed
-from cw_store import Store, ensure_schema
+from cw_store import Store
 from cw_store.testing.postgres_server import PostgresServer
 from other_program import rows
 
@@ -74,10 +74,9 @@ def test_what_replaces_a_row_is_told(migrated_file: Path, tmp_path: Path) -> Non
 
 
 @pytest.fixture
-async def place(postgres_server: PostgresServer) -> AsyncIterator[str]:
+async def place(postgres_server: PostgresServer, migrated_template: str) -> AsyncIterator[str]:
     """The URL of a database at the newest schema."""
-    url = postgres_server.create_database()
-    await ensure_schema(url)
+    url = postgres_server.create_database(migrated_template)
     yield url
     postgres_server.drop_database(url)
 

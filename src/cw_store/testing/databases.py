@@ -17,10 +17,15 @@ T = TypeVar("T")
 _numbers = itertools.count(1)
 
 
+def migrate(url: str | Path) -> None:
+    """Bring a database to the newest schema; returns when nobody is connected to it any more."""
+    with ThreadPoolExecutor(1) as thread:  # a test's event loop may be running in this one
+        thread.submit(asyncio.run, ensure_schema(url)).result()
+
+
 def migrated_file(path: Path) -> Path:
     """Make an empty database of this file, closed; to be copied, and never to be opened."""
-    with ThreadPoolExecutor(1) as thread:  # a test's event loop may be running in this one
-        thread.submit(asyncio.run, ensure_schema(path)).result()
+    migrate(path)
     assert not path.with_name(f"{path.name}-wal").exists(), "a copy of the file would be torn"
     return path
 

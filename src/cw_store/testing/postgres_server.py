@@ -135,10 +135,14 @@ class PostgresServer:
         assert self._base is not None, "the server has not been started"
         return self._base.set(database=database).render_as_string(hide_password=False)
 
-    def create_database(self) -> str:
-        """Create an empty database with a name of its own; its URL."""
+    def create_database(self, template: str | None = None) -> str:
+        """Create a database with a name of its own; its URL.
+
+        It is empty, or a copy of the one with the URL `template`, to which nobody is connected.
+        """
         name = f"test_{uuid.uuid4().hex[:16]}"
-        self._execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+        copied = "template0" if template is None else f'"{make_url(template).database}"'
+        self._execute(f'CREATE DATABASE "{name}" TEMPLATE {copied}')
         return self.url(name)
 
     def drop_database(self, url: str) -> None:

@@ -34,9 +34,9 @@ driver = cast(Any, asyncpg)
 
 
 @pytest.fixture
-async def url(postgres_server: PostgresServer) -> AsyncIterator[str]:
-    """An empty database of the test's own."""
-    url = postgres_server.create_database()
+async def url(postgres_server: PostgresServer, migrated_template: str) -> AsyncIterator[str]:
+    """A database of the test's own, at the newest schema."""
+    url = postgres_server.create_database(migrated_template)
     yield url
     postgres_server.drop_database(url)
 
