@@ -1,0 +1,1 @@
+"""What a store does, as OpenTelemetry and Prometheus see it."""
