@@ -128,7 +128,7 @@ def tell(wheel: Path, sdist: Path) -> None:
         names = [member.name.partition("/")[2] for member in archive if member.isfile()]
     for file, inside in ((wheel, [*contents(wheel)]), (sdist, names)):
         print(f"{file.name}  {file.stat().st_size / 1024:,.0f} KiB")
-        folders = sorted({"/".join(name.split("/")[:2]) for name in inside})
+        folders = sorted({name.partition("/")[0] for name in inside})
         for folder in folders:
             number = sum(name == folder or name.startswith(f"{folder}/") for name in inside)
             print(f"  {number:5}  {folder}")
