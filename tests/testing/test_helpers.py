@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cw_store import Store, StoreBusyError, StoreError
+from cw_store import Store, StoreBusyError, StoreError, testing
 from cw_store.testing import (
     CANCELLATIONS,
     assert_unchanged,
@@ -16,6 +16,7 @@ from cw_store.testing import (
     lost_connection,
     others_hold_the_turn,
     plan,
+    queries,
 )
 
 
@@ -170,3 +171,20 @@ async def test_a_plan_that_cannot_be_is_refused(numbers: dict[str, int]) -> None
         async with assert_unchanged(store):
             with pytest.raises(ValueError):
                 await plan(store, **{"edges": 0, **numbers})
+
+
+async def test_calls_are_counted_by_name_until_the_block_ends(database: str) -> None:
+    async with Store(database) as store:
+        with queries(store) as asked:
+            made = await store.initiatives.create(name="one")
+            async with store.unit_of_work() as uow:
+                await uow.initiatives.find_by_id(made.id)
+                await uow.tasks.find_all()
+        await store.tasks.find_all()
+        assert asked == ["initiatives.create", "initiatives.find_by_id", "tasks.find_all"]
+
+
+def test_all_that_is_exported_is_there() -> None:
+    assert {name for name in testing.__all__ if getattr(testing, name)} <= {*dir(testing)}
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = testing.nothing  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType] -- so it is

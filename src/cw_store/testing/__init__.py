@@ -17,6 +17,7 @@ __all__ = [
     "lost_connection",
     "killed_while",
     "assert_unchanged",
+    "queries",
 ]
 
 # As type checkers know it. pytest imports this package in every run, so nothing is loaded yet.
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         cancelled_at_every_await,
     )
     from cw_store.testing.clock import START, SteppableClock
+    from cw_store.testing.counting import queries
     from cw_store.testing.faults import lost_connection, others_hold_the_turn
     from cw_store.testing.killing import killed_while
     from cw_store.testing.plans import Plan, plan
@@ -42,6 +44,7 @@ else:
             "cancelled_at_every_await",
         ),
         "clock": ("START", "SteppableClock"),
+        "counting": ("queries",),
         "faults": ("lost_connection", "others_hold_the_turn"),
         "killing": ("killed_while",),
         "plans": ("Plan", "plan"),
