@@ -11,6 +11,7 @@ sys.path[:0] = [str(TESTS / "docs")]
 
 import api  # noqa: E402 -- the path is set here
 import diagrams  # noqa: E402
+import json_page  # noqa: E402
 import settings  # noqa: E402
 import tables  # noqa: E402
 
@@ -19,7 +20,7 @@ DOCS = TESTS.parent / "docs"
 
 def pages() -> dict[str, str]:
     """Return the text of each by its path in docs/."""
-    return api.pages() | settings.page() | tables.page() | diagrams.pictures()
+    return api.pages() | settings.page() | tables.page() | json_page.page() | diagrams.pictures()
 
 
 def write() -> None:
