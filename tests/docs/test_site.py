@@ -12,6 +12,9 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pytest
 from blocks import DOCS, ROOT
 from build_site import ADDRESS, build
+from playwright.async_api import Route, async_playwright
+
+from browsers import ARGUMENTS, CHROMIUM, NO_BROWSER
 
 HERE = "http://site/"
 
@@ -84,6 +87,29 @@ def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[str, Page]) ->
     assert all(url.startswith((HERE, "data:")) for url in everything_loaded(pages))
     for sheet in site.rglob("*.css"):
         assert not re.search(r"(url\(|@import )[\"']?(https?:)?//", sheet.read_text()), sheet
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
+async def test_a_browser_asks_nobody_else_and_finds_nothing_wrong(site: Path) -> None:
+    asked, wrong = set[str](), list[str]()
+
+    async def answer(route: Route) -> None:
+        asked.add(route.request.url)
+        file = site / urlsplit(route.request.url).path.lstrip("/")
+        file = file / "index.html" if file.is_dir() else file
+        await route.fulfill(path=file) if file.is_file() else await route.fulfill(status=404)
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = await browser.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("requestfailed", lambda request: wrong.append(request.url))
+        await page.route("**/*", answer)
+        for path in ("", "reference/api/tasks/", "explanation/unit-of-work/"):
+            await page.goto(HERE + path, wait_until="networkidle")
+        await browser.close()
+    assert all(url.startswith(HERE) for url in asked)
+    assert not wrong
 
 
 def test_each_page_is_there_as_markdown_and_in_the_list_of_them(site: Path) -> None:
