@@ -12,6 +12,7 @@ sys.path[:0] = [str(TESTS / "docs")]
 import api  # noqa: E402 -- the path is set here
 import diagrams  # noqa: E402
 import json_page  # noqa: E402
+import root_pages  # noqa: E402
 import settings  # noqa: E402
 import tables  # noqa: E402
 
@@ -20,7 +21,8 @@ DOCS = TESTS.parent / "docs"
 
 def pages() -> dict[str, str]:
     """Return the text of each by its path in docs/."""
-    return api.pages() | settings.page() | tables.page() | json_page.page() | diagrams.pictures()
+    made = api.pages() | settings.page() | tables.page() | json_page.page()
+    return made | root_pages.pages() | diagrams.pictures()
 
 
 def write() -> None:

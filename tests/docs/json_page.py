@@ -33,7 +33,8 @@ Times are in ISO 8601 and UTC, lengths of time in seconds. No secret is ever in 
 
 {", ".join(f"`{name}`" for name in ROWS)} write a list of rows: objects with the columns' names,
 which `--help` lists. `logs -f` and `watch` write a line for each thing that comes.
-The rest of this page is JSON Schema of what the others write under `data`.
+The rest of this page is JSON Schema of what views and actions write under `data`. What the other
+commands write are objects whose names are those of what they show.
 """
 
 

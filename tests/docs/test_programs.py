@@ -16,8 +16,8 @@ from blocks import PAGES, ROOT, Program, programs_of
 
 RUN_ELSEWHERE = {
     "docs/how-to/your-own-tables.md": "tests/test_application_tables.py",
-    "docs/take-part/column.md": "tests/docs/test_column.py",
-    "docs/take-part/repository.md": "tests/docs/test_repository.py",
+    "docs/take-part/column.md": "tests/take_part/test_take_part.py",
+    "docs/take-part/repository.md": "tests/take_part/test_take_part.py",
 }
 """Pages whose blocks are the files of one program, and the test that puts them together."""
 
@@ -86,6 +86,11 @@ def test_there_are_programs_and_what_they_print() -> None:
     assert len(PROGRAMS) > 40
     for program in PROGRAMS:
         assert program.printed or program.name.startswith(WITHOUT_OUTPUT), program.name
+
+
+@pytest.mark.parametrize(("page", "test"), RUN_ELSEWHERE.items())
+def test_a_page_whose_blocks_are_one_program_has_a_test_of_its_own(page: str, test: str) -> None:
+    assert Path(page).name in (ROOT / test).read_text()
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=[program.name for program in PROGRAMS])
