@@ -355,9 +355,11 @@ class Unit:
         except BaseException as error:
             await self._leave(type(error), is_committed=False)
             raise
-        await self._leave(kind, is_committed=commits)
         if kind is None and spent is not None:
-            raise end_error(is_in_doubt=self._transactions.doubt is not None) from spent.by
+            failure = end_error(is_in_doubt=self._transactions.doubt is not None)
+            await self._leave(type(failure), is_committed=False)
+            raise failure from spent.by
+        await self._leave(kind, is_committed=commits)
 
     async def _conclude(self, commit: bool) -> None:
         """Commit or roll back for good; what cannot be committed is rolled back."""

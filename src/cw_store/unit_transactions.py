@@ -106,6 +106,7 @@ class UnitTransactions:
                     self.writing_task,
                     self._counts,
                     self._observed,
+                    (self.statements, self._waited_before, self._held_before),
                 )
 
     async def note_task(self) -> None:
@@ -204,6 +205,7 @@ def _give_back(
     writing_task: asyncio.Task[Any] | None,
     counts: UnitCounts,
     observed: UnitEnds | None,
+    before: tuple[int, float, float],
 ) -> None:
     """End what a unit held that was dropped without its end; on the event loop."""
     if transaction.active:
@@ -215,6 +217,11 @@ def _give_back(
     if writing_task is not None:
         writing_tasks.tasks.discard(writing_task)
     transaction.terminate()
+    statements, waited, held = before
+    waited, held = waited + transaction.waited, held + transaction.held
     counts.dropped += 1
+    counts.statements += statements
+    counts.waited += waited
+    counts.held += held
     if observed is not None:
-        observed(UnitEnd(False, GeneratorExit, 0, transaction.waited, transaction.held))
+        observed(UnitEnd(False, GeneratorExit, statements, waited, held))

@@ -55,6 +55,8 @@ async def test_a_unit_that_is_dropped_is_counted_as_that(store: Store) -> None:
         await asyncio.sleep(0)
     units = store.stats().units
     assert (units.dropped, units.committed, units.rolled_back) == (1, 0, 0)
+    assert units.statements == 1
+    assert units.held > 0
 
 
 @pytest.fixture
