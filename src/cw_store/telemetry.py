@@ -13,19 +13,20 @@ next to nothing is done.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextvars import Token
 from functools import partial
 from time import perf_counter
-from typing import TypeAlias
-from urllib.parse import urlsplit
+from typing import Any, TypeAlias
+from urllib.parse import unquote
 
 from opentelemetry import context, metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import Histogram, MeterProvider
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
 
-from cw_store import Store, __version__, metadata
+from cw_store import OutcomeUnknownError, Store, __version__, metadata
 from cw_store.observing import CallBegin, CallEnd, CallEnds, UnitBegin, UnitEnd, UnitEnds
 
 Facts: TypeAlias = dict[str, str | int | float | bool]
@@ -81,7 +82,7 @@ class _Telemetry:
             facts = self._facts[call.name] = {**self._store, **_facts_of_call(call)}
         span = None
         if self._is_traced or self._looked():
-            span = _Current(self._tracer.start_span(call.name, kind=self._kind, attributes=facts))
+            span = self._begin(call.name, self._kind, facts)
             if call.batch_size is not None and call.batch_size > 1:
                 span.span.set_attribute("db.operation.batch.size", call.batch_size)
         return partial(self._end_call, facts, span, perf_counter())
@@ -91,7 +92,7 @@ class _Telemetry:
         failed = {} if end.error is None else _facts_of_error(end.error)
         self._durations.record(seconds, {**facts, **failed} if failed else facts)
         if span is not None:
-            span.end(failed, is_torn_out=isinstance(end.error, GeneratorExit))
+            span.end(failed)
 
     def begin_unit(self, unit: UnitBegin) -> UnitEnds:
         """Begin a span in which those of the calls in the unit are."""
@@ -100,7 +101,7 @@ class _Telemetry:
             facts = {**self._store, "cw_store.unit.read_only": unit.read_only}
             if unit.label is not None:
                 facts["cw_store.unit.label"] = unit.label
-            span = _Current(self._tracer.start_span("cw_store.unit", attributes=facts))
+            span = self._begin("cw_store.unit", SpanKind.INTERNAL, facts)
         return partial(self._end_unit, span)
 
     def _end_unit(self, span: _Current | None, end: UnitEnd) -> None:
@@ -118,8 +119,11 @@ class _Telemetry:
                 }
             )
             failed: Facts = {} if end.error is None else {"error.type": _name(end.error)}
-            is_torn_out = end.error is not None and issubclass(end.error, GeneratorExit)
-            span.end(failed, is_torn_out=is_torn_out)
+            span.end(failed)
+
+    def _begin(self, name: str, kind: SpanKind, facts: Facts) -> _Current:
+        _leave_ended()
+        return _Current(self._tracer.start_span(name, kind=kind, attributes=facts))
 
     def _looked(self) -> bool:
         """Whether there is an SDK by now, which may be set up after the store is open."""
@@ -128,23 +132,62 @@ class _Telemetry:
 
 
 class _Current:
-    """A span that is the current one of the running task until it ends."""
+    """A span that is the current one of the running task until it ends.
 
-    __slots__ = ("_task", "_token", "span")
+    Where another task ends it, as that which closes a generator that was left early, it stays the
+    current one of its own, until that one begins another.
+    """
+
+    __slots__ = ("_before", "_has_ended", "_task", "_token", "span")
 
     def __init__(self, span: Span) -> None:
         self.span = span
+        self._has_ended = False
         self._task = asyncio.current_task()
-        self._token: Token[Context] = context.attach(trace.set_span_in_context(span))
+        self._before = context.get_current()
+        inside = context.set_value(_CURRENT, self, trace.set_span_in_context(span))
+        self._token: Token[Context] = context.attach(inside)
 
-    def end(self, failed: Facts, *, is_torn_out: bool) -> None:
+    def end(self, failed: Facts) -> None:
         """End it, with the error if there is one; another context than its own is left alone."""
         if failed:
             self.span.set_attributes(failed)
             self.span.set_status(Status(StatusCode.ERROR))
         self.span.end()
-        if not is_torn_out and asyncio.current_task() is self._task:
+        self._has_ended = True
+        if self._is_current:
             context.detach(self._token)
+            self._task = None  # which a context that was copied meanwhile would keep
+
+    @property
+    def _is_current(self) -> bool:
+        """Whether this is the task that began it, and nothing else is the current span there."""
+        return self._task is _running_task() and trace.get_current_span() is self.span
+
+    def leave(self) -> bool:
+        """Leave it if it has ended and is still the current one; return whether it was so."""
+        is_left_over = self._has_ended and self._is_current
+        if is_left_over:
+            context.attach(self._before)
+        return is_left_over
+
+
+_CURRENT = context.create_key("cw_store.current")
+"""Under which a context has the span of this module that is the current one, or was above it."""
+
+
+def _leave_ended() -> None:
+    """Have what comes next be no child of spans that have ended."""
+    while isinstance(last := context.get_value(_CURRENT), _Current) and last.leave():
+        pass
+
+
+def _running_task() -> asyncio.Task[Any] | None:
+    """Return the running task; None where there is no loop any more, as when one is torn out."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
 
 
 def _histogram_of_units(meter: metrics.Meter, what: str, description: str) -> Histogram:
@@ -160,13 +203,16 @@ def _facts_of_store(url: str) -> Facts:
     """Return what the conventions want to know of a database: never more than its name and host."""
     if not url.startswith("postgresql"):
         return {"db.system.name": "sqlite", "db.namespace": url.rpartition("/")[2]}
-    parts = urlsplit(url)
-    facts: Facts = {"db.system.name": "postgresql", "db.namespace": parts.path.strip("/")}
-    if parts.hostname:
-        facts["server.address"] = parts.hostname
-    if parts.port:
-        facts["server.port"] = parts.port
+    hosts, _, database = url.removeprefix("postgresql://").partition("/")
+    facts: Facts = {"db.system.name": "postgresql", "db.namespace": unquote(database)}
+    if one := _ONE_HOST.fullmatch(hosts):  # of several it is not known which
+        facts["server.address"] = unquote(one["name"]).strip("[]")
+        if one["port"]:
+            facts["server.port"] = int(one["port"])
     return facts
+
+
+_ONE_HOST = re.compile(r"(?P<name>\[[^\]]*\]|[^:,]+)(:(?P<port>\d+))?")
 
 
 def _facts_of_call(call: CallBegin) -> Facts:
@@ -177,8 +223,11 @@ def _facts_of_call(call: CallBegin) -> Facts:
 
 
 def _facts_of_error(error: BaseException) -> Facts:
-    """Return what the database called it, or else what it is; its text may hold what was given."""
-    cause: BaseException | None = error
+    """Return what the database called it, or else what it is; its text may hold what was given.
+
+    What a lost connection is called by the driver says less than that the outcome is unknown.
+    """
+    cause: BaseException | None = None if isinstance(error, OutcomeUnknownError) else error
     while cause is not None:
         for name in ("sqlstate", "sqlite_errorname"):
             code = getattr(cause, name, None)
