@@ -36,7 +36,7 @@ from cw_store.errors import (
 )
 from cw_store.export_format import ExportedTable, ExportReport
 from cw_store.importing import import_store
-from cw_store.migration_sql import migration_sql
+from cw_store.migration_preview import migration_sql
 from cw_store.migrations import ensure_schema
 from cw_store.original import (
     Finding,

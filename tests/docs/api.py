@@ -103,7 +103,7 @@ PAGES = {
         "Schema",
         (
             "cw_store.migrations",
-            "cw_store.migration_sql",
+            "cw_store.migration_preview",
             "cw_store.schema",
             "cw_store.application_tables",
         ),

@@ -32,6 +32,14 @@ def test_everything_that_is_exported_is_on_exactly_one_page() -> None:
     assert sorted(named) == sorted(exported)
 
 
+def test_no_module_hides_what_its_package_exports() -> None:
+    """The site would show the module in place of the function that has its name."""
+    for package, names in {"cw_store": cw_store.__all__, **api.BESIDE}.items():
+        folder = ROOT / "src" / package.replace(".", "/")
+        hidden = {file.stem for file in folder.glob("*")} & set(names)
+        assert not hidden, package
+
+
 def test_no_page_of_the_reference_is_left_over() -> None:
     there = {file.name for file in (DOCS / api.FOLDER).glob("*.md")}
     assert there == {f"{name}.md" for name in api.PAGES}

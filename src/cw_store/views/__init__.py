@@ -23,7 +23,7 @@ from cw_store.views.boards import (
     TaskCard,
     board,
 )
-from cw_store.views.gauges import Gauges, gauges
+from cw_store.views.counting import Gauges, gauges
 from cw_store.views.graphs import Edge, Graph, PhaseNode, TaskNode, graph
 from cw_store.views.inboxes import Inbox, InboxItem, InboxKind, inbox
 from cw_store.views.looking import CutReason
