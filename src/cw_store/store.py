@@ -87,9 +87,9 @@ class Store(Upkeep):
       makes and changes no file but SQLite's own -wal and -shm beside a file that is in use. A file
       that this process may not write to is opened so by itself. Writes are a ReadOnlyError.
     - `wakeups`: PostgreSQL only. How whoever waits learns of the commits of others: "notify" has
-      the server tell, on a connection beside the pool; "poll" asks it, for a pooler that passes no
-      notifications on, every 50 ms after a commit and every 500 ms when there was none for a while.
-      A standby, which can tell nobody, is asked in any case.
+      the server tell, on a connection beside the pool; "poll" asks it, where cw_store.notify is
+      off or no notification comes through, every 50 ms after a commit and every 500 ms when there
+      was none for a while. A standby, which can tell nobody, is asked in any case.
     - `slow_unit`: a unit of work that holds the writer's turn, a snapshot or a connection for more
       seconds than this is logged as a warning when it ends; None logs none.
 

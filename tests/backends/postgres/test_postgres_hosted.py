@@ -28,7 +28,10 @@ from cw_store import (
     copy_store,
     ensure_schema,
 )
+from cw_store.backends.postgres.notifications import LOOK_SECONDS
 from cw_store.testing.postgres_server import PostgresServer
+from waits import until, until_idle
+from watcher import watching
 
 driver = cast(Any, asyncpg)
 
@@ -225,10 +228,24 @@ async def test_a_pooler_that_keeps_sessions_is_used_and_another_refused(
                     await asyncio.gather(*(store.initiatives.create(name="x") for _ in range(20)))
             assert len(await _names(url)) == 40
         else:
-            for attempt in (Store.open(through), ensure_schema(through)):
+            asking = Store(through, wakeups="poll", migrate=False)
+            for attempt in (Store.open(through), asking.__aenter__(), ensure_schema(through)):
                 with pytest.raises(StoreError, match="pool_mode=session") as raised:
                     await attempt
                 assert not isinstance(raised.value, StoreBusyError)
+
+
+async def test_through_a_pooler_that_keeps_sessions_one_is_told_of_what_others_commit(
+    url: str,
+) -> None:
+    with pooler(url, "session") as through:
+        async with Store(through) as store, Store(url) as other:
+            with watching(store) as watcher:
+                await until(lambda: watcher.count >= 1)
+                await until_idle()
+                told = watcher.count
+                await other.initiatives.create(name="x")
+                await until(lambda: watcher.count > told, LOOK_SECONDS - 2)
 
 
 async def _names(url: str) -> list[str]:
