@@ -169,17 +169,22 @@ def test_on_every_database_in_several_processes(
     assert "test_has_an_empty_store[memory-1]" in result.stdout.str()
 
 
-def test_what_cannot_be_had_is_said(pytester: pytest.Pytester) -> None:
+def test_what_cannot_be_had_is_said(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(EXTERNAL_URL, "postgresql://me:secret@127.0.0.1:1/none")
     with_tests(pytester, "[pytest]\n", test_wrong=IMPOSSIBLE)
     alone = ("-p", "no:asyncio", "-p", "no:anyio")
     result = run(pytester, *alone, "--cw-store=memory", "-rs")
-    result.assert_outcomes(skipped=1, errors=1)
+    result.assert_outcomes(skipped=1, errors=2)
     result.stdout.fnmatch_lines(
         [
             "*install pytest-asyncio, or mark the test with pytest.mark.anyio*",
+            "*server that CW_STORE_TEST_POSTGRES names cannot be reached*",
             "*a store in memory has no URL under which others could open it*",
         ]
     )
+    assert "secret" not in result.stdout.str()
 
 
 IMPOSSIBLE = """
@@ -187,6 +192,9 @@ def test_cannot_have_the_url_of_one_in_memory(cw_store_url):
     pass
 
 def test_has_no_event_loop(cw_store):
+    pass
+
+def test_has_no_server(cw_store_postgres_url):
     pass
 """
 

@@ -43,10 +43,12 @@ class MigratedDatabase:
     It is emptied by deleting all rows, since a new database for each test would take ten times as
     long; and by one connection, since a new one first reads the catalog for as long as all else
     takes. That has a thread of its own: a test's event loop may be running in any other.
+    `busy_timeout` are the seconds that it waits for whoever has a lock on a row.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, busy_timeout: float = 10.0) -> None:
         self.url = url
+        self._busy_timeout = busy_timeout
         self._thread = ThreadPoolExecutor(1, "empties a database")
         self._runner = asyncio.Runner()
         self._connection: Any = None  # asyncpg has no types
@@ -64,11 +66,21 @@ class MigratedDatabase:
         self._thread.shutdown()
 
     def empty(self) -> None:
-        """Delete all rows."""
+        """Delete all rows; AssertionError when a test has left a transaction that keeps some.
+
+        Its connection is ended then, so that only one test has to wait for it.
+        """
         import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 
         try:
             self._run(self._empty())
+        except asyncpg.LockNotAvailableError:
+            self._run(self._end_others())
+            self._run(self._empty())
+            raise AssertionError(
+                "a unit of work or a connection to the database was left open, with what it has "
+                "written not committed; it was ended"
+            ) from None
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             self._connection = None  # a test has ended it, or the server
             self._run(self._empty())
@@ -84,10 +96,17 @@ class MigratedDatabase:
             "VALUES (0, 0, '', '0', '', 1)"
         )
 
+    async def _end_others(self) -> None:
+        await self._connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
     async def _connect(self) -> Any:
         import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 
         self._connection = connection = await cast(Any, asyncpg).connect(self.url)
+        await connection.execute(f"SET lock_timeout = {int(self._busy_timeout * 1000)}")
         # The feed last: what is deleted before it may write to it.
         tables = sorted(metadata.sorted_tables, key=lambda table: table.name == "changes")
         try:

@@ -80,7 +80,12 @@ def _cw_store_server() -> Iterator[MigratedDatabase]:
         pytest.skip(str(error))
     with ExitStack() as stack:
         stack.enter_context(server)
-        url = server.create_database()
+        try:
+            url = server.create_database()
+        except OSError as error:
+            raise pytest.UsageError(
+                f"the server that CW_STORE_TEST_POSTGRES names cannot be reached: {error}"
+            ) from None  # pytest shows what functions were given, a password among that
         stack.callback(server.drop_database, url)
         yield stack.enter_context(MigratedDatabase(url))
 
