@@ -11,7 +11,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 from blocks import DOCS, ROOT
-from build_site import ADDRESS, build
+from build_site import ADDRESS, build, missing_pictures
 from playwright.async_api import Route, async_playwright
 
 from browsers import ARGUMENTS, CHROMIUM, NO_BROWSER
@@ -81,6 +81,14 @@ def test_every_link_leads_to_a_page_a_file_or_an_anchor(site: Path, pages: dict[
             if not (is_there and has_anchor):
                 broken.add((address, link))
     assert not broken
+
+
+def test_a_picture_that_is_not_there_fails_the_build(tmp_path: Path) -> None:
+    page = tmp_path / "start" / "index.html"
+    page.parent.mkdir()
+    (tmp_path / "a turn.svg").touch()
+    page.write_text('<img alt="" src="../a%20turn.svg"><img src="../none.svg">')
+    assert missing_pictures(tmp_path) == ["start/index.html: ../none.svg"]
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[str, Page]) -> None:
