@@ -16,6 +16,7 @@ ADDRESS = "https://cw-store.invalid/"
 
 _PICTURE = re.compile(r'<img[^>]+src="([^"#?]+)"')
 _TAGS = re.compile(rf"<link[^>]+{re.escape(ADDRESS)}[^>]*>\s*")
+_SECTIONS = re.compile(rf"(\]\(<{re.escape(ADDRESS)}[^>#]*/)#")
 
 
 def build(root: Path) -> Path:
@@ -28,6 +29,8 @@ def build(root: Path) -> Path:
     for file in site.rglob("*"):
         if file.suffix in (".html", ".md", ".txt"):
             text = file.read_text()
+            if file.suffix == ".md":  # where Zensical links to sections in HTML
+                text = _SECTIONS.sub(r"\1index.md#", text)
             up = "../" * (len(file.relative_to(site).parts) - 1)
             file.write_text(_TAGS.sub("", text).replace(ADDRESS, up))
     if missing := missing_pictures(site):

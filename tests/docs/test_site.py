@@ -18,6 +18,8 @@ from browsers import ARGUMENTS, CHROMIUM, NO_BROWSER
 
 HERE = "http://site/"
 
+_MARKDOWN_LINK = re.compile(r"\]\(<([^>]+)>\)")
+
 
 class Page(HTMLParser):
     """What a built page links to, what it loads, and where one can link to in it."""
@@ -127,6 +129,9 @@ def test_each_page_is_there_as_markdown_and_in_the_list_of_them(site: Path) -> N
         file.relative_to(site).with_suffix(".md").as_posix() for file in site.rglob("index.html")
     }
     assert listed == written == built
+    links = [link for name in written for link in _MARKDOWN_LINK.findall((site / name).read_text())]
+    assert any(link.startswith("../") for link in links)
+    assert not [link for link in links if link.startswith("../") and "index.md" not in link]
     assert not [file for file in site.rglob("*.*") if ADDRESS.encode() in file.read_bytes()]
 
 
