@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, select
 
 from cw_store import (
     InitiativeStatus,
+    InvalidValueError,
     PhaseStatus,
     ReadyOptions,
     Standing,
@@ -152,8 +153,8 @@ async def board(
     phase, and all with None; a mapping says so of each lane by itself, and those that it does not
     name have none. Agents and questions are those of the initiative, where one is given.
 
-    `NotFoundError` for an unknown initiative; `InvalidValueError` for `cards` below 1, and for what
-    `claims.find_ready` refuses.
+    `NotFoundError` for an unknown initiative; `InvalidValueError` for `cards` below 1 or of
+    what is no lane, and for what `claims.find_ready` refuses.
     """
     most = _by_lane(cards)
     async with snapshot(source) as uow:
@@ -217,7 +218,10 @@ Most = dict[Lane, int | None]
 def _by_lane(cards: Cards) -> Most:
     if not isinstance(cards, Mapping):
         cards = dict.fromkeys(LANES, cards)
-    for most in cards.values():
+    for lane, most in cards.items():
+        if lane not in LANES:
+            reason = f"takes lanes, which are {', '.join(LANES)}"
+            raise InvalidValueError("board", "cards", lane, reason)
         if most is not None:
             check_limit("board", cards=most)
     return {lane: cards.get(lane, 0) for lane in LANES}

@@ -83,10 +83,15 @@ def in_parts(ids: Iterable[str]) -> Iterable[list[str]]:
 
 
 def check_limit(view: str, **limits: object) -> None:
-    """Raise InvalidValueError for a limit that is no whole number from 1 on."""
+    """Raise InvalidValueError for a limit that is no whole number from 1 on, or is too large.
+
+    One more than it must fit into the 64 bits of both databases.
+    """
     for name, limit in limits.items():
         if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
             raise InvalidValueError(view, name, limit, "takes a whole number of at least 1")
+        if limit.bit_length() > 62:
+            raise InvalidValueError(view, name, limit, "does not fit into 62 bits")
 
 
 async def needed_initiative(uow: UnitOfWork, id: str) -> Initiative:

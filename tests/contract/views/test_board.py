@@ -188,6 +188,11 @@ async def test_counts_are_of_all_tasks_however_many_cards_there_are(
     for wrong in (0, -1, True, "2", {"ready": 0}):
         with pytest.raises(InvalidValueError, match="at least 1"):
             await board(store, cards=wrong)  # pyright: ignore[reportArgumentType] -- that is tested
+    with pytest.raises(InvalidValueError, match="takes lanes, which are needs_you, running"):
+        await board(store, cards={"reddy": 1})  # pyright: ignore[reportArgumentType] -- the same
+    assert len(list(cards(await board(store, cards=2**62 - 1)))) == 8
+    with pytest.raises(InvalidValueError, match="62 bits"):
+        await board(store, cards={"done": 2**62})
 
 
 async def test_a_board_is_of_one_initiative_or_of_all_that_are_not_archived(store: Store) -> None:

@@ -38,6 +38,27 @@ async def test_what_cannot_be_an_id_is_refused(store: Store, view: str, wrong: A
         await VIEWS[view](store, wrong)
 
 
+LIMITED: dict[str, Callable[[Store, int], Awaitable[Any]]] = {
+    "inbox": lambda store, limit: inbox(store, limit=limit),
+    "board": lambda store, limit: board(store, cards=limit),
+    "timeline": lambda store, limit: timeline(store, "one", limit=limit),
+    "agent": lambda store, limit: agent(store, "one", limit=limit),
+    "search": lambda store, limit: search(store, "text", limit=limit),
+    "rows of a search": lambda store, limit: search(store, "text", row_limit=limit),
+}
+
+
+@pytest.mark.parametrize("view", LIMITED)
+async def test_a_limit_that_no_database_takes_is_refused(store: Store, view: str) -> None:
+    initiative = await add_initiative(store, id="one")
+    await add_task(store, initiative_id=initiative.id, status="completed")
+    await add_agent(store, id="one", initiative_id=initiative.id)
+    await LIMITED[view](store, 2**62 - 1)
+    for wrong in (2**62, 10**30):
+        with pytest.raises(InvalidValueError, match="62 bits"):
+            await LIMITED[view](store, wrong)
+
+
 @pytest.mark.parametrize("view", VIEWS)
 async def test_whoever_gives_up_leaves_nothing_behind(store: Store, view: str) -> None:
     initiative = await add_initiative(store, id="one")
