@@ -16,8 +16,8 @@ SOURCES = sorted(Path(cw_store.__file__).parent.rglob("*.py"))
 def test_every_module_that_logs_has_a_logger_of_its_own_name() -> None:
     loggers = 0
     for path in SOURCES:
-        if path.parent.name == "cli":
-            continue  # it shows what the others log, and tells a person the rest
+        if path.parent.name == "cli" or path.name == "public.py":
+            continue  # which shows what the others log; and which has nobody else show it
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(func=ast.Attribute(attr="getLogger"), args=arguments):

@@ -68,7 +68,7 @@ def test_the_help_of_a_command_says_what_the_list_says_and_more(command: Command
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("stat",), 'Unknown command "stat". Did you mean "status"? See cw-store --help'),
+        (("statuss",), 'Unknown command "statuss". Did you mean "status"? See cw-store --help'),
         (("--bogus",), 'Unknown option "--bogus". See cw-store --help'),
         (("ls",), 'Command "ls" parameter WHAT requires an argument. See cw-store ls --help'),
         (

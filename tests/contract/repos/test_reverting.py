@@ -583,9 +583,10 @@ async def test_of_a_revert_and_an_update_one_comes_first(store: Store) -> None:
         await uow.tasks.update("b", order=number + 100)
 
     for number in range(5):
+        name = f"recorded {number}"
         async with recorded(store, plan) as (uow, recording):
-            await uow.tasks.update("a", name="recorded", summary="recorded")
-            await uow.tasks.update("b", name="recorded")
+            await uow.tasks.update("a", name=name, summary=name)
+            await uow.tasks.update("b", name=name)
 
         outcomes = await asyncio.gather(
             store.change_sets.revert(recording.id),
@@ -599,9 +600,9 @@ async def test_of_a_revert_and_an_update_one_comes_first(store: Store) -> None:
         assert other is not None
         if isinstance(outcomes[0], BaseException):
             assert isinstance(outcomes[0], ChangeConflictError)
-            assert other.name == "recorded"
+            assert other.name == name
         else:
-            assert other.name != "recorded"
+            assert other.name != name
         assert other.order == number + 100
 
 
