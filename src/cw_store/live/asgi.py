@@ -201,7 +201,7 @@ async def _unavailable(request: Request, error: Exception) -> Response:
         error,
         extra={"event": "screen_unavailable"},
     )
-    return _told(request, 503, "The store cannot be read just now.")
+    return _told(request, 503, "The store cannot be read just now. What serves this page logs why.")
 
 
 def _told(request: Request, status: int, sentence: str) -> Response:
