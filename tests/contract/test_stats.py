@@ -3,12 +3,14 @@
 import asyncio
 import gc
 import logging
+import time
 from collections.abc import AsyncGenerator
 
 import pytest
 
 from cw_store import NotFoundError, Store
 from cw_store.stats import UnitStats
+from cw_store.testing import cancelled_at_every_await
 from databases import Fresh
 from logs import told
 
@@ -43,6 +45,23 @@ async def test_a_refused_statement_leaves_a_unit_counted_once(store: Store) -> N
             await uow.tasks.update("none", name="one")
     units = store.stats().units
     assert (units.committed, units.rolled_back, units.in_doubt) == (0, 1, 0)
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_wherever_a_unit_is_cancelled_its_seconds_are_those_that_went_by(
+    store: Store, read_only: bool
+) -> None:
+    async def work() -> None:
+        async with store.unit_of_work(read_only=read_only) as uow:
+            await uow.tasks.find_all()
+
+    begun, units = time.monotonic(), 0
+    counted = store.stats().units
+    async for _ in cancelled_at_every_await(work):
+        units += 1
+        counted = store.stats().units
+        assert 0 <= counted.waited + counted.held <= time.monotonic() - begun
+    assert counted.read + counted.committed + counted.rolled_back == units
 
 
 async def test_a_unit_that_is_dropped_is_counted_as_that(store: Store) -> None:

@@ -106,7 +106,7 @@ class PostgresTransaction:
         self._idle = 0.0
         self.committed: bool | None = None
         self.waited = self.held = 0.0
-        self._since = 0.0
+        self._since: float  # since when it has a connection
 
     def __repr__(self) -> str:
         """Show where it stands."""
@@ -335,11 +335,11 @@ class PostgresTransaction:
             if self._has_ended:
                 self._pool.release(connection)
                 break
+            self._since = monotonic()
+            self.waited = self._since - asked
             if await self._has_begun_on(connection):
                 self._note_use()
                 self._idle = 0.0
-                self._since = monotonic()
-                self.waited = self._since - asked
                 self._has_just_begun = True
                 return connection
         raise UnitOfWorkError("the unit of work ended while this waited for a connection")
