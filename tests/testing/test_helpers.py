@@ -188,3 +188,10 @@ def test_all_that_is_exported_is_there() -> None:
     assert {name for name in testing.__all__ if getattr(testing, name)} <= {*dir(testing)}
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = testing.nothing  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType] -- so it is
+
+
+def test_programs_beside_the_project_find_the_server_where_it_was() -> None:
+    import postgres_server
+    from cw_store.testing.postgres_server import PostgresServer
+
+    assert postgres_server.PostgresServer is PostgresServer
