@@ -19,7 +19,17 @@ from cw_store.backends.postgres.statements import OPERATIONS, TAKE_TURNS, sql_of
 from cw_store.errors import UnreadableError
 from cw_store.statements.compiled import CompiledStatement, Parameters
 from cw_store.statements.database import MANY, RECORDS, STEPS, Database, Executor, Operation
-from cw_store.statements.procedure import InsertAll, Run, Step, advance
+from cw_store.statements.procedure import (
+    Attempt,
+    Begin,
+    InsertAll,
+    Lock,
+    Mark,
+    NotAtOnceError,
+    Run,
+    Undo,
+    advance,
+)
 from cw_store.statements.query import Query
 from cw_store.uow import Repositories
 
@@ -38,7 +48,13 @@ class Actor(Executor):
     """One transaction: does its work one statement at a time, when it is let."""
 
     def __init__(
-        self, name: str, backend: PostgresBackend, connection: Any, *, waits: bool = True
+        self,
+        name: str,
+        backend: PostgresBackend,
+        connection: Any,
+        *,
+        waits: bool = True,
+        at_once: bool = False,
     ) -> None:
         self.name = name
         self.done = 0
@@ -53,6 +69,7 @@ class Actor(Executor):
             self, backend.statements, backend.capabilities, is_transaction=True
         )
         self._waits = waits
+        self._at_once = at_once
         self._may_go_on = asyncio.Event()
         self.is_at_rest = asyncio.Event()
 
@@ -92,14 +109,45 @@ class Actor(Executor):
         if operation is not STEPS:
             work = OPERATIONS[operation]
             return await self._in_turn(lambda: work(self.connection, statement, parameters))
-        procedure, answer = parameters[1](), None
+        try:
+            return await self._perform(parameters[1], at_once=self._at_once and not self.done)
+        except NotAtOnceError:
+            await self._in_turn(lambda: self.connection.execute("ROLLBACK; BEGIN"))
+            return await self._perform(parameters[1], at_once=False)
+
+    async def _perform(self, begin: Begin[Any], *, at_once: bool) -> Any:
+        procedure, answer = begin(), None
         try:
             while True:
-                answer = await self._take_step(advance(procedure, answer))
+                step = advance(procedure, answer)
+                if isinstance(step, Attempt):
+                    answer = await self._attempt(step) if at_once else None
+                else:
+                    answer = await self._take_step(step)
         except StopIteration as end:
             return end.value
 
-    async def _take_step(self, step: Step) -> Any:
+    async def _attempt(self, attempt: Attempt) -> list[Any] | None:
+        """Do what a function does with a chain, but a query at a time."""
+        if attempt.turn is not None:
+            await self.lock(attempt.turn)
+        records: list[Any] = []
+        for link in attempt.chain.links:
+            statement: CompiledStatement[Any] = self._statements[link.query]
+            driver = statement.driver
+            found = {name: getattr(records[n], field) for name, (n, field) in link.found.items()}
+            fixed = {**driver.constants, **dict.fromkeys(driver.times), **found}
+            bound = statement.checks.binder(driver.names, fixed)(attempt.values)
+            rows = await self.run(RECORDS, statement, bound)
+            if rows:
+                records.append(rows[0])
+            elif records:
+                raise NotAtOnceError
+            else:
+                return None
+        return records
+
+    async def _take_step(self, step: Run | InsertAll | Lock | Mark | Undo) -> Any:
         if isinstance(step, Run):
             statement: CompiledStatement[Any] = self._statements[step.query]
             values = statement.bind(step.values)
@@ -152,10 +200,14 @@ class Outcome:
 
 
 class Scheduler:
-    """Runs two works under schedules, on connections of a backend's."""
+    """Runs two works under schedules, on connections of a backend's.
 
-    def __init__(self, backend: PostgresBackend) -> None:
+    What the store does at once, each in a function on the server, is done so, or step by step.
+    """
+
+    def __init__(self, backend: PostgresBackend, *, at_once: bool) -> None:
         self._backend = backend
+        self._at_once = at_once
         self._connections: list[Any] = []
 
     async def open(self) -> None:
@@ -186,7 +238,7 @@ class Scheduler:
     async def run(self, schedule: Schedule, works: list[Work]) -> Outcome:
         """Do both, under the schedule; both have ended then."""
         actors = [
-            Actor(name, self._backend, connection)
+            Actor(name, self._backend, connection, at_once=self._at_once)
             for name, connection in zip("AB", self._connections, strict=False)
         ]
         outcome = Outcome(schedule, actors)

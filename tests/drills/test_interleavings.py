@@ -58,6 +58,12 @@ WRONG = {
         SELECT id FROM phases WHERE status <> 'completed' AND EXISTS (
             SELECT FROM tasks WHERE phase_id = phases.id) AND NOT EXISTS (
             SELECT FROM tasks WHERE phase_id = phases.id AND status <> 'completed')""",
+    "an initiative that nobody has moved on": """
+        SELECT id FROM initiatives WHERE status = 'active' AND EXISTS (
+            SELECT FROM phases WHERE initiative_id = initiatives.id) AND NOT EXISTS (
+            SELECT FROM phases WHERE initiative_id = initiatives.id AND status <> 'completed')
+        AND NOT EXISTS (
+            SELECT FROM tasks WHERE initiative_id = initiatives.id AND status <> 'completed')""",
 }
 """What is never to be found, whatever was done in whatever order."""
 
@@ -174,6 +180,21 @@ async def last_two(repos: Repositories) -> Claims:
     return [await take(repos, id) for id in ("t0", "t1")]
 
 
+async def two_last(repos: Repositories) -> Claims:
+    """The only tasks of two phases, which are all that there is of an initiative."""
+    await plan(repos, tasks=1)
+    await repos.phases.create(id="q", initiative_id="i", name="q")
+    await repos.tasks.create(id="other", phase_id="q", name="other")
+    return [await take(repos, id) for id in ("t0", "other")]
+
+
+async def last_of_phase(repos: Repositories) -> Claims:
+    """The last task of a phase, for which the next phase waits."""
+    claims = await last_two(repos)
+    await repos.claims.complete(claims[0])
+    return claims[1:]
+
+
 async def of_two_initiatives(repos: Repositories) -> Claims:
     await plan(repos, tasks=1)
     await repos.initiatives.create(id="j", name="j")
@@ -259,6 +280,10 @@ def moves_the_phase_once(outcome: Outcome) -> bool:
     return sum(one.phase is not None for one in outcome.results()) == 1
 
 
+def moves_the_initiative_once(outcome: Outcome) -> bool:
+    return sum(one.initiative is not None for one in outcome.results()) == 1
+
+
 def completes_both(outcome: Outcome) -> bool:
     return all(isinstance(one, Finished) for one in outcome.results())
 
@@ -330,6 +355,27 @@ PAIRS = (
     Pair("fenced write and recover", dead_holder, fenced_write, recover, writes_only_the_holder),
     Pair("log chunk and recover", dead_holder, write_under_claim, recover, writes_only_the_holder),
     Pair("complete and complete", last_two, complete(0), complete(1), moves_the_phase_once),
+    Pair(
+        "complete and complete, two phases",
+        two_last,
+        complete(0),
+        complete(1),
+        moves_the_initiative_once,
+    ),
+    Pair(
+        "claim and complete the last before it",
+        last_of_phase,
+        next_task(),
+        complete(0),
+        lambda outcome: isinstance(outcome.actors[1].result, Finished),
+    ),
+    Pair(
+        "complete the last and close what waits for it",
+        last_of_phase,
+        complete(0),
+        update("phases", "q", status="blocked"),
+        no_more,
+    ),
     Pair(
         "complete and complete, two initiatives",
         of_two_initiatives,
@@ -419,15 +465,16 @@ async def run_pair(scheduler: Scheduler, pair: Pair, drill: Drill, short: int) -
     return len(every[step // 2 :: step])
 
 
+@pytest.mark.parametrize("at_once", [False, True], ids=["step by step", "at once"])
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
 async def test_in_whatever_order_two_work_on_claims_every_promise_is_kept(
-    pair: Pair, migrated_server: str, drill: Drill
+    pair: Pair, at_once: bool, migrated_server: str, drill: Drill
 ) -> None:
     server = locate(migrated_server).server
     assert server is not None
     backend = PostgresBackend(server, pool_size=3, busy_timeout=10.0, rules=ValueRules())
     await backend.open()
-    scheduler = Scheduler(backend)
+    scheduler = Scheduler(backend, at_once=at_once)
     await scheduler.open()
     try:
         number = await run_pair(scheduler, pair, drill, short=8)

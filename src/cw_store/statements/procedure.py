@@ -10,7 +10,7 @@ raises it.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from cw_store.errors import UnreadableError
@@ -59,7 +59,48 @@ class Undo:
     """Undo what was done since the mark, and give back what was locked since."""
 
 
-Step: TypeAlias = Run | InsertAll | Lock | Mark | Undo
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A query of a chain, and which of its parameters are what a query before it has found.
+
+    `found` has their names, each with the place of that query and a field of its record.
+    """
+
+    query: Query[Any]
+    found: Mapping[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chain:
+    """Queries of one row at most each, which run one after the other as long as each finds one.
+
+    A chain is made once, and is the same for whatever values. Its name is for those who look at
+    what a server is doing.
+    """
+
+    name: str
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The first step of a procedure: run a chain at once, where that saves messages.
+
+    `turn` is the name of a lock that is taken before. Answered with the record of each query, or
+    with None, which is no fault: then nothing of it has been done, and the procedure goes on step
+    by step. So it is where the first query finds nothing, and wherever nothing is saved.
+    """
+
+    chain: Chain
+    values: Mapping[str, Any]
+    turn: str | None = None
+
+
+class NotAtOnceError(Exception):
+    """Raised after an attempt that is of no use: all is undone, and begins anew step by step."""
+
+
+Step: TypeAlias = Run | InsertAll | Lock | Mark | Undo | Attempt
 
 Procedure: TypeAlias = Generator[Step, Any, T]
 

@@ -19,9 +19,10 @@ from cw_store.backends.postgres.errors import (
     refusals,
     was_never_sent,
 )
+from cw_store.backends.postgres.functions import Functions
 from cw_store.backends.postgres.notifications import Notifications
 from cw_store.backends.postgres.pool import Pool
-from cw_store.backends.postgres.statements import OPERATIONS
+from cw_store.backends.postgres.statements import AT_ONCE, OPERATIONS
 from cw_store.backends.postgres.transaction import (
     BEGIN_READING,
     BEGIN_WITHOUT_WRITING,
@@ -45,6 +46,7 @@ from cw_store.self_deadlock import Block
 from cw_store.statements.capabilities import Capabilities
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
 from cw_store.statements.database import STEPS, Executor, Operation
+from cw_store.statements.procedure import NotAtOnceError
 from cw_store.stats import DatabaseStats
 from cw_store.types import ValueRules, use_rules
 
@@ -109,6 +111,7 @@ class PostgresBackend:
         self._on_commit: Callable[[], None] | None = None
         self._notifications = Notifications(self._connect, listens=wakeups == "notify")
         self._begin = BEGIN_WRITING
+        self._functions = Functions(self.dialect, BEGIN_WRITING)
         if read_only:
             self._only_read("that is how it was opened")
 
@@ -270,8 +273,7 @@ class PostgresBackend:
     ) -> T:
         """Run a statement that is a transaction by itself, again where that can only help."""
         if operation is STEPS:
-            async with self._atomic() as transaction:
-                return await transaction.run(operation, statement, parameters)
+            return await self._perform(statement, parameters)
         work = OPERATIONS[operation]
         may_be_stale = True
         deadlocks_left = MOST_DEADLOCKS
@@ -298,6 +300,17 @@ class PostgresBackend:
                 if statement.writes:
                     self.note_commit()
                 return result
+
+    async def _perform(self, statement: CompiledStatement[Any], parameters: Parameters) -> Any:
+        """Run a procedure in a transaction of its own, at once if it can be."""
+        try:
+            async with self._atomic() as transaction:
+                at_once = [*parameters, self._functions]
+                return await transaction.run(AT_ONCE, statement, at_once)
+        except NotAtOnceError:
+            pass
+        async with self._atomic() as transaction:
+            return await transaction.run(STEPS, statement, parameters)
 
     async def lock(self, name: str) -> None:
         """Do nothing: a call by itself holds no turn."""

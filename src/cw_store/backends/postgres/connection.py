@@ -52,8 +52,10 @@ _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 class PostgresConnection(_driver.Connection):
     """asyncpg's connection, and what the store remembers of it."""
 
-    __slots__ = ("idle_limit", "is_changed", "released_at")
+    __slots__ = ("functions", "idle_limit", "is_changed", "released_at")
 
+    functions: set[str]
+    """The functions of its session that were made for chains of queries."""
     idle_limit: float
     """Seconds after which the server ends a transaction that idles; 0 for never."""
     is_changed: bool
@@ -161,6 +163,7 @@ async def _configure(
     # A lock_timeout of 0 would be without an end.
     own = (("lock_timeout", str(max(1, int(lock_timeout * 1000)))), *_RELIED_ON)
     connection.is_changed = False
+    connection.functions = set()
     names, values = zip(*own, *server.settings, *more, strict=True)
     rows = await connection.fetch(_CONFIGURE, names, values)
     _, encoding, connection.idle_limit = rows[0]

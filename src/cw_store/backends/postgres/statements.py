@@ -11,14 +11,22 @@ from sqlalchemy import ARRAY, TEXT, Column, bindparam, func, select
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from cw_store.backends.long_lists import Looked, first_refused, looked_up, values_of
+from cw_store.backends.postgres.functions import Functions
 from cw_store.errors import UnreadableError
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
 from cw_store.statements.database import COUNT, MANY, RECORDS, STEPS, Operation
-from cw_store.statements.procedure import Begin, InsertAll, Lock, Mark, Run, Undo, advance
+from cw_store.statements.procedure import Attempt, Begin, InsertAll, Lock, Mark, Run, Undo, advance
 
 _dialect = asyncpg_dialect()
 
 TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+
+AT_ONCE = Operation[Any]("AT_ONCE")
+"""Do what STEPS does, in a transaction that nothing else is done in, at once if it can be.
+
+The parameters are those of STEPS, and the functions that it is done with. Raises NotAtOnceError
+when the procedure is to be run anew in another transaction, step by step.
+"""
 
 MARK = "cw_store_mark"
 """The savepoint of a procedure; further ones of this name stand in front of those before."""
@@ -67,11 +75,15 @@ async def run_many(
 
 
 async def run_steps(
-    connection: Any, statement: CompiledStatement[Any], parameters: Parameters
+    connection: Any,
+    statement: CompiledStatement[Any],
+    parameters: Parameters,
+    functions: Functions | None = None,
 ) -> Any:
     """Run a procedure to its end, in the transaction that has begun.
 
-    Steps that have no answer go in one message, which is sent before the next step is taken.
+    Steps that have no answer go in one message, which is sent before the next step is taken. What
+    can be done at once is, where the transaction is this procedure's own and has `functions`.
     """
     statements, begin = cast("tuple[Statements, Begin[Any]]", parameters)
     procedure, answer = begin(), None
@@ -83,11 +95,23 @@ async def run_steps(
             if isinstance(step, Lock | Mark | Undo):
                 unsent.append(sql_of(step))
                 continue
+            if isinstance(step, Attempt):
+                if functions is not None:
+                    answer = await functions.attempt(connection, statements, step)
+                continue
             await _send(connection, unsent)
             answer = await _take_step(connection, statements, step)
     except StopIteration as end:
         await _send(connection, unsent)
         return end.value
+
+
+async def run_at_once(
+    connection: Any, statement: CompiledStatement[Any], parameters: Parameters
+) -> Any:
+    """Run a procedure that is all of the transaction that has begun; see `AT_ONCE`."""
+    *of_steps, functions = parameters
+    return await run_steps(connection, statement, of_steps, functions)
 
 
 async def _send(connection: Any, unsent: list[str]) -> None:
@@ -125,6 +149,7 @@ OPERATIONS: dict[Operation[Any], Callable[..., Awaitable[Any]]] = {
     COUNT: count_changes,
     MANY: run_many,
     STEPS: run_steps,
+    AT_ONCE: run_at_once,
 }
 """What is done on a connection with a statement and its parameters."""
 

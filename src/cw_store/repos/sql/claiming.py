@@ -1,7 +1,7 @@
 """How a task is claimed, as procedures.
 
 One order of locks, for whoever locks several rows where others write side by side: the provider's
-turn, a claimed task, initiative, phase, an unclaimed task, account, agent. Here the account comes
+turn, a claimed task, phase, initiative, an unclaimed task, account, agent. Here the account comes
 before the task, which is not waited for: one that is locked is passed by. What is looked at again
 after a lock is in `side_by_side.py`.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -37,10 +37,11 @@ from cw_store.repos.sql.readiness import (
     Candidate,
     Filter,
     next_ready,
+    next_ready_at_once,
     still_ready,
 )
 from cw_store.repos.sql.recovering import recover
-from cw_store.repos.sql.rotation import lock_of, next_account, use_next
+from cw_store.repos.sql.rotation import lock_of, look_at_secrets, next_account, use_next
 from cw_store.repos.sql.side_by_side import (
     NEW_AGENT,
     Place,
@@ -61,7 +62,18 @@ from cw_store.statements.expressions import (
     insert_unless,
     later_than,
 )
-from cw_store.statements.procedure import Lock, Mark, Procedure, Undo, row, rows
+from cw_store.statements.procedure import (
+    Attempt,
+    Chain,
+    Link,
+    Lock,
+    Mark,
+    NotAtOnceError,
+    Procedure,
+    Undo,
+    row,
+    rows,
+)
 from cw_store.statements.query import Query, new_values
 from cw_store.types import Id, PlainText
 
@@ -73,7 +85,7 @@ MOST_RECOVERED = 10
 PREVIOUS = Query(
     Agent,
     select(*AGENTS.columns)
-    .where(agents.c.task_id == bindparam("task_id"), agents.c.epoch.is_not(None))
+    .where(agents.c.task_id == bindparam("task_id"), agents.c.epoch < bindparam("epoch"))
     .order_by(*newest_first(agents))
     .limit(literal_column("1")),
     agents,
@@ -144,6 +156,10 @@ class Wanted(NamedTuple):
 
 def claim_next(wanted: Wanted, *, side_by_side: bool) -> Procedure[Claim | StoreError | None]:
     """Claim the task that is next; None when there is none, an error when one says why not."""
+    if side_by_side:
+        claim = yield from _claim_at_once(wanted)
+        if claim is not None:
+            return claim
     yield from _begin(wanted)
     passed: dict[str, str] = {}
     while True:
@@ -178,10 +194,16 @@ def claim_one(wanted: Wanted, task_id: str, *, side_by_side: bool) -> Procedure[
 
 def _begin(wanted: Wanted) -> Procedure[None]:
     """Take the turn of the provider's accounts, and note where to go back to."""
-    provider = wanted.values.get("provider")
-    if provider is not None:
-        yield Lock(lock_of(provider))
+    turn = _turn_of(wanted)
+    if turn is not None:
+        yield Lock(turn)
     yield Mark()
+
+
+def _turn_of(wanted: Wanted) -> str | None:
+    """Return the name of the turn that is taken before an account is, if one is."""
+    provider = wanted.values.get("provider")
+    return None if provider is None else lock_of(provider)
 
 
 def _look(query: Query[Candidate], **values: Any) -> Procedure[Candidate | None]:
@@ -211,12 +233,55 @@ def _claim(
         account = taken
     elif side_by_side and (lock := lock_place(place)) is not None:
         yield from row(lock, **_ids_of(found))
-    previous = (yield from _predecessor(found.id)) if found.epoch else None
     hold = _hold_in_place if side_by_side else _hold_alone
     held = yield from hold(wanted, found, account)
-    if held is None:
+    return None if held is None else (yield from _claimed(found, account, *held))
+
+
+def _claim_at_once(wanted: Wanted) -> Procedure[Claim | None]:
+    """Claim the next task as it mostly goes; None, and nothing done, if it is out of the ordinary.
+
+    So it is when no task is ready, or a lease has run out.
+    """
+    [offered] = islice(names(side_by_side=wanted.meets_others), 1)
+    agent = AGENTS.complete(_agent_values(wanted), account_id=None)
+    given = new_values({**agent, "holder": wanted.agent["holder"]})
+    values = {**wanted.values, **given, **offered, "lease": wanted.lease}
+    answer = yield Attempt(chain_of(wanted.asked), values, _turn_of(wanted))
+    if answer is None:
         return None
-    agent, task = held
+    found, account, (agent, task) = answer
+    if not wanted.asked.takes_account:
+        return (yield from _claimed(found, None, agent, task))
+    try:
+        look_at_secrets(account)
+    except UnreadableError as error:
+        raise NotAtOnceError from error
+    return (yield from _claimed(found, account, agent, task))
+
+
+@cache
+def chain_of(asked: Filter) -> Chain:
+    """Return what finds a task, takes an account, and gives it the task with a new agent."""
+    place = Place(has_initiative=True, has_phase=True)
+    where = {"phase_id": (0, "phase_id"), "initiative_id": (0, "initiative_id")}
+    of_agent = {**where, "task_id": (0, "id"), "epoch": (0, "next_epoch")}
+    lock = lock_place(place)
+    if asked.takes_account:
+        lock = use_in_place(place, asked.accounts)
+        of_agent["account_id"] = (1, "id")
+    assert lock is not None, "there is something to lock"
+    hold = Link(hold_in_place(asked, place), new_values(of_agent))
+    return Chain("claims_next", (Link(next_ready_at_once(asked)), Link(lock, where), hold))
+
+
+def _claimed(
+    found: Candidate, account: Account | None, agent: Agent, task: Task
+) -> Procedure[Claim]:
+    """Say who had the task before, and do what is left to do when it has been given to an agent."""
+    previous = None
+    if found.next_epoch > 1:
+        previous = yield from _predecessor(found)
     if found.phase_id is not None and found.phase_status != "in_progress":
         yield from row(BEGIN_PHASE, id=found.phase_id)
     if found.initiative_id is None:
@@ -234,14 +299,14 @@ def _ids_of(found: Candidate) -> dict[str, str]:
     return {name: id for name, id in ids.items() if id is not None}
 
 
-def _predecessor(task_id: str) -> Procedure[Agent | None]:
+def _predecessor(found: Candidate) -> Procedure[Agent | None]:
     """Return the agent that lost the task, if nobody has had it since."""
     try:
-        previous = yield from row(PREVIOUS, task_id=task_id)
+        previous = yield from row(PREVIOUS, task_id=found.id, epoch=found.next_epoch)
     except UnreadableError as error:
         logger.warning(
             "who had task %s before cannot be told: %s",
-            task_id,
+            found.id,
             error,
             extra={"event": "predecessor_unreadable"},
         )
@@ -292,7 +357,7 @@ def _given(found: Candidate, account: Account | None) -> dict[str, Any]:
         "task_id": found.id,
         "initiative_id": found.initiative_id,
         "account_id": None if account is None else account.id,
-        "epoch": found.epoch + 1,
+        "epoch": found.next_epoch,
     }
 
 

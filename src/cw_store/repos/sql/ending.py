@@ -37,9 +37,9 @@ from cw_store.repos.sql.fence import ClaimedPlace, claim_values, is_held, lost
 from cw_store.repos.sql.recovering import CRASH, retried
 from cw_store.repos.sql.task_places import TABLE as TASKS
 from cw_store.repos.tasks import Task
-from cw_store.schema import agents, initiatives, phases, tasks
+from cw_store.schema import agents, phases, tasks
 from cw_store.statements.expressions import SHARED_NOW, LaterBy, exactly, later_than
-from cw_store.statements.procedure import Procedure, row
+from cw_store.statements.procedure import Attempt, Chain, Link, Procedure, row
 from cw_store.statements.query import NEW_VALUE, PairQuery, Query, new_values
 from cw_store.types import Flag, Id, WholeNumber
 
@@ -184,23 +184,14 @@ held_task = (
     .with_for_update(key_share=True)
     .cte("held_task")
 )
-held_initiative = (
-    select(initiatives.c.id)
-    .where(initiatives.c.id == select(held_task.c.initiative_id).scalar_subquery())
-    .with_for_update(key_share=True)
-    .cte("held_initiative")
-)
 held_phase = (
     select(phases.c.id)
-    .where(
-        phases.c.id == select(held_task.c.phase_id).scalar_subquery(),
-        select(func.count()).select_from(held_initiative).scalar_subquery() >= literal_column("0"),
-    )
+    .where(phases.c.id == select(held_task.c.phase_id).scalar_subquery())
     .with_for_update(key_share=True)
     .cte("held_phase")
 )
 
-# Each is locked before the next is looked at: the claimed task, its initiative, its phase.
+# The claimed task is locked before its phase is looked at.
 FENCE_IN_PLACE = Query(
     ClaimedPlace,
     select(*[held_task.c.phase_id, held_task.c.initiative_id]).where(
@@ -209,6 +200,9 @@ FENCE_IN_PLACE = Query(
     tasks,
     locks=True,
 )
+
+
+COMPLETE_AT_ONCE = Chain("claims_complete", (Link(FENCE_IN_PLACE), Link(COMPLETE_IN_PLACE)))
 
 
 def complete(
@@ -277,6 +271,10 @@ def _end(
 
 def _complete_in_place(claim: Claim, values: Mapping[str, Any]) -> Procedure[Taken | None]:
     """Complete the task behind the locks of its place; what is far away is told in one message."""
+    ended = yield Attempt(COMPLETE_AT_ONCE, values)
+    if ended is not None:
+        place, (task, is_one_left) = ended
+        return Taken(task, place, is_one_left)
     if (yield from row(FENCE_IN_PLACE, **claim_values(claim))) is None:
         return None
     left: list[bool] = []

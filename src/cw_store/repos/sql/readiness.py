@@ -243,7 +243,8 @@ class Candidate:
     """A task that may be claimed, and what has to be locked for it."""
 
     id: str
-    epoch: int
+    next_epoch: int
+    """The epoch under which it is claimed."""
     phase_id: str | None
     initiative_id: str | None
     phase_status: PhaseStatus | None
@@ -263,8 +264,10 @@ first_lapsed = (
     .scalar_subquery()
 )
 
-candidate = [
-    *[tasks.c.id, tasks.c.epoch, tasks.c.phase_id, tasks.c.initiative_id],
+candidate: list[ColumnElement[Any]] = [
+    tasks.c.id,
+    tasks.c.epoch + literal_column("1"),
+    *[tasks.c.phase_id, tasks.c.initiative_id],
     phases.c.status,
     type_coerce(first_lapsed.is_not(None), Flag()),
 ]
@@ -291,6 +294,13 @@ def next_ready(asked: Filter, passed: int) -> Query[Candidate]:
         return tasks.c.id == ids.scalar_subquery()
 
     return _in_order(Candidate, candidate, _groups(asked, first), literal_column("1"))
+
+
+@cache
+def next_ready_at_once(asked: Filter) -> Query[Candidate]:
+    """Return the same, which finds nothing while a lease has run out that is to be recovered."""
+    found = cast_type(Select[Any], next_ready(asked, 0).statement)
+    return Query(Candidate, found.where(first_lapsed.is_(None)), tasks)
 
 
 @cache

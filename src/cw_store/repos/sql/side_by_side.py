@@ -1,7 +1,7 @@
 """What claims a task where others write meanwhile: locks, and as few messages as can be.
 
 What was decided on is locked first and then looked at again, in a statement of its own, as one that
-waited for a lock has an old view of everything else. So initiative and phase are locked in one
+waited for a lock has an old view of everything else. So phase and initiative are locked in one
 message, and all that a task needs to be ready is looked at in the next, which locks the task.
 """
 
@@ -87,18 +87,20 @@ def _held(place: Place) -> FromClause | None:
     Each is locked before the next is looked at.
     """
     held = None
-    if place.has_initiative:
-        held = (
-            select(initiatives.c.id)
-            .where(initiatives.c.id == bindparam("initiative_id", type_=Id()))
-            .with_for_update(key_share=True)
-            .cte("held_initiative")
-        )
     if place.has_phase:
-        phase = select(phases.c.id).where(phases.c.id == bindparam("phase_id", type_=Id()))
+        held = (
+            select(phases.c.id)
+            .where(phases.c.id == bindparam("phase_id", type_=Id()))
+            .with_for_update(key_share=True)
+            .cte("held_phase")
+        )
+    if place.has_initiative:
+        initiative = select(initiatives.c.id).where(
+            initiatives.c.id == bindparam("initiative_id", type_=Id())
+        )
         if held is not None:
-            phase = phase.where(_is_locked(held))
-        held = phase.with_for_update(key_share=True).cte("held_phase")
+            initiative = initiative.where(_is_locked(held))
+        held = initiative.with_for_update(key_share=True).cte("held_initiative")
     return held
 
 
@@ -113,7 +115,9 @@ def lock_place(place: Place) -> Query[str] | None:
     held = _held(place)
     if held is None:
         return None
-    return Query(str, select(held.c.id), phases if place.has_phase else initiatives, locks=True)
+    return Query(
+        str, select(held.c.id), initiatives if place.has_initiative else phases, locks=True
+    )
 
 
 @cache

@@ -1,0 +1,216 @@
+"""Chains of queries that the server runs in one message, each in a function of the session.
+
+A query that waits for the network costs more by that than by what it does, and whoever waits for a
+lock that it holds waits for the network too. So a chain becomes a function, from the text of the
+same queries. It belongs to the session (`pg_temp`) and not to the schema: no migration has to know
+it, and another version of the store on the same database has its own.
+
+Guarantees: each query has a snapshot of its own, as if it had been sent by itself ("Function
+Volatility Categories": a volatile function sees what was committed before each of its statements),
+so what one has locked the next looks at. The time of the server is read after the turn was waited
+for. A function that cannot be made is never missed: what it would do is done step by step.
+
+Runs on: the event loop.
+
+Order: a function is made in a transaction of its own, before that of whoever calls it, whose end
+would else take it along.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
+from itertools import count
+from typing import Any, NamedTuple
+
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
+from sqlalchemy import Dialect
+from sqlalchemy.types import TypeEngine
+
+from cw_store.backends.postgres.errors import is_interrupted, is_lost
+from cw_store.errors import UnreadableError
+from cw_store.statements.compiled import CompiledStatement, Parameters, Statements, Values
+from cw_store.statements.procedure import Attempt, Chain, Link, NotAtOnceError
+from cw_store.statements.text import text_for
+from cw_store.types import SharedNow
+
+logger = logging.getLogger(__name__)
+
+PARAMETER = re.compile(r"\$(\d+)")
+
+TAKE_TURN = "PERFORM pg_advisory_xact_lock(hashtextextended(turn, 0))"
+
+
+class Functions:
+    """The functions of a store's chains, made on each connection when it first needs them.
+
+    `begin` is the statement that the transactions begin with in which they are called.
+    """
+
+    def __init__(self, dialect: Dialect, begin: str) -> None:
+        self._dialect = dialect
+        self._begin = begin
+        self._numbers = count(1)
+        self._functions: dict[Chain, Function] = {}
+        self._can_be_made = True
+
+    async def attempt(
+        self, connection: Any, statements: Statements, attempt: Attempt
+    ) -> list[Any] | None:
+        """Run a chain as the first thing in a transaction, and answer as `Attempt` says.
+
+        Raises NotAtOnceError after which the transaction has to be rolled back, and the errors of
+        the driver.
+        """
+        if not self._can_be_made:
+            return None
+        function = self._functions.get(attempt.chain)
+        if function is None:
+            name = f"{attempt.chain.name}_{next(self._numbers)}"
+            function = Function(name, attempt.chain, statements, self._dialect)
+            self._functions[attempt.chain] = function
+        if function.name not in connection.functions:
+            await self._make(connection, function)
+        return await function.call(connection, attempt)
+
+    async def _make(self, connection: Any, function: Function) -> None:
+        begin = self._begin
+        try:
+            await connection.execute(f"ROLLBACK; BEGIN; {function.ddl}; COMMIT; {begin}")
+        except asyncpg.PostgresError as error:
+            if is_lost(error) or is_interrupted(error):
+                raise
+            self._can_be_made = False
+            logger.info(
+                "no temporary function can be made, so claims are sent step by step: %s",
+                error,
+                extra={"event": "function_refused"},
+            )
+            raise NotAtOnceError from error
+        connection.functions.add(function.name)
+
+
+class _Part(NamedTuple):
+    """What a link of a chain is in the function."""
+
+    bind: Callable[[Values], Parameters]
+    set_times: Callable[[Parameters], None] | None
+    given: list[int]
+    """The places of those parameters that are arguments of the function."""
+    columns: slice
+    """Where its row stands in that of the function."""
+    records: Callable[[Any], list[Any]]
+
+
+class Function:
+    """A chain as a function: what makes it, and what calls it.
+
+    Its row holds how many queries have found something, and what each of them has found.
+    """
+
+    def __init__(self, name: str, chain: Chain, statements: Statements, dialect: Dialect) -> None:
+        self.name = name
+        self._dialect = dialect
+        self._arguments = ["turn text"]
+        self._columns = ["reached integer"]
+        self._body: list[str] = []
+        self._parts: list[_Part] = []
+        self._fields: list[dict[str, str]] = []
+        for link in chain.links:
+            self._add(link, statements[link.query])
+        self.ddl = self._ddl()
+        marks = ", ".join(f"${number + 1}" for number in range(len(self._arguments)))
+        self._call = f"SELECT * FROM pg_temp.{name}({marks})"  # noqa: S608 -- of our own names
+
+    async def call(self, connection: Any, attempt: Attempt) -> list[Any] | None:
+        """Run the chain, and answer as `Attempt` says; raises NotAtOnceError."""
+        try:
+            [row] = await connection.fetch(self._call, attempt.turn, *self._bound(attempt.values))
+        except OverflowError as error:  # a time that cannot be read
+            raise NotAtOnceError from error
+        reached = row[0]
+        if reached == 0:
+            return None
+        if reached < len(self._parts):
+            raise NotAtOnceError
+        values = tuple(row)
+        try:
+            return [part.records([values[part.columns]])[0] for part in self._parts]
+        except UnreadableError as error:
+            raise NotAtOnceError from error
+
+    def _bound(self, values: Values) -> list[Any]:
+        bound: list[Any] = []
+        for part in self._parts:
+            parameters = part.bind(values)
+            if part.set_times is not None:
+                part.set_times(parameters)
+            bound += [parameters[place] for place in part.given]
+        return bound
+
+    # Writing it.
+
+    def _add(self, link: Link, statement: CompiledStatement[Any]) -> None:
+        driver = statement.driver
+        text = text_for(self._dialect, link.query)
+        words: list[str] = []
+        given: list[int] = []
+        for place, name in enumerate(driver.names):
+            if name in link.found:
+                number, field = link.found[name]
+                words.append(self._fields[number][field])
+            else:
+                words.append(self._argument(text.binds[name].type))
+                given.append(place)
+        columns = slice(len(self._columns), len(self._columns) + len(link.query.returned))
+        self._body.append(self._query(PARAMETER.sub(_put(words), text.sql), link))
+        fixed = {**driver.constants, **dict.fromkeys([*driver.times, *link.found])}
+        bind = statement.checks.binder(driver.names, fixed)
+        self._parts.append(_Part(bind, statement.set_times, given, columns, statement.records))
+
+    def _argument(self, type_: TypeEngine[Any]) -> str:
+        """Declare one more argument, and return its name."""
+        name = f"argument_{len(self._arguments)}"
+        self._arguments.append(f"{name} {self._declared(type_)}")
+        if isinstance(type_, SharedNow):
+            self._body.append(f"    {name} := coalesce({name}, clock_timestamp());\n")
+        return name
+
+    def _query(self, sql: str, link: Link) -> str:
+        """Write a query, whose row becomes further columns of the function's."""
+        names: list[str] = []
+        for column in link.query.returned:
+            names.append(f"found_{len(self._columns)}")
+            self._columns.append(f"{names[-1]} {self._declared(column.type)}")
+        record = link.query.record
+        of_record = [field.name for field in fields(record)] if is_dataclass(record) else []
+        self._fields.append(dict(zip(of_record, names, strict=False)))
+        return (
+            f"    {sql}\n    INTO {', '.join(names)};\n"
+            f"    IF NOT FOUND THEN reached := {len(self._parts)}; RETURN NEXT; RETURN; END IF;\n"
+        )
+
+    def _declared(self, type_: TypeEngine[Any]) -> str:
+        """Return a type as a function declares it, which takes no collation."""
+        return type_.compile(self._dialect).partition(" COLLATE ")[0]
+
+    def _ddl(self) -> str:
+        return (
+            f"CREATE OR REPLACE FUNCTION pg_temp.{self.name}({', '.join(self._arguments)})\n"
+            f"RETURNS TABLE ({', '.join(self._columns)}) LANGUAGE plpgsql AS $function$\n"
+            "#variable_conflict use_column\n"
+            "BEGIN\n"
+            f"    IF turn IS NOT NULL THEN {TAKE_TURN}; END IF;\n"
+            f"{''.join(self._body)}"
+            f"    reached := {len(self._parts)};\n"
+            "    RETURN NEXT;\n"
+            "END\n"
+            "$function$"
+        )
+
+
+def _put(words: Sequence[str]) -> Callable[[re.Match[str]], str]:
+    """Return what gives the word that stands for a parameter."""
+    return lambda mark: words[int(mark[1]) - 1]

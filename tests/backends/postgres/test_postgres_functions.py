@@ -1,0 +1,186 @@
+"""Chains of queries that the server runs in one message, and what is done where it cannot."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+
+from cw_store import Claim, Store
+from cw_store.testing.postgres_server import PostgresServer
+from postgres_proxy import Proxy
+
+FUNCTIONS = sa.text("SELECT proname FROM pg_proc WHERE pronamespace = pg_my_temp_schema()")
+TAKE_TURN = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+WAITING = sa.text(
+    "SELECT count(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+TIME = sa.text("SELECT clock_timestamp()")
+
+
+@pytest.fixture
+async def url(postgres_server: PostgresServer, migrated_template: str) -> AsyncIterator[str]:
+    """A database of the test's own, at the newest schema."""
+    url = postgres_server.create_database(migrated_template)
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[Store]:
+    """A store of one connection, so that each call meets the session of the one before."""
+    async with Store(url, pool_size=1) as store:
+        await plan(store)
+        yield store
+
+
+async def plan(store: Store) -> None:
+    """Create an initiative with a phase of three tasks, and an account."""
+    initiative = await store.initiatives.create(name="Sign in")
+    phase = await store.phases.create(initiative_id=initiative.id, name="First")
+    await store.tasks.create_many(
+        [{"phase_id": phase.id, "name": name} for name in ("one", "two", "three")]
+    )
+    await store.accounts.create(email="one@example.org")
+
+
+async def claim_next(store: Store, **options: Any) -> Claim:
+    claim = await store.claims.next(holder="host-1", worktree_id="trees/one", **options)
+    assert claim is not None
+    return claim
+
+
+async def functions_of(store: Store) -> list[str]:
+    """Return the names of the functions that the session has, without their numbers."""
+    async with store.unit_of_work() as uow:
+        found = await uow.session.scalars(FUNCTIONS)
+        return sorted(name.rpartition("_")[0] for name in found)
+
+
+async def until_one_waits(observer: Store) -> None:
+    """Return when somebody waits for a lock on the server."""
+    async with asyncio.timeout(10), observer.unit_of_work(read_only=True) as uow:
+        while await uow.session.scalar(WAITING) != 1:
+            pass
+
+
+class CountingProxy(Proxy):
+    """A proxy that counts the messages to the server, each of which is answered."""
+
+    messages = 0
+
+    async def request(self, data: bytes) -> bool:
+        self.messages += 1
+        return await super().request(data)
+
+
+@pytest.mark.parametrize("options", [{}, {"provider": None}, {"categories": ["execute"]}])
+async def test_a_claim_and_its_end_take_three_messages_each(
+    url: str, options: dict[str, Any]
+) -> None:
+    async with CountingProxy(url) as proxy, Store(proxy.url, pool_size=1) as store:
+        await plan(store)
+        await store.claims.complete(await claim_next(store, **options))
+        before = proxy.messages
+        claim = await claim_next(store, **options)
+        between = proxy.messages
+        await store.claims.complete(claim)
+        assert (between - before, proxy.messages - between) == (3, 3)
+
+
+async def test_functions_are_made_once_in_a_session_and_belong_to_it_alone(
+    url: str, store: Store
+) -> None:
+    for _ in range(2):
+        await store.claims.complete(await claim_next(store))
+    assert await functions_of(store) == ["claims_complete", "claims_next"]
+    async with Store(url) as another:
+        assert await functions_of(another) == []
+
+
+async def test_functions_are_made_anew_when_the_session_has_forgotten_them(store: Store) -> None:
+    claim = await claim_next(store)
+    async with store.unit_of_work() as uow:
+        await uow.session.execute(sa.text("CREATE TEMPORARY TABLE left_behind (id text)"))
+    assert await functions_of(store) == []
+    assert (await store.claims.complete(claim)).task.status == "completed"
+    assert (await claim_next(store)).task.name == "two"
+
+
+async def test_a_unit_of_work_that_claims_leaves_no_function(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        claim = await uow.claims.next(holder="host-1", worktree_id="trees/one")
+        assert claim is not None
+        await uow.claims.complete(claim)
+        assert list(await uow.session.scalars(FUNCTIONS)) == []
+
+
+async def test_a_role_that_may_make_no_function_claims_step_by_step(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "cw_store")
+    role = make_url(url).database
+    async with Store(url) as owner, owner.unit_of_work() as uow:
+        for sql in (
+            f'REVOKE TEMPORARY ON DATABASE "{role}" FROM PUBLIC',
+            f'CREATE ROLE "{role}" LOGIN',
+            f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "{role}"',
+        ):
+            await uow.session.execute(sa.text(sql))
+    as_role = make_url(url).set(username=role).render_as_string(hide_password=False)
+    async with Store(as_role) as store:
+        await plan(store)
+        for name in ("one", "two", "three"):
+            done = await store.claims.complete(await claim_next(store))
+            assert done.task.name == name
+        assert done.phase is not None and done.phase.status == "completed"
+    told = [record for record in caplog.records if getattr(record, "event", "").endswith("refused")]
+    assert len(told) == 1 and "permission denied" in told[0].getMessage()
+    async with Store(url) as owner, owner.unit_of_work() as uow:
+        await uow.session.execute(sa.text(f'DROP OWNED BY "{role}"'))
+        await uow.session.execute(sa.text(f'DROP ROLE "{role}"'))
+
+
+async def test_a_lease_counts_from_when_the_turn_has_come(url: str, store: Store) -> None:
+    """And not from when it was asked for, or it would be over before it began."""
+    lease = timedelta(minutes=2)
+    await store.claims.complete(await claim_next(store))
+    async with Store(url) as another, Store(url) as observer:
+        async with another.unit_of_work() as uow:
+            await uow.session.execute(TAKE_TURN, {"name": "accounts.'claude'"})
+            claiming = asyncio.create_task(claim_next(store, lease=lease))
+            await until_one_waits(observer)
+            came_at = await uow.session.scalar(TIME)
+        claim = await claiming
+    until = claim.agent.lease_expires_at
+    assert isinstance(came_at, datetime) and until is not None and until >= came_at + lease
+
+
+async def test_what_a_chain_has_waited_for_is_looked_at_as_it_is_then(
+    url: str, store: Store
+) -> None:
+    """Two who complete the last tasks of a phase do not both take the other's for open."""
+    await store.claims.complete(await claim_next(store))
+    first, second = await claim_next(store), await claim_next(store)
+    async with Store(url) as another, Store(url) as observer:
+        async with another.unit_of_work() as uow:
+            assert (await uow.claims.complete(first)).phase is None
+            completing = asyncio.create_task(store.claims.complete(second))
+            await until_one_waits(observer)
+        done = await completing
+    assert done.phase is not None and done.phase.status == "completed"
+
+
+async def test_of_an_attempt_that_came_to_nothing_nothing_is_left(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        await uow.session.execute(sa.text("UPDATE accounts SET credentials = 'cw-store:fernet:?'"))
+    working = await store.accounts.create(email="two@example.org")
+    claim = await claim_next(store)
+    assert claim.account is not None and claim.account.id == working.id
+    assert [agent.id for agent in await store.agents.find_all()] == [claim.agent.id]
+    assert claim.epoch == 1
