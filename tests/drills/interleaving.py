@@ -18,7 +18,15 @@ from cw_store.backends.postgres.backend import PostgresBackend
 from cw_store.backends.postgres.statements import OPERATIONS, TAKE_TURNS, sql_of
 from cw_store.errors import UnreadableError
 from cw_store.statements.compiled import CompiledStatement, Parameters
-from cw_store.statements.database import MANY, RECORDS, STEPS, Database, Executor, Operation
+from cw_store.statements.database import (
+    ATTEMPT,
+    MANY,
+    RECORDS,
+    STEPS,
+    Database,
+    Executor,
+    Operation,
+)
 from cw_store.statements.procedure import (
     Attempt,
     Begin,
@@ -66,7 +74,7 @@ class Actor(Executor):
         self.pid: int = connection.get_server_pid()
         self._statements = backend.statements
         self._database = Database(
-            self, backend.statements, backend.capabilities, is_transaction=True
+            self, backend.statements, backend.capabilities, is_transaction=not at_once
         )
         self._waits = waits
         self._at_once = at_once
@@ -106,6 +114,8 @@ class Actor(Executor):
         self, operation: Operation[T], statement: CompiledStatement[Any], parameters: Parameters
     ) -> T:
         """Run a statement, or a procedure step by step."""
+        if operation is ATTEMPT:
+            return await self._attempt_alone(parameters[1])
         if operation is not STEPS:
             work = OPERATIONS[operation]
             return await self._in_turn(lambda: work(self.connection, statement, parameters))
@@ -126,6 +136,14 @@ class Actor(Executor):
                     answer = await self._take_step(step)
         except StopIteration as end:
             return end.value
+
+    async def _attempt_alone(self, attempt: Attempt) -> Any:
+        """Do what is a transaction by itself; what came to nothing of it is undone."""
+        try:
+            return await self._attempt(attempt)
+        except NotAtOnceError:
+            await self._in_turn(lambda: self.connection.execute("ROLLBACK; BEGIN"))
+            return None
 
     async def _attempt(self, attempt: Attempt) -> list[Any] | None:
         """Do what a function does with a chain, but a query at a time."""

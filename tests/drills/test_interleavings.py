@@ -180,6 +180,12 @@ async def last_two(repos: Repositories) -> Claims:
     return [await take(repos, id) for id in ("t0", "t1")]
 
 
+async def last_two_alone(repos: Repositories) -> Claims:
+    """Both tasks of a phase, for which nothing waits that would be locked by either."""
+    await plan(repos)
+    return [await take(repos, id) for id in ("t0", "t1")]
+
+
 async def two_last(repos: Repositories) -> Claims:
     """The only tasks of two phases, which are all that there is of an initiative."""
     await plan(repos, tasks=1)
@@ -355,6 +361,13 @@ PAIRS = (
     Pair("fenced write and recover", dead_holder, fenced_write, recover, writes_only_the_holder),
     Pair("log chunk and recover", dead_holder, write_under_claim, recover, writes_only_the_holder),
     Pair("complete and complete", last_two, complete(0), complete(1), moves_the_phase_once),
+    Pair(
+        "complete and complete, nothing waits",
+        last_two_alone,
+        complete(0),
+        complete(1),
+        moves_the_phase_once,
+    ),
     Pair(
         "complete and complete, two phases",
         two_last,

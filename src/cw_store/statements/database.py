@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from cw_store.statements.capabilities import NO_CAPABILITIES, Capabilities
 from cw_store.statements.compiled import CompiledInsert, CompiledStatement, Parameters
-from cw_store.statements.procedure import Begin
+from cw_store.statements.procedure import Attempt, Begin
 from cw_store.statements.query import Query
 
 R = TypeVar("R")
@@ -53,6 +53,14 @@ STEPS = Operation[Any]("STEPS")
 
 The statement stands for all of its steps: it says what they write. The parameters are the
 statements to look its queries up in, and what begins it.
+"""
+
+
+ATTEMPT = Operation[list[Any] | None]("ATTEMPT")
+"""Run a chain that is whole as a transaction by itself; see `Database.attempt`.
+
+The statement stands for all of its queries. The parameters are the statements to look those up in,
+and the attempt.
 """
 
 
@@ -177,6 +185,18 @@ class Database:
         """
         statement: CompiledStatement[Any] = self.statements[query]
         return await self._executor.run(STEPS, statement, [self.statements, begin])
+
+    async def attempt(self, query: Query[Any], attempt: Attempt) -> list[Any] | None:
+        """Run a chain that is whole, where a call is a transaction and others write side by side.
+
+        Returns the record of each of its queries; None, and nothing is done, where one of them
+        found nothing, or nothing is saved by it. `query` is the one that says what it writes.
+        Raises UnreadableError for a row that cannot be read, when all is done.
+        """
+        if self.is_transaction or not self.capabilities.has_concurrent_writers:
+            return None
+        statement: CompiledStatement[Any] = self.statements[query]
+        return await self._executor.run(ATTEMPT, statement, [self.statements, attempt])
 
     def check(self, query: Query[Any], batch: Iterable[Mapping[str, Any]]) -> None:
         """Raise InvalidValueError for what `insert_all` would refuse, and write nothing."""

@@ -75,20 +75,23 @@ class Chain:
     """Queries of one row at most each, which run one after the other as long as each finds one.
 
     A chain is made once, and is the same for whatever values. Its name is for those who look at
-    what a server is doing.
+    what a server is doing. One that `is_whole` leaves nothing to decide on when it has come to its
+    end, and is a transaction by itself.
     """
 
     name: str
     links: tuple[Link, ...]
+    is_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The first step of a procedure: run a chain at once, where that saves messages.
+    """Run a chain at once, where that saves messages; the first step of a procedure, or all of it.
 
     `turn` is the name of a lock that is taken before. Answered with the record of each query, or
-    with None, which is no fault: then nothing of it has been done, and the procedure goes on step
-    by step. So it is where the first query finds nothing, and wherever nothing is saved.
+    with None, which is no fault: then nothing has been done, and what is to be done goes on step by
+    step. So it is where the first query finds nothing, where any query of a whole chain does, and
+    wherever nothing is saved.
     """
 
     chain: Chain

@@ -45,7 +45,7 @@ from cw_store.schema import agent_log_chunks, changes, metadata
 from cw_store.self_deadlock import Block
 from cw_store.statements.capabilities import Capabilities
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
-from cw_store.statements.database import STEPS, Executor, Operation
+from cw_store.statements.database import ATTEMPT, STEPS, Executor, Operation
 from cw_store.statements.procedure import NotAtOnceError
 from cw_store.stats import DatabaseStats
 from cw_store.types import ValueRules, use_rules
@@ -274,6 +274,8 @@ class PostgresBackend:
         """Run a statement that is a transaction by itself, again where that can only help."""
         if operation is STEPS:
             return await self._perform(statement, parameters)
+        if operation is ATTEMPT:
+            parameters = [*parameters, self._functions]
         work = OPERATIONS[operation]
         may_be_stale = True
         deadlocks_left = MOST_DEADLOCKS

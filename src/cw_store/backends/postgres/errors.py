@@ -23,6 +23,7 @@ from cw_store.errors import (
     StoreBusyError,
     StoreError,
     UnitOfWorkError,
+    UnreadableError,
 )
 from cw_store.schema import metadata
 from cw_store.statements.compiled import CompiledStatement
@@ -55,6 +56,14 @@ _constraint_columns: dict[str, tuple[str, ...]] = {
     for constraint in (*table.constraints, *table.indexes)
     if isinstance(constraint, (ColumnCollectionConstraint, Index))
 }
+
+
+def unreadable_time_error(table: str) -> UnreadableError:
+    """Return the error for a row that the driver cannot make a datetime of; it was done.
+
+    The driver does not say in which row it is.
+    """
+    return UnreadableError(table, None, "a time", "it is not from the year 1 to 9999")
 
 
 @contextmanager

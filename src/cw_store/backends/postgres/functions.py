@@ -12,6 +12,9 @@ for. A function that cannot be made is never missed: what it would do is done st
 
 Runs on: the event loop.
 
+A chain that is whole is a transaction by itself, one message in all: there the function undoes by a
+subtransaction what came to nothing.
+
 Order: a function is made in a transaction of its own, before that of whoever calls it, whose end
 would else take it along.
 """
@@ -29,7 +32,7 @@ import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 from sqlalchemy import Dialect
 from sqlalchemy.types import TypeEngine
 
-from cw_store.backends.postgres.errors import is_interrupted, is_lost
+from cw_store.backends.postgres.errors import is_interrupted, is_lost, unreadable_time_error
 from cw_store.errors import UnreadableError
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements, Values
 from cw_store.statements.procedure import Attempt, Chain, Link, NotAtOnceError
@@ -41,6 +44,12 @@ logger = logging.getLogger(__name__)
 PARAMETER = re.compile(r"\$(\d+)")
 
 TAKE_TURN = "PERFORM pg_advisory_xact_lock(hashtextextended(turn, 0))"
+
+
+LEAVE = "RETURN NEXT; RETURN"
+
+UNDONE = "CW000"
+"""The SQLSTATE of what has a whole chain undone; it never leaves the function."""
 
 
 class Functions:
@@ -59,10 +68,11 @@ class Functions:
     async def attempt(
         self, connection: Any, statements: Statements, attempt: Attempt
     ) -> list[Any] | None:
-        """Run a chain as the first thing in a transaction, and answer as `Attempt` says.
+        """Run a chain as the first thing in a transaction, or as a whole one, and answer.
 
-        Raises NotAtOnceError after which the transaction has to be rolled back, and the errors of
-        the driver.
+        The answer is what `Attempt` says. Raises NotAtOnceError after which the transaction has to
+        be rolled back, UnreadableError for a row of a chain that was done as a whole, and the
+        errors of the driver.
         """
         if not self._can_be_made:
             return None
@@ -72,13 +82,20 @@ class Functions:
             function = Function(name, attempt.chain, statements, self._dialect)
             self._functions[attempt.chain] = function
         if function.name not in connection.functions:
-            await self._make(connection, function)
+            is_made = await self._make(connection, function)
+            if not is_made and attempt.chain.is_whole:
+                return None
+            if not is_made:
+                raise NotAtOnceError
         return await function.call(connection, attempt)
 
-    async def _make(self, connection: Any, function: Function) -> None:
-        begin = self._begin
+    async def _make(self, connection: Any, function: Function) -> bool:
+        """Make a function in a transaction of its own; whether it could be made."""
+        ddl = function.ddl
+        if connection.is_in_transaction():
+            ddl = f"ROLLBACK; BEGIN; {ddl}; COMMIT; {self._begin}"
         try:
-            await connection.execute(f"ROLLBACK; BEGIN; {function.ddl}; COMMIT; {begin}")
+            await connection.execute(ddl)
         except asyncpg.PostgresError as error:
             if is_lost(error) or is_interrupted(error):
                 raise
@@ -88,8 +105,9 @@ class Functions:
                 error,
                 extra={"event": "function_refused"},
             )
-            raise NotAtOnceError from error
+            return False
         connection.functions.add(function.name)
+        return True
 
 
 class _Part(NamedTuple):
@@ -112,6 +130,7 @@ class Function:
 
     def __init__(self, name: str, chain: Chain, statements: Statements, dialect: Dialect) -> None:
         self.name = name
+        self._chain = chain
         self._dialect = dialect
         self._arguments = ["turn text"]
         self._columns = ["reached integer"]
@@ -125,21 +144,23 @@ class Function:
         self._call = f"SELECT * FROM pg_temp.{name}({marks})"  # noqa: S608 -- of our own names
 
     async def call(self, connection: Any, attempt: Attempt) -> list[Any] | None:
-        """Run the chain, and answer as `Attempt` says; raises NotAtOnceError."""
+        """Run the chain, and answer; see `Functions.attempt`."""
         try:
             [row] = await connection.fetch(self._call, attempt.turn, *self._bound(attempt.values))
-        except OverflowError as error:  # a time that cannot be read
+            if row[0] == len(self._parts):
+                values = tuple(row)
+                return [part.records([values[part.columns]])[0] for part in self._parts]
+        except OverflowError as error:
+            if self._chain.is_whole:
+                raise unreadable_time_error(self._chain.links[0].query.table.name) from error
             raise NotAtOnceError from error
-        reached = row[0]
-        if reached == 0:
-            return None
-        if reached < len(self._parts):
-            raise NotAtOnceError
-        values = tuple(row)
-        try:
-            return [part.records([values[part.columns]])[0] for part in self._parts]
         except UnreadableError as error:
+            if self._chain.is_whole:
+                raise
             raise NotAtOnceError from error
+        if row[0] == 0 or self._chain.is_whole:
+            return None
+        raise NotAtOnceError
 
     def _bound(self, values: Values) -> list[Any]:
         bound: list[Any] = []
@@ -187,9 +208,10 @@ class Function:
         record = link.query.record
         of_record = [field.name for field in fields(record)] if is_dataclass(record) else []
         self._fields.append(dict(zip(of_record, names, strict=False)))
+        leave = f"RAISE SQLSTATE '{UNDONE}'" if self._parts and self._chain.is_whole else LEAVE
         return (
             f"    {sql}\n    INTO {', '.join(names)};\n"
-            f"    IF NOT FOUND THEN reached := {len(self._parts)}; RETURN NEXT; RETURN; END IF;\n"
+            f"    IF NOT FOUND THEN reached := {len(self._parts)}; {leave}; END IF;\n"
         )
 
     def _declared(self, type_: TypeEngine[Any]) -> str:
@@ -197,15 +219,19 @@ class Function:
         return type_.compile(self._dialect).partition(" COLLATE ")[0]
 
     def _ddl(self) -> str:
+        body = "".join(self._body)
+        if self._chain.is_whole:
+            body = (
+                f"    BEGIN\n{body}    EXCEPTION WHEN SQLSTATE '{UNDONE}' THEN {LEAVE};\n    END;\n"
+            )
         return (
             f"CREATE OR REPLACE FUNCTION pg_temp.{self.name}({', '.join(self._arguments)})\n"
             f"RETURNS TABLE ({', '.join(self._columns)}) LANGUAGE plpgsql AS $function$\n"
             "#variable_conflict use_column\n"
             "BEGIN\n"
             f"    IF turn IS NOT NULL THEN {TAKE_TURN}; END IF;\n"
-            f"{''.join(self._body)}"
-            f"    reached := {len(self._parts)};\n"
-            "    RETURN NEXT;\n"
+            f"{body}"
+            f"    reached := {len(self._parts)}; {LEAVE};\n"
             "END\n"
             "$function$"
         )

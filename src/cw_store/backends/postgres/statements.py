@@ -11,10 +11,11 @@ from sqlalchemy import ARRAY, TEXT, Column, bindparam, func, select
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from cw_store.backends.long_lists import Looked, first_refused, looked_up, values_of
+from cw_store.backends.postgres.errors import unreadable_time_error
 from cw_store.backends.postgres.functions import Functions
 from cw_store.errors import UnreadableError
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
-from cw_store.statements.database import COUNT, MANY, RECORDS, STEPS, Operation
+from cw_store.statements.database import ATTEMPT, COUNT, MANY, RECORDS, STEPS, Operation
 from cw_store.statements.procedure import Attempt, Begin, InsertAll, Lock, Mark, Run, Undo, advance
 
 _dialect = asyncpg_dialect()
@@ -41,10 +42,7 @@ async def fetch_records(
     try:
         found = await connection.fetch(statement.sql, *parameters)
     except OverflowError as error:
-        # asyncpg cannot make a datetime of it, and does not say in which row. It was done.
-        raise UnreadableError(
-            statement.query.table.name, None, "a time", "it is not from the year 1 to 9999"
-        ) from error
+        raise unreadable_time_error(statement.query.table.name) from error
     return statement.records(found)
 
 
@@ -114,6 +112,14 @@ async def run_at_once(
     return await run_steps(connection, statement, of_steps, functions)
 
 
+async def run_attempt(
+    connection: Any, _statement: CompiledStatement[Any], parameters: Parameters
+) -> list[Any] | None:
+    """Run a chain that is whole, outside of a transaction, with the functions given last."""
+    statements, attempt, functions = parameters
+    return await functions.attempt(connection, statements, attempt)
+
+
 async def _send(connection: Any, unsent: list[str]) -> None:
     if unsent:
         await connection.execute("; ".join(unsent))
@@ -150,6 +156,7 @@ OPERATIONS: dict[Operation[Any], Callable[..., Awaitable[Any]]] = {
     MANY: run_many,
     STEPS: run_steps,
     AT_ONCE: run_at_once,
+    ATTEMPT: run_attempt,
 }
 """What is done on a connection with a statement and its parameters."""
 

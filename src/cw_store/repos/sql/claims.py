@@ -110,14 +110,16 @@ class Claims(ClaimRepository):
         refuse_no_claim(claim)
         of_agent = new_values({"result": result, "exit_code": exit_code})
         self._database.check(ending.STOP, [{"id": claim.agent.id, **of_agent}])
-        self._database.check(
-            ending.COMPLETE, [{**claim_values(claim), **new_values({"summary": summary})}]
-        )
+        of_task = {**claim_values(claim), **new_values({"summary": summary})}
+        self._database.check(ending.COMPLETE, [of_task])
         # Which of them is used shows only when the claim has ended.
         if phase_status is not None:
             known_values(phases.c.status, [phase_status])
         if initiative_status is not None:
             known_values(initiatives.c.status, [initiative_status])
+        done = await ending.complete_at_once(self._database, claim, {**of_task, **of_agent})
+        if done is not None:
+            return done
         return await self._perform(
             partial(
                 ending.complete,
