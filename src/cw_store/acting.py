@@ -172,16 +172,18 @@ async def resolve_comment(uow: UnitOfWork, id: str) -> ReviewComment:
 
 async def dismiss_agent(uow: UnitOfWork, id: str, now: datetime) -> Agent:
     """Note that a person has seen that an agent crashed, and wants to hear no more of it."""
-    agent = await uow.agents.find_by_id(id)
-    if agent is None:
-        raise NotFoundError("agents", id)
-    if agent.user_dismissed_at is not None:
-        raise TooLateError(f"agent {agent.name} is dismissed already")
     try:
         return await uow.agents.update(
-            id,
-            expected={"status": "crashed", "updated_at": agent.updated_at},
-            user_dismissed_at=now,
+            id, expected={"status": "crashed", "user_dismissed_at": None}, user_dismissed_at=now
         )
     except StaleStateError as error:
-        raise TooLateError(f"agent {agent.name} is {agent.status} and not crashed") from error
+        raise TooLateError(await _why_not_dismissed(uow, id)) from error
+
+
+async def _why_not_dismissed(uow: UnitOfWork, id: str) -> str:
+    agent = await uow.agents.find_by_id(id)
+    if agent is None:
+        return f"agent {id} is gone"
+    if agent.status != "crashed":
+        return f"agent {agent.name} is {agent.status} and not crashed"
+    return f"agent {agent.name} is dismissed already"

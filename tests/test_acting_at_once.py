@@ -1,0 +1,69 @@
+"""What a person does to an agent that somebody else changes meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import sqlalchemy as sa
+
+from builders import add_agent
+from cw_store import Agent, Store, acting
+from cw_store.acting import TooLateError
+
+SIDE_BY_SIDE = pytest.mark.parametrize("database", ["postgres"], indirect=True)
+"""Where units of work write side by side; elsewhere the second begins when the first has ended."""
+
+WAITING = sa.text(
+    "SELECT count(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+
+
+@pytest.fixture
+async def store(database: str) -> AsyncIterator[Store]:
+    async with Store(database) as store:
+        yield store
+
+
+async def until_one_waits(observer: Store) -> None:
+    """Return when somebody waits for a lock on the server."""
+    async with asyncio.timeout(10), observer.unit_of_work(read_only=True) as uow:
+        while await uow.session.scalar(WAITING) != 1:
+            pass
+
+
+async def dismiss(store: Store, id: str) -> Agent:
+    async with store.unit_of_work() as uow:
+        return await acting.dismiss_agent(uow, id, await uow.claims.now())
+
+
+@SIDE_BY_SIDE
+async def test_who_dismisses_an_agent_second_is_told_so(store: Store) -> None:
+    agent = await add_agent(store, name="brave-otter", status="crashed")
+    async with store.unit_of_work() as uow:
+        await acting.dismiss_agent(uow, agent.id, await uow.claims.now())
+        second = asyncio.create_task(dismiss(store, agent.id))
+        await until_one_waits(store)
+    with pytest.raises(TooLateError, match=r"^agent brave-otter is dismissed already$"):
+        await second
+
+
+@SIDE_BY_SIDE
+async def test_what_else_is_written_about_an_agent_keeps_nobody_from_dismissing_it(
+    store: Store,
+) -> None:
+    agent = await add_agent(store, status="crashed")
+    async with store.unit_of_work() as uow:
+        await uow.agents.update(agent.id, exit_code=9)
+        second = asyncio.create_task(dismiss(store, agent.id))
+        await until_one_waits(store)
+    dismissed = await second
+    assert dismissed.user_dismissed_at is not None and dismissed.exit_code == 9
+
+
+async def test_an_agent_that_works_again_is_told_of_as_what_it_is(store: Store) -> None:
+    agent = await add_agent(store, name="brave-otter", status="crashed")
+    await dismiss(store, agent.id)
+    await store.agents.update(agent.id, status="running")
+    with pytest.raises(TooLateError, match=r"^agent brave-otter is running and not crashed$"):
+        await dismiss(store, agent.id)
