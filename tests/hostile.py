@@ -114,6 +114,7 @@ async def fill_with(store: Store, text: str) -> dict[str, str]:
         "blocked": blocked.id,
         "account": account.id,
         "agent": agent.id,
+        "crashed": crashed.id,
         "question": question.id,
         "message": message.id,
         "proposal": proposal.id,

@@ -1,5 +1,6 @@
 """What people do to a store: each act changes what was seen, or nothing, and says so."""
 
+import shlex
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
@@ -8,7 +9,15 @@ import pytest
 from command_line import CommandLine
 from stores import BOTH, prepared
 
-from builders import add_account, add_agent, add_conversation, add_message, add_proposal, add_task
+from builders import (
+    add_account,
+    add_agent,
+    add_conversation,
+    add_message,
+    add_proposal,
+    add_review_comment,
+    add_task,
+)
 from cw_store import Store
 from cw_store.testing import START, SteppableClock
 
@@ -161,6 +170,95 @@ def test_a_proposal_is_decided_once(typed: CommandLine) -> None:
     assert typed("dismiss", other).out == "dismissed: Join it\n"
 
 
+def test_a_crashed_agent_is_dismissed_once(typed: CommandLine, clock: SteppableClock) -> None:
+    async def crash(store: Store) -> list[str]:
+        names = ("brave-otter", "awake-vole", "cosmic-jackal")
+        agents = [await add_agent(store, name=name, status="crashed") for name in names]
+        return [agent.id for agent in agents]
+
+    first, second, third = done_in(typed, crash)
+    clock.advance(60)
+    done = typed("dismiss", "brave-otter")
+    assert (done.code, done.out, done.err) == (0, "brave-otter is dismissed\n", "")
+    record = typed("show", first, "--json").data["record"]
+    assert (record["status"], record["user_dismissed_at"]) == (
+        *("crashed", "2026-01-15T12:01:00.000000Z"),
+    )
+    again = typed("dismiss", first)
+    assert again.code == 4
+    assert again.err == "cw-store: someone was faster: agent brave-otter is dismissed already\n"
+    assert typed("dismiss", second).out == "awake-vole is dismissed\n"
+    assert typed("dismiss", third[:12]).out == "cosmic-jackal is dismissed\n"
+
+
+def test_what_is_dismissed_is_given_as_json(typed: CommandLine) -> None:
+    async def make(store: Store) -> tuple[str, str]:
+        agent = await add_agent(store, status="crashed")
+        return agent.id, (await add_proposal(store, agent_id=agent.id)).id
+
+    agent, proposal = done_in(typed, make)
+    found = typed("dismiss", agent, "--json").data
+    assert (found["id"], found["user_dismissed_at"]) == (agent, "2026-01-15T12:00:00.000000Z")
+    found = typed("dismiss", proposal, "--json").data
+    assert (found["id"], found["status"]) == (proposal, "dismissed")
+    again = typed("dismiss", agent, "--json")
+    assert (again.code, again.out, again.error["code"]) == (4, "", "stale")
+
+
+def test_an_agent_at_work_is_not_dismissed(typed: CommandLine) -> None:
+    id = done_in(typed, lambda store: add_agent(store, name="brave-otter", status="running")).id
+    done = typed("dismiss", "brave-otter")
+    assert (done.code, done.err) == (
+        4,
+        "cw-store: someone was faster: agent brave-otter is running and not crashed\n",
+    )
+    assert typed("show", id, "--json").data["record"]["user_dismissed_at"] is None
+
+
+def test_review_comments_are_resolved_all_or_none(typed: CommandLine) -> None:
+    async def comment(store: Store) -> list[str]:
+        return [
+            (await add_review_comment(store, file_path="src/prices.py", line_number=line)).id
+            for line in (14, 31, 57)
+        ]
+
+    def is_resolved(id: str) -> bool:
+        return typed("show", id, "--json").data["record"]["resolved"]
+
+    first, second, third = done_in(typed, comment)
+    done = typed("resolve", first[:12])
+    assert (done.code, done.err) == (0, "")
+    assert done.rows == [
+        {"id": first, "file_path": "src/prices.py", "line_number": "14", "resolved": "true"}
+    ]
+    again = typed("resolve", second, first)
+    assert (again.code, again.out) == (4, "")
+    assert again.err == f"cw-store: someone was faster: comment {first} is resolved already\n"
+    assert not is_resolved(second)
+    assert typed("resolve", second, "nobody").code == 1
+    assert not is_resolved(second)
+    rows = typed("resolve", third, second, third, "--json").data
+    assert [(row["id"], row["line_number"], row["resolved"]) for row in rows] == [
+        *((third, 57, True), (second, 31, True)),
+    ]
+    assert is_resolved(second) and is_resolved(third)
+    again = typed("resolve", third, "--json")
+    assert (again.code, again.out, again.error["code"]) == (4, "", "stale")
+
+
+def test_the_commands_of_the_inbox_deal_with_what_they_stand_beside(typed: CommandLine) -> None:
+    async def make(store: Store) -> None:
+        await add_review_comment(store, id="-one")
+        await add_review_comment(store, id="a b'c")
+
+    done_in(typed, make)
+    shown = [shlex.split(item["command"]) for item in typed("inbox", "--json").data["items"]]
+    assert [words[-1] for words in shown] == ["-one", "a b'c"]
+    for words in shown:
+        assert typed(*words[words.index("resolve") :]).code == 0
+    assert typed("inbox", "--json").data["items"] == []
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -168,6 +266,8 @@ def test_a_proposal_is_decided_once(typed: CommandLine) -> None:
         ("retry", "nobody"),
         ("account", "available", "nobody"),
         ("accept", "nobody"),
+        ("dismiss", "nobody"),
+        ("resolve", "nobody"),
         ("show", "nobody"),
         ("logs", "nobody"),
         ("inbox", "nobody"),
@@ -220,6 +320,10 @@ def test_an_id_of_something_else_is_told_for_what_it_is(typed: CommandLine) -> N
         ("answer", "brave-otter", "x"): "'brave-otter' is the name or id of an agent, and no "
         "message or conversation",
         ("accept", "Unit tests"): "'Unit tests' is the name or id of a task, and no proposal",
+        ("dismiss", "Unit tests"): "'Unit tests' is the name or id of a task, and no "
+        "proposal or agent",
+        ("resolve", "brave-otter"): "'brave-otter' is the name or id of an agent, and no "
+        "review comment",
         ("accept", task_id): f"{task_id!r} is the name or id of a task, and no proposal",
         ("retry", "Unit test"): "there is no task with the id or name 'Unit test'; "
         "try cw-store search",

@@ -9,7 +9,7 @@ import pytest
 from command_line import CommandLine
 from stores import prepared
 
-from builders import add_account, add_agent, add_proposal, add_task
+from builders import add_account, add_agent, add_proposal, add_review_comment, add_task
 from cw_store import Store
 from hostile import HOSTILE
 from programs import run_program
@@ -22,10 +22,15 @@ def file(migrated_file: Path, tmp_path: Path) -> Path:
     async def fill(store: Store) -> None:
         await add_agent(store, id="agent-1", name="brave-otter", status="running")
         await add_agent(store, id="agent-2", name=HOSTILE)
+        await add_agent(store, id="agent-3", name="awake-vole", status="crashed")
+        seen = await add_agent(store, id="agent-4", name="cosmic-jackal", status="crashed")
+        await store.agents.update(seen.id, user_dismissed_at=seen.created_at)
         await add_task(store, id="task-1", name=HOSTILE)
         await add_task(store, id="task-2", name="Unit tests", status="blocked")
         await add_account(store, email="ada@example.com")
         await add_proposal(store, id="proposal-1", agent_id="agent-1", title="Split it")
+        await add_review_comment(store, id="comment-1", body="Which currency?")
+        await add_review_comment(store, id="comment-2", resolved=True)
 
     prepared(str(path), fill)
     return path
@@ -46,6 +51,8 @@ def test_what_fits_is_offered(file: Path) -> None:
     assert offered("retry", "task-2", "") == {"task-2": "Unit tests"}
     assert offered("account", "available", "") == {"ada@example.com": "claude"}
     assert offered("accept", "prop") == {"proposal-1": "Split it"}
+    assert offered("dismiss", "") == {"proposal-1": "Split it", "awake-vole": "crashed"}
+    assert offered("resolve", "") == {"comment-1": "Which currency?"}
     assert "task-1" in offered("show", "task") and "brave-otter" in offered("show", "")
     assert offered("ls", "tasks", "--agent", "brave") == {"brave-otter": "running"}
     assert offered("ls", "") == {}, "what is fixed is in the script"

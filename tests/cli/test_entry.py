@@ -91,6 +91,7 @@ def test_the_help_of_a_command_says_what_the_list_says_and_more(command: Command
         (("retry",), "name tasks, or say --blocked"),
         (("retry", "x", "--blocked"), "name tasks, or say --blocked"),
         (("retry", "x", "--initiative", "y"), "--initiative goes with --blocked"),
+        (("resolve",), "COMMENTS requires an argument"),
         (("account", "available", "x", "--until", "2h"), "--until goes with exhaust"),
         (("account", "exhaust", "x", "--until=-2h"), "a time is like"),
         (("account", "exhaust", "x", "--until", "2020-01-01"), "is a time that is still to come"),

@@ -111,6 +111,8 @@ def test_what_is_done_is_told_without_harm(typed: CommandLine, ids: dict[str, st
         ("retry", ids["blocked"]),
         ("account", "available", ids["account"]),
         ("accept", ids["proposal"]),
+        ("dismiss", ids["crashed"]),
+        ("resolve", ids["comment"]),
     ):
         done = typed(*words, stdin=HOSTILE)
         assert done.code == 0, done.err

@@ -17,6 +17,8 @@ ACTING = [
     ("retry", "--blocked"),
     ("account", "available", "x"),
     ("accept", "x"),
+    ("dismiss", "x"),
+    ("resolve", "x"),
 ]
 
 

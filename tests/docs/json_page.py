@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from cw_store import Proposal, views
+from cw_store import Agent, Proposal, views
 from cw_store.cli.failures import EXIT_CODES
 from cw_store.cli.output import SCHEMA_VERSION
 
@@ -18,11 +18,12 @@ DATA: dict[str, tuple[object, str]] = {
     "search": (views.SearchResult, "What was found, by kind."),
     "graph": (list[views.Graph], "Each initiative's graph."),
     "timeline": (list[views.Timeline], "Each initiative's timeline."),
-    "accept": (Proposal, "The proposal as it is now; `dismiss` likewise."),
+    "accept": (Proposal, "The proposal as it is now."),
+    "dismiss": (Proposal | Agent, "The proposal, or the agent, as it is now."),
 }
 """What stands under `data`, by the command."""
 
-ROWS = ("ls", "ready", "account")
+ROWS = ("ls", "ready", "retry", "account", "resolve")
 
 OPENING = f"""# JSON
 

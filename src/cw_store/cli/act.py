@@ -1,4 +1,7 @@
-"""Acting: `answer`, `retry`, `account`, `accept`, `dismiss`. Nothing is ever deleted here."""
+"""Acting: `answer`, `retry`, `account`, `accept`, `dismiss`, `resolve`.
+
+Nothing is ever deleted here.
+"""
 
 from typing import Annotated, Literal
 
@@ -6,8 +9,6 @@ from cyclopts import Parameter
 
 from cw_store.cli.context import Here
 from cw_store.cli.parameters import flag, id_of, word
-
-Proposal = Annotated[str, id_of("A pending proposal.", "proposal")]
 
 
 async def answer(
@@ -67,18 +68,43 @@ async def account(
     await mark_account(here, action, email, until)
 
 
-async def accept(proposal: Proposal, /, *, here: Here) -> None:
+async def accept(
+    proposal: Annotated[str, id_of("A pending proposal.", "proposal")], /, *, here: Here
+) -> None:
     """Accept what an agent proposes.
 
     The proposal is marked; whoever supervises the agents does what it says.
     """
-    from cw_store.cli.acting import decide
+    from cw_store.cli.acting import accept_proposal
 
-    await decide(here, proposal, "accepted")
+    await accept_proposal(here, proposal)
 
 
-async def dismiss(proposal: Proposal, /, *, here: Here) -> None:
-    """Dismiss what an agent proposes."""
-    from cw_store.cli.acting import decide
+async def dismiss(
+    id: Annotated[
+        str, id_of("A pending proposal, or an agent that crashed.", "proposal", "crashed agent")
+    ],
+    /,
+    *,
+    here: Here,
+) -> None:
+    """Dismiss what an agent proposes, or an agent that crashed.
 
-    await decide(here, proposal, "dismissed")
+    Of an agent it is noted that a person has seen that it crashed; nothing else of it changes.
+    """
+    from cw_store.cli.acting import dismiss_one
+
+    await dismiss_one(here, id)
+
+
+async def resolve(
+    *comments: Annotated[str, id_of("Review comments.", "comment"), Parameter(required=True)],
+    here: Here,
+) -> None:
+    """Mark review comments resolved.
+
+    All of them or none; one that is resolved already was somebody else's.
+    """
+    from cw_store.cli.acting import resolve_comments
+
+    await resolve_comments(here, comments)

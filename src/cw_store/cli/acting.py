@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from cw_store import UnitOfWork, acting
+from cw_store import Agent, Proposal, UnitOfWork, acting
 from cw_store.acting import (
     NotForYouError,
     TooLateError,
@@ -98,9 +98,32 @@ async def mark_account(
         here.output.remark("it stays out for longer: what was reported before is not shortened")
 
 
-async def decide(here: Context, typed: str, status: acting.Decision) -> None:
-    """Accept or dismiss a proposal that is pending."""
+async def accept_proposal(here: Context, typed: str) -> None:
+    """Accept a proposal that is pending."""
     async with here.acting() as store, store.unit_of_work(label=LABEL) as uow:
         id = (await find(uow, typed, "proposal")).id
-        proposal = await acting.decide(uow, id, status)
-    here.output.done(f"{status}: {proposal.title}", data=proposal)
+        proposal = await acting.decide(uow, id, "accepted")
+    here.output.done(f"accepted: {proposal.title}", data=proposal)
+
+
+async def dismiss_one(here: Context, typed: str) -> None:
+    """Dismiss a proposal that is pending, or an agent that crashed."""
+    async with here.acting() as store, store.unit_of_work(label=LABEL) as uow:
+        kind, id = await find(uow, typed, "proposal", "agent")
+        if kind.singular == "agent":
+            done: Agent | Proposal = await acting.dismiss_agent(uow, id, await uow.claims.now())
+        else:
+            done = await acting.decide(uow, id, "dismissed")
+    told = f"{done.name} is dismissed" if isinstance(done, Agent) else f"dismissed: {done.title}"
+    here.output.done(told, data=done)
+
+
+async def resolve_comments(here: Context, typed: Sequence[str]) -> None:
+    """Mark these review comments resolved; all or none."""
+    async with here.acting() as store, store.unit_of_work(label=LABEL) as uow:
+        ids = [(await find(uow, each, "review comment")).id for each in typed]
+        comments = [await acting.resolve_comment(uow, id) for id in dict.fromkeys(ids)]
+    here.output.table(
+        ("id", "file_path", "line_number", "resolved"),
+        [(each.id, each.file_path, each.line_number, each.resolved) for each in comments],
+    )

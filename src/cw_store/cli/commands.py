@@ -55,7 +55,13 @@ COMMANDS = (
     Command("retry", ACT, "act:retry", "Begin blocked tasks anew: pending, with no retry counted."),
     Command("account", ACT, "act:account", "Bring an account back, or take it out."),
     Command("accept", ACT, "act:accept", "Accept what an agent proposes."),
-    Command("dismiss", ACT, "act:dismiss", "Dismiss what an agent proposes."),
+    Command(
+        "dismiss",
+        ACT,
+        "act:dismiss",
+        "Dismiss what an agent proposes, or an agent that crashed.",
+    ),
+    Command("resolve", ACT, "act:resolve", "Mark review comments resolved."),
     Command(
         "backup", KEEP, "keep:backup", "Write all that is stored into a file, while others work on."
     ),

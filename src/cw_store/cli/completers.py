@@ -26,16 +26,24 @@ _PLAIN = re.compile(r"[\w@.+:-]+", re.ASCII)
 """What a shell takes as it is; what is not so is not offered."""
 
 _IDS = "SELECT id, {name} FROM {table} WHERE id >= ? AND id < ? || char(1114111) {only}"
-_NAMES = "SELECT {name}, {hint} FROM {table} WHERE {name} >= ? AND {name} < ? || char(1114111)"
+_NAMES = (
+    "SELECT {name}, {hint} FROM {table} WHERE {name} >= ? AND {name} < ? || char(1114111) {only}"
+)
 
 _QUERIES = {
-    "agent name": _NAMES.format(table="agents", name="name", hint="status"),
+    "agent name": _NAMES.format(table="agents", name="name", hint="status", only=""),
+    "crashed agent": _NAMES.format(
+        table="agents",
+        name="name",
+        hint="status",
+        only="AND status = 'crashed' AND user_dismissed_at IS NULL",
+    ),
     "agent": _IDS.format(table="agents", name="name", only=""),
     "initiative": _IDS.format(table="initiatives", name="name", only=""),
     "phase": _IDS.format(table="phases", name="name", only=""),
     "task": _IDS.format(table="tasks", name="name", only=""),
     "blocked task": _IDS.format(table="tasks", name="name", only="AND status = 'blocked'"),
-    "account": _NAMES.format(table="accounts", name="email", hint="provider"),
+    "account": _NAMES.format(table="accounts", name="email", hint="provider", only=""),
     "project": _IDS.format(table="projects", name="name", only=""),
     "proposal": _IDS.format(table="proposals", name="title", only="AND status = 'pending'"),
     "message": _IDS.format(
@@ -43,6 +51,7 @@ _QUERIES = {
         name="content",
         only="AND recipient_type = 'user' AND status <> 'responded'",
     ),
+    "comment": _IDS.format(table="review_comments", name="body", only="AND resolved IS NOT TRUE"),
     "question": _IDS.format(table="conversations", name="question", only="AND status = 'pending'"),
 }
 

@@ -209,6 +209,8 @@ def _command(kind: InboxKind, row: Any) -> str:
             return command("retry", about=row.id)
         case "proposal":
             return command("accept", about=row.id)
+        case "comment":
+            return command("resolve", about=row.id)
         case "account":
             return command("account", "available", about=row.title)
         case _:

@@ -86,7 +86,7 @@ async def test_whatever_waits_is_there_oldest_first_with_what_answers_it(
         ("Billing", "", None, shown("show", ids["initiative"])),
         ("Bump it", "errand/bump is in conflict", None, shown("show", ids["errand"])),
         ("Split", "", "cosmic-jackal", shown("accept", ids["proposal"])),
-        ("a.py:7", "Why?", "you", shown("show", ids["comment"])),
+        ("a.py:7", "Why?", "you", shown("resolve", ids["comment"])),
         ("peppy-magpie", "Which port?", "peppy-magpie", shown("show", ids["agent"])),
     ]
     since = [item.since for item in found.items]
