@@ -1,7 +1,7 @@
 """How the databases find what repositories look for: by an index, whatever else is stored."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from types import ModuleType
 from typing import Any, cast
 
@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Table, text
 from sqlalchemy.dialects import sqlite
 
-from cw_store import Store
+from cw_store import Store, UnitOfWork
 from cw_store.repos import sql
 from cw_store.repos.sql import (
     agents,
@@ -106,6 +106,52 @@ async def test_what_is_ready_is_found_among_what_is_open(store: Store, finder: s
     plan = await plan_of(store, READY[finder])
     assert "ix_phases_open" in plan and "ix_tasks_open" in plan, plan
     assert "ix_phases_initiative_id" not in plan and "ix_phases_status" not in plan, plan
+
+
+FINISHED = text("""
+INSERT INTO tasks (id, phase_id, initiative_id, name, status, created_at, updated_at)
+SELECT 'finished-' || n, :phase, :initiative, 'finished', 'completed', now(), now()
+FROM generate_series(1, 30000) AS numbers (n)
+""")
+READ = text("""
+SELECT sum(seq_tup_read + coalesce(idx_scan + idx_tup_fetch, 0))::integer
+FROM pg_stat_xact_user_tables
+""")
+
+
+async def rows_read(uow: UnitOfWork, call: Callable[[], Awaitable[object]]) -> int:
+    """Return how many rows PostgreSQL has read for a call, and how often it has used an index."""
+    before = await uow.session.scalar(READ)
+    await call()
+    return (await uow.session.scalar(READ) or 0) - (before or 0)
+
+
+@pytest.mark.parametrize("planned", ["force_custom_plan", "force_generic_plan"])
+async def test_what_is_finished_is_not_read_for_what_is_ready(
+    migrated_server: str, planned: str
+) -> None:
+    async with Store(migrated_server) as store, store.unit_of_work() as uow:
+        await uow.accounts.create(email="one@example.org")
+        initiative = await uow.initiatives.create(name="Sign in")
+        done = await uow.phases.create(initiative_id=initiative.id, name="done", status="completed")
+        phase = await uow.phases.create(initiative_id=initiative.id, name="now")
+        ready = await uow.tasks.create(phase_id=phase.id, name="ready")
+        alone = await uow.tasks.create(initiative_id=initiative.id, name="ready as well")
+        await uow.session.execute(FINISHED, {"phase": done.id, "initiative": initiative.id})
+        await uow.session.execute(text("ANALYZE"))
+        await uow.session.execute(text(f"SET LOCAL plan_cache_mode = {planned}"))
+        claims = uow.claims
+        assert [task.id for task in await claims.find_ready(limit=20)] == [ready.id, alone.id]
+        for call in (
+            lambda: claims.find_ready(limit=20),
+            lambda: claims.find_ready(initiative.id),
+            lambda: claims.find_standings(),
+            lambda: claims.explain(ready.id),
+            lambda: claims.next(holder="h", worktree_id="w"),
+            lambda: claims.recover(),
+        ):
+            assert await rows_read(uow, call) < 300
+        await uow.rollback()
 
 
 async def test_a_lease_that_is_over_is_found_by_when_it_is(store: Store) -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Integer, Table, bindparam, literal_column
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Integer,
+    Select,
+    Table,
+    bindparam,
+    literal_column,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -130,6 +138,32 @@ def _is_one_of_on_sqlite(element: IsOneOf, compiler: SQLCompiler, **options: Any
 def _is_one_of_on_postgresql(element: IsOneOf, compiler: SQLCompiler, **options: Any) -> str:
     column, ids = (compiler.process(one, **options) for one in element.clauses)
     return f"{column} = ANY ({ids})"
+
+
+class IsAmong(FunctionElement[bool]):
+    """Whether a column holds one of the few values that a query finds, which is run first.
+
+    With IN, PostgreSQL would run one that has a limit, and looks at an outer row, for each row of
+    the column's table.
+    """
+
+    type = Boolean()
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[Any], query: Select[Any]) -> None:
+        super().__init__(column, query.scalar_subquery())
+
+
+@compiles(IsAmong, "sqlite")
+def _is_among_on_sqlite(element: IsAmong, compiler: SQLCompiler, **options: Any) -> str:
+    column, query = (compiler.process(one, **options) for one in element.clauses)
+    return f"{column} IN {query}"
+
+
+@compiles(IsAmong, "postgresql")
+def _is_among_on_postgresql(element: IsAmong, compiler: SQLCompiler, **options: Any) -> str:
+    column, query = (compiler.process(one, **options) for one in element.clauses)
+    return f"{column} = ANY (ARRAY{query})"
 
 
 class Unindexed(FunctionElement[Any]):

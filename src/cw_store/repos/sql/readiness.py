@@ -45,7 +45,7 @@ from cw_store.schema import (
     store_state,
     tasks,
 )
-from cw_store.statements.expressions import SHARED_NOW, Unindexed, exactly
+from cw_store.statements.expressions import SHARED_NOW, IsAmong, Unindexed, exactly
 from cw_store.statements.query import Query
 from cw_store.types import Flag, Id, LargeNumber, OneOf, WholeNumber
 
@@ -311,7 +311,7 @@ def all_ready(asked: Filter) -> Query[Task]:
     """
 
     def first(*group: ColumnElement[bool]) -> ColumnElement[bool]:
-        return tasks.c.id.in_(_first_of(asked, *group))
+        return IsAmong(tasks.c.id, _first_of(asked, *group))
 
     limit = bindparam("limit", type_=WholeNumber())
     return _in_order(Task, TABLE.columns, _groups(asked, first), limit)
