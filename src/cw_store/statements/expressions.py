@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import (
     Boolean,
@@ -121,10 +121,23 @@ def _later_by_on_postgresql(element: LaterBy, compiler: SQLCompiler, **options: 
     return f"({time} + ({duration}) * interval '1 microsecond')"
 
 
-class IsOneOf(FunctionElement[bool]):
-    """Whether a column holds one of a list of ids, which is a parameter; of any length."""
+class Condition(FunctionElement[bool]):
+    """What is true or false of a row.
+
+    SQLAlchemy compares such a function with 1 where a database has no truth values of its own, and
+    SQLite would then look at every row, since no index is of use to a comparison of comparisons.
+    """
 
     type = Boolean()
+
+    def self_group(self, against: Any = None) -> Self:
+        """Stand in a WHERE clause as it is."""
+        return self
+
+
+class IsOneOf(Condition):
+    """Whether a column holds one of a list of ids, which is a parameter; of any length."""
+
     inherit_cache = True
 
 
@@ -140,14 +153,13 @@ def _is_one_of_on_postgresql(element: IsOneOf, compiler: SQLCompiler, **options:
     return f"{column} = ANY ({ids})"
 
 
-class IsAmong(FunctionElement[bool]):
+class IsAmong(Condition):
     """Whether a column holds one of the few values that a query finds, which is run first.
 
     With IN, PostgreSQL would run one that has a limit, and looks at an outer row, for each row of
     the column's table.
     """
 
-    type = Boolean()
     inherit_cache = True
 
     def __init__(self, column: ColumnElement[Any], query: Select[Any]) -> None:
@@ -206,13 +218,12 @@ def _end_on_postgresql(element: EndOfTime, compiler: SQLCompiler, **options: Any
     return f"TIMESTAMPTZ '{datetime.max.replace(tzinfo=UTC).isoformat()}'"
 
 
-class IsPlace(FunctionElement[bool]):
+class IsPlace(Condition):
     """Whether a `seq` is one that the database has given a row of the table, or will pass by.
 
     SQLite goes on behind the highest that there is. PostgreSQL counts, and would meet it again.
     """
 
-    type = Boolean()
     inherit_cache = False
 
     def __init__(self, table: Table, place: ColumnElement[Any]) -> None:
