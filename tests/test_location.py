@@ -221,6 +221,7 @@ def test_options_that_are_no_settings_are_sent_to_the_server_as_they_are() -> No
         ("host/db?frobnicate=1", "frobnicate"),
         ("host/db?options=-clock_timeout%3D5", "busy_timeout="),
         ("host/db?options=-cdefault_transaction_isolation%3Dserializable", "isolation"),
+        ("host/db?options=-cDefault_Transaction_Isolation%3Dserializable", "isolation"),
         ("host/db?options=-c%20work_mem", "without a name or a value"),
         ("host/db?statement_cache_size=many", "cache"),
         ("host/db?host=other", "host twice"),

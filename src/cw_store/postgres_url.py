@@ -310,8 +310,8 @@ def _settings(options: str | None) -> tuple[tuple[tuple[str, str], ...], str | N
         else:
             return (), options
         name, equals, value = setting.partition("=")
-        name = name.replace("-", "_")
-        if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", name):
+        name = name.replace("-", "_").lower()  # the server knows no case
+        if not equals or not re.fullmatch(r"[a-z_][\w.]*", name):
             raise ValueError("options in the URL holds a setting without a name or a value")
         if name in _OWN_SETTINGS:
             raise ValueError(f"{name} cannot be set by options in the URL: {_OWN_SETTINGS[name]}")
