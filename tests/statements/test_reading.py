@@ -203,6 +203,25 @@ async def test_what_a_server_takes_and_python_does_not_is_unreadable(
             assert found.scalar_one() == "crashed"
 
 
+@needs_server
+async def test_a_row_of_a_claim_that_cannot_be_read_is_told_by_its_table(database: str) -> None:
+    """And not by the name that the statement has for what it returns."""
+    async with Store(database) as store:
+        for id in ("claimed", "next"):
+            await store.tasks.create(id=id, name=id)
+        claim = await store.claims.take(
+            "claimed", holder="host-1", worktree_id="trees/one", provider=None
+        )
+        async with store.unit_of_work() as uow:
+            await uow.session.execute(sa.text("UPDATE tasks SET created_at = 'infinity'"))
+        with pytest.raises(UnreadableError) as of_next:
+            await store.claims.next(holder="host-1", worktree_id="trees/two", provider=None)
+        with pytest.raises(UnreadableError) as of_end:
+            await store.claims.complete(claim)
+        told = [(raised.value.table, raised.value.id) for raised in (of_next, of_end)]
+        assert told == [("tasks", "next"), ("tasks", "claimed")]
+
+
 # --- secrets under another key ----------------------------------------------------------------
 
 KEY, OTHER = Fernet.generate_key(), Fernet.generate_key()

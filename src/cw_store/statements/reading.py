@@ -146,9 +146,9 @@ class _Reader:
         dialect: Dialect,
         table: str,
     ) -> None:
-        owners = [getattr(getattr(column, "table", None), "name", None) for column in columns]
-        # A query may go by one table and give rows of another.
-        self._table = str(owners[0] or table)
+        # A query may go by one table and give rows of another, which it may have named anew.
+        owners = [getattr(base, "table", None) for base in columns[0].base_columns]
+        self._table = str(getattr(owners[0], "name", None) or table)
         self.names = names
         self._columns = [str(column.key) for column in columns]
         self.processors = [_processor(column, dialect, self._table) for column in columns]
