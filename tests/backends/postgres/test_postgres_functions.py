@@ -1,8 +1,9 @@
 """Chains of queries that the server runs in one message, and what is done where it cannot."""
 
 import asyncio
+import itertools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,9 +12,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from cw_store import Claim, Store
+from cw_store.backends.postgres.functions import MOST_FUNCTIONS
 from cw_store.testing.postgres_server import PostgresServer
 from postgres_proxy import Proxy
 
+OF_ANY_SESSION = sa.text(
+    "SELECT oid::regprocedure::text FROM pg_proc WHERE proname ~ '^claims_(next|complete)_'"
+)
 FUNCTIONS = sa.text("SELECT proname FROM pg_proc WHERE pronamespace = pg_my_temp_schema()")
 TAKE_TURN = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 WAITING = sa.text(
@@ -110,6 +115,62 @@ async def test_functions_are_made_anew_when_the_session_has_forgotten_them(store
     assert await functions_of(store) == []
     assert (await store.claims.complete(claim)).task.status == "completed"
     assert (await claim_next(store)).task.name == "two"
+
+
+async def test_functions_that_somebody_drops_are_not_missed(url: str, store: Store) -> None:
+    await store.claims.complete(await claim_next(store))
+    claim = await claim_next(store)
+    async with Store(url) as another, another.unit_of_work() as uow:
+        dropped = list(await uow.session.scalars(OF_ANY_SESSION))
+        for function in dropped:
+            await uow.session.execute(sa.text(f"DROP FUNCTION {function}"))
+    assert len(dropped) == 2
+    assert (await store.claims.complete(claim)).task.status == "completed"
+    assert (await claim_next(store)).task.name == "three"
+
+
+@pytest.mark.parametrize("cut", [Proxy.cut_before, Proxy.cut_instead_of_answer])
+async def test_a_connection_that_is_lost_while_a_function_is_made_leaves_nothing_in_doubt(
+    url: str, cut: Callable[[Proxy, str], None]
+) -> None:
+    async with Proxy(url) as proxy, Store(proxy.url, pool_size=1) as store:
+        await plan(store)
+        claim = await claim_next(store)
+        cut(proxy, "CREATE OR REPLACE FUNCTION pg_temp.claims_complete")
+        assert (await store.claims.complete(claim)).task.status == "completed"
+
+
+async def test_a_function_that_cannot_be_made_now_is_made_later(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        for sql in (
+            "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS "
+            "'BEGIN RAISE SQLSTATE ''53200''; END'",
+            "CREATE EVENT TRIGGER refuse ON ddl_command_end EXECUTE FUNCTION refuse()",
+        ):
+            await uow.session.execute(sa.text(sql))
+    await store.claims.complete(await claim_next(store))
+    assert await functions_of(store) == []
+    async with store.unit_of_work() as uow:
+        await uow.session.execute(sa.text("DROP EVENT TRIGGER refuse"))
+    await store.claims.complete(await claim_next(store))
+    assert await functions_of(store) == ["claims_complete", "claims_next"]
+
+
+async def test_a_session_has_not_a_function_for_everything_that_may_be_asked(store: Store) -> None:
+    kinds = ("execute", "research", "discuss", "plan", "verify")
+    asked = [
+        categories
+        for number in range(1, len(kinds) + 1)
+        for categories in itertools.combinations(kinds, number)
+    ]
+    for categories in asked:
+        claim = await store.claims.next(
+            holder="host-1", worktree_id="trees/one", categories=categories
+        )
+        assert (claim is not None) is ("execute" in categories)
+        if claim is not None:
+            await store.claims.release(claim)
+    assert len(await functions_of(store)) == MOST_FUNCTIONS < len(asked)
 
 
 async def test_a_unit_of_work_that_claims_leaves_no_function(store: Store) -> None:

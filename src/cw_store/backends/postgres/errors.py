@@ -113,6 +113,14 @@ def refuses_feature(error: BaseException) -> bool:
     return _state(error) == "0A000"
 
 
+def may_be_tried_again(error: BaseException) -> bool:
+    """Whether the server might do at another time what it refused.
+
+    It had no room or no time for it, or others were in the way: SQLSTATE class 40, 53, 55 or 57.
+    """
+    return _state(error)[:2] in ("40", "53", "55", "57")
+
+
 def cannot_listen(error: BaseException) -> bool:
     """Whether the server refuses LISTEN, as a standby does."""
     return _state(error) in ("25006", "0A000")

@@ -32,7 +32,13 @@ import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 from sqlalchemy import Dialect
 from sqlalchemy.types import TypeEngine
 
-from cw_store.backends.postgres.errors import is_interrupted, is_lost, unreadable_time_error
+from cw_store.backends.postgres.errors import (
+    DRIVER_ERRORS,
+    is_interrupted,
+    is_lost,
+    may_be_tried_again,
+    unreadable_time_error,
+)
 from cw_store.errors import UnreadableError
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements, Values
 from cw_store.statements.procedure import Attempt, Chain, Link, NotAtOnceError
@@ -43,8 +49,10 @@ logger = logging.getLogger(__name__)
 
 PARAMETER = re.compile(r"\$(\d+)")
 
-TAKE_TURN = "PERFORM pg_advisory_xact_lock(hashtextextended(turn, 0))"
+MOST_FUNCTIONS = 24
+"""So many chains have a function, as each takes a megabyte of every session that has called it."""
 
+TAKE_TURN = "PERFORM pg_advisory_xact_lock(hashtextextended(turn, 0))"
 
 LEAVE = "RETURN NEXT; RETURN"
 
@@ -74,34 +82,48 @@ class Functions:
         be rolled back, UnreadableError for a row of a chain that was done as a whole, and the
         errors of the driver.
         """
+        function = self._function(attempt.chain, statements)
+        if function is None:
+            return None
+        if function.name in connection.functions or await self._make(connection, function):
+            try:
+                return await function.call(connection, attempt)
+            except asyncpg.UndefinedFunctionError:
+                # Somebody has dropped it, as DROP OWNED does for whoever may.
+                connection.functions.discard(function.name)
+        if attempt.chain.is_whole:
+            return None
+        raise NotAtOnceError
+
+    def _function(self, chain: Chain, statements: Statements) -> Function | None:
+        """Return the function of a chain; None if it is to be done step by step."""
         if not self._can_be_made:
             return None
-        function = self._functions.get(attempt.chain)
-        if function is None:
-            name = f"{attempt.chain.name}_{next(self._numbers)}"
-            function = Function(name, attempt.chain, statements, self._dialect)
-            self._functions[attempt.chain] = function
-        if function.name not in connection.functions:
-            is_made = await self._make(connection, function)
-            if not is_made and attempt.chain.is_whole:
-                return None
-            if not is_made:
-                raise NotAtOnceError
-        return await function.call(connection, attempt)
+        function = self._functions.get(chain)
+        if function is None and len(self._functions) < MOST_FUNCTIONS:
+            name = f"{chain.name}_{next(self._numbers)}"
+            function = self._functions[chain] = Function(name, chain, statements, self._dialect)
+        return function
 
     async def _make(self, connection: Any, function: Function) -> bool:
-        """Make a function in a transaction of its own; whether it could be made."""
-        ddl = function.ddl
-        if connection.is_in_transaction():
+        """Make a function in a transaction of its own; whether it could be made.
+
+        A connection that is lost meanwhile, before a transaction, is an error as of one that was
+        lost before: whoever would have called the function has asked for nothing yet.
+        """
+        ddl, is_within = function.ddl, connection.is_in_transaction()
+        if is_within:
             ddl = f"ROLLBACK; BEGIN; {ddl}; COMMIT; {self._begin}"
         try:
             await connection.execute(ddl)
-        except asyncpg.PostgresError as error:
+        except DRIVER_ERRORS as error:
             if is_lost(error) or is_interrupted(error):
-                raise
-            self._can_be_made = False
+                if is_within:
+                    raise
+                raise asyncpg.InterfaceError("it was lost before it was asked") from error
+            self._can_be_made = may_be_tried_again(error)
             logger.info(
-                "no temporary function can be made, so claims are sent step by step: %s",
+                "a temporary function cannot be made, so claims are sent step by step: %s",
                 error,
                 extra={"event": "function_refused"},
             )
