@@ -140,10 +140,13 @@ class Actor(Executor):
     async def _attempt_alone(self, attempt: Attempt) -> Any:
         """Do what is a transaction by itself; what came to nothing of it is undone."""
         try:
-            return await self._attempt(attempt)
+            records = await self._attempt(attempt)
         except NotAtOnceError:
             await self._in_turn(lambda: self.connection.execute("ROLLBACK; BEGIN"))
-            return None
+            raise
+        if records is None:
+            raise NotAtOnceError
+        return records
 
     async def _attempt(self, attempt: Attempt) -> list[Any] | None:
         """Do what a function does with a chain, but a query at a time."""

@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from cw_store.statements.capabilities import NO_CAPABILITIES, Capabilities
 from cw_store.statements.compiled import CompiledInsert, CompiledStatement, Parameters
-from cw_store.statements.procedure import Attempt, Begin
+from cw_store.statements.procedure import Attempt, Begin, NotAtOnceError
 from cw_store.statements.query import Query
 
 R = TypeVar("R")
@@ -56,11 +56,11 @@ statements to look its queries up in, and what begins it.
 """
 
 
-ATTEMPT = Operation[list[Any] | None]("ATTEMPT")
+ATTEMPT = Operation[list[Any]]("ATTEMPT")
 """Run a chain that is whole as a transaction by itself; see `Database.attempt`.
 
-The statement stands for all of its queries. The parameters are the statements to look those up in,
-and the attempt.
+Raises NotAtOnceError where nothing is done. The statement stands for all of its queries. The
+parameters are the statements to look those up in, and the attempt.
 """
 
 
@@ -196,7 +196,10 @@ class Database:
         if self.is_transaction or not self.capabilities.has_concurrent_writers:
             return None
         statement: CompiledStatement[Any] = self.statements[query]
-        return await self._executor.run(ATTEMPT, statement, [self.statements, attempt])
+        try:
+            return await self._executor.run(ATTEMPT, statement, [self.statements, attempt])
+        except NotAtOnceError:
+            return None
 
     def check(self, query: Query[Any], batch: Iterable[Mapping[str, Any]]) -> None:
         """Raise InvalidValueError for what `insert_all` would refuse, and write nothing."""

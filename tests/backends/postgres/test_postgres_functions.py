@@ -173,6 +173,16 @@ async def test_a_session_has_not_a_function_for_everything_that_may_be_asked(sto
     assert len(await functions_of(store)) == MOST_FUNCTIONS < len(asked)
 
 
+async def test_the_end_of_a_claim_that_moves_something_on_is_one_commit(store: Store) -> None:
+    """Although it is tried in one message before, which comes to nothing."""
+    for _ in range(2):
+        await store.claims.complete(await claim_next(store))
+    claim = await claim_next(store)
+    before = store.stats().database.commits
+    assert (await store.claims.complete(claim)).phase is not None
+    assert store.stats().database.commits - before == 1
+
+
 async def test_a_unit_of_work_that_claims_leaves_no_function(store: Store) -> None:
     async with store.unit_of_work() as uow:
         claim = await uow.claims.next(holder="host-1", worktree_id="trees/one")

@@ -16,7 +16,17 @@ from cw_store.backends.postgres.functions import Functions
 from cw_store.errors import UnreadableError
 from cw_store.statements.compiled import CompiledStatement, Parameters, Statements
 from cw_store.statements.database import ATTEMPT, COUNT, MANY, RECORDS, STEPS, Operation
-from cw_store.statements.procedure import Attempt, Begin, InsertAll, Lock, Mark, Run, Undo, advance
+from cw_store.statements.procedure import (
+    Attempt,
+    Begin,
+    InsertAll,
+    Lock,
+    Mark,
+    NotAtOnceError,
+    Run,
+    Undo,
+    advance,
+)
 
 _dialect = asyncpg_dialect()
 
@@ -114,10 +124,16 @@ async def run_at_once(
 
 async def run_attempt(
     connection: Any, _statement: CompiledStatement[Any], parameters: Parameters
-) -> list[Any] | None:
-    """Run a chain that is whole, outside of a transaction, with the functions given last."""
+) -> list[Any]:
+    """Run a chain that is whole, outside of a transaction, with the functions given last.
+
+    Raises NotAtOnceError when it comes to nothing.
+    """
     statements, attempt, functions = parameters
-    return await functions.attempt(connection, statements, attempt)
+    records: list[Any] | None = await functions.attempt(connection, statements, attempt)
+    if records is None:
+        raise NotAtOnceError
+    return records
 
 
 async def _send(connection: Any, unsent: list[str]) -> None:
