@@ -90,7 +90,7 @@ interleavings: $(READY) ## claims on PostgreSQL, statement by statement, in ever
 bench: $(READY) $(VENV)/.bench ## cw_store beside what people use instead: table, charts, JSON
 	$(BIN)/python -m bench
 
-bench-growth: $(READY) $(VENV)/.bench ## what a call costs when the tables grow, and the memory
+bench-growth: $(READY) $(VENV)/.bench ## what a call costs when the tables grow, on both, and the memory
 	$(BIN)/python -m bench growth
 
 bench-disk: $(READY) $(VENV)/.bench ## many writers on a disk whose fsync takes 2, 10 and 300 ms

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -32,6 +32,9 @@ from bench.race import (
 from bench.report import RESULTS, machine, print_table, race_as_json, write_json
 from bench.work import POSTGRES_ROWS, SQLITE_ROWS, Row
 from cw_store.testing.postgres_server import PostgresServer
+
+if TYPE_CHECKING:
+    from bench.growth import Compared
 
 PRODUCTS = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
 
@@ -56,7 +59,8 @@ def main() -> int:
     output: Path | None = arguments.output or (None if partial else RESULTS)
     with tempfile.TemporaryDirectory(prefix="cw-bench-", dir=arguments.folder) as folder:
         if arguments.what == "growth":
-            return _growth(console, Path(folder), quick, arguments.output or RESULTS)
+            databases = arguments.database or PRODUCTS
+            return _growth(console, Path(folder), quick, output, tuple(databases))
         if arguments.what == "claims":
             databases = arguments.database or PRODUCTS
             return _claims(console, Path(folder), quick, output, tuple(databases))
@@ -146,19 +150,70 @@ def _draw(path: Path, database: str, race: Race, figures: Any, about: dict[str, 
         draw_pair(path, title, race.rows, figures, race.base, footer)
 
 
-def _growth(console: Console, folder: Path, quick: bool, output: Path) -> int:
-    from bench.charts import draw_growth, footer_of
-    from bench.growth import LIMIT, LIMIT_OF_CLAIMS, MEGABYTES, SIZES, measure_growth
+def _growth(
+    console: Console, folder: Path, quick: bool, output: Path | None, databases: Sequence[str]
+) -> int:
+    missed = 0
+    results: dict[str, Any] = {"machine": machine()}
+    if "sqlite" in databases:
+        missed += _growth_on_sqlite(console, folder, quick, results)
+    if "postgres" in databases:
+        missed += _growth_on_postgres(console, quick, results)
+    if output is not None:
+        write_json("growth.json", results, output)
+        if "sizes" in results:
+            from bench.charts import draw_growth, footer_of
+            from bench.growth import LIMIT
 
-    about = machine()
+            title = "What a call costs when the tables grow"
+            footer = footer_of(results["machine"], "sqlite")
+            chart = output / "growth.svg"
+            draw_growth(chart, title, results["sizes"], results["ratios"], LIMIT, footer)
+    return 1 if missed else 0
+
+
+def _growth_on_sqlite(console: Console, folder: Path, quick: bool, results: dict[str, Any]) -> int:
+    from bench.growth import MEGABYTES, SIZES, measure_growth
+
     sizes = SIZES[:-1] if quick else SIZES
     found = measure_growth(folder, sizes, *((5, 0.04) if quick else (9, 0.1)), _teller(console))
+    results.update(found)
+    missed = _print_growth(console, "SQLite", found)
+    memory = found["memory"]
+    for key, what in (
+        ("open_store", "an open store with 10 readers adds"),
+        ("stream", f"streaming {memory['chunks']:,} log chunks adds"),
+    ):
+        met = memory[key] < MEGABYTES
+        missed += not met
+        console.print(f"{what} {memory[key]:.1f} MB; target < {MEGABYTES:g} MB {_mark(met)}")
+    return missed
+
+
+def _growth_on_postgres(console: Console, quick: bool, results: dict[str, Any]) -> int:
+    if not is_installed(POSTGRES_BASE):
+        console.print("asyncpg is not installed: nothing is measured on PostgreSQL")
+        return 0
+    from bench.growth_on_postgres import SIZES, measure_growth_on_postgres
+
+    sizes = SIZES[:-1] if quick else SIZES
+    with PostgresServer() as server:
+        results["machine"]["postgres"] = postgres_version(server.create_database())
+        effort = (5, 0.1) if quick else (9, 0.2)
+        found = measure_growth_on_postgres(server.create_database, sizes, *effort, _teller(console))
+    results["postgres"] = found
+    return _print_growth(console, "PostgreSQL", found)
+
+
+def _print_growth(console: Console, product: str, found: Compared) -> int:
+    from bench.growth import LIMIT, LIMIT_OF_CLAIMS
+
     table = Table(
-        title="microseconds for a call, by rows in each table; target: ratio "
+        title=f"microseconds for a call on {product}, by rows in each table; target: ratio "
         f"≤ {LIMIT:g}, of claims ≤ {LIMIT_OF_CLAIMS:g}"
     )
     table.add_column("call")
-    for size in sizes:
+    for size in found["sizes"]:
         table.add_column(f"{size:,}", justify="right")
     table.add_column("worst ratio", justify="right")
     table.add_column("")
@@ -170,21 +225,7 @@ def _growth(console: Console, folder: Path, quick: bool, output: Path) -> int:
         cells = [f"{value:,.0f}" for value in found["microseconds"][name]]
         table.add_row(name, *cells, f"{worst:.2f}", _mark(met))
     console.print(table)
-    memory = found["memory"]
-    for key, what in (
-        ("open_store", "an open store with 10 readers adds"),
-        ("stream", f"streaming {memory['chunks']:,} log chunks adds"),
-    ):
-        met = memory[key] < MEGABYTES
-        missed += not met
-        console.print(f"{what} {memory[key]:.1f} MB; target < {MEGABYTES:g} MB {_mark(met)}")
-    if not quick or output != RESULTS:
-        write_json("growth.json", {"machine": about, **found}, output)
-        title = "What a call costs when the tables grow"
-        draw_growth(
-            output / "growth.svg", title, sizes, found["ratios"], LIMIT, footer_of(about, "sqlite")
-        )
-    return 1 if missed else 0
+    return missed
 
 
 def _disk(console: Console, folder: Path, quick: bool, output: Path | None) -> int:

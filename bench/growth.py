@@ -44,12 +44,17 @@ that a call does not touch: how many of those that it does are in the processor'
 """
 
 
-class Growth(TypedDict):
+class Compared(TypedDict):
     """Microseconds for a call by its name, in the order of `sizes`, and the same as ratios."""
 
     sizes: list[int]
     microseconds: dict[str, list[float]]
     ratios: dict[str, list[float]]
+
+
+class Growth(Compared):
+    """The same, and what the store adds to memory."""
+
     memory: Memory
 
 
@@ -85,24 +90,29 @@ def measure_growth(
         _fill(files[size], seed, before, size)
         before, largest = size, files[size]
     microseconds = asyncio.run(_measure(files, seed, rounds, seconds, tell))
-    ratios = {
-        name: [
-            statistics.median(one / first for one, first in zip(line, lines[0], strict=True))
-            for line in lines
-        ]
-        for name, lines in microseconds.items()
-    }
     tell(f"reading the log of an agent with {sizes[-1]:,} chunks")
     long_log = Path(shutil.copyfile(template, folder / "long-log.db"))
     _write_long_log(long_log, sizes[-1])
     return {
+        **compared(sizes, microseconds),
+        "memory": measure_memory(long_log, LONG_LOG),
+    }
+
+
+def compared(sizes: Sequence[int], rounds: dict[str, list[list[float]]]) -> Compared:
+    """Return the medians of the rounds, by call and size, and of their ratios to the smallest."""
+    return {
         "sizes": list(sizes),
         "microseconds": {
-            name: [statistics.median(line) for line in lines]
-            for name, lines in microseconds.items()
+            name: [statistics.median(line) for line in lines] for name, lines in rounds.items()
         },
-        "ratios": ratios,
-        "memory": measure_memory(long_log, LONG_LOG),
+        "ratios": {
+            name: [
+                statistics.median(one / first for one, first in zip(line, lines[0], strict=True))
+                for line in lines
+            ]
+            for name, lines in rounds.items()
+        },
     }
 
 
@@ -128,13 +138,13 @@ async def _measure(
                 for of_size, line in zip(calls, found[name], strict=True):
                     line.append((await time_calls(of_size[name], seconds))["median"])
             for place, store in enumerate(stores):
-                claimed, completed = await _time_claims(store, seed.growing_phase, seconds)
+                claimed, completed = await time_claims(store, seed.growing_phase, seconds)
                 found[NEXT][place].append(claimed)
                 found[COMPLETE][place].append(completed)
     return found
 
 
-async def _time_claims(store: Store, phase_id: str, seconds: float) -> tuple[float, float]:
+async def time_claims(store: Store, phase_id: str, seconds: float) -> tuple[float, float]:
     """Claim a task and complete it, again and again; return the medians of the two."""
     claimed: list[int] = []
     completed: list[int] = []
