@@ -245,6 +245,31 @@ async def recorded(repos: Repositories) -> Claims:
     return []
 
 
+async def recorded_phase(repos: Repositories) -> Claims:
+    """A change set that has given a phase another name, and its last task, which is claimed."""
+    await plan(repos, tasks=1)
+    await repos.phases.update("p", name="renamed")
+    await repos.phases.create(id="q", initiative_id="i", name="q")
+    await repos.tasks.create(id="t1", phase_id="q", name="t")
+    await repos.change_sets.create(
+        id="set",
+        initiative_id="i",
+        agent_name="planner",
+        mode="plan",
+        entries=[
+            {
+                "entity_type": "phase",
+                "entity_id": id,
+                "action": "update",
+                "previous_state": {"name": before},
+                "new_state": {"name": after},
+            }
+            for id, before, after in (("p", "p", "renamed"), ("q", "before", "q"))
+        ],
+    )
+    return [await take(repos, "t0")]
+
+
 async def waiting_claimed(repos: Repositories) -> Claims:
     """Two claimed tasks, of which the second waits for the first since it was claimed."""
     await plan(repos)
@@ -320,6 +345,10 @@ def ends_once(outcome: Outcome) -> bool:
     return True
 
 
+def both_done(outcome: Outcome) -> bool:
+    return all(actor.error is None and actor.result is not None for actor in outcome.actors)
+
+
 def reverts_or_claims(outcome: Outcome) -> bool:
     reverted, claim = outcome.results()
     assert isinstance(claim, Claim)
@@ -337,6 +366,20 @@ PAIRS = (
         lambda _: lambda repos, _: repos.change_sets.revert("set"),
         next_task(),
         reverts_or_claims,
+    ),
+    Pair(
+        "revert of a phase and claim",
+        recorded_phase,
+        lambda _: lambda repos, _: repos.change_sets.revert("set"),
+        next_task(),
+        both_done,
+    ),
+    Pair(
+        "revert of a phase and complete",
+        recorded_phase,
+        lambda _: lambda repos, _: repos.change_sets.revert("set"),
+        complete(0),
+        lambda outcome: isinstance(outcome.actors[1].result, Finished),
     ),
     Pair(
         "claim and claim, one place", full_initiative, next_task(), next_task(), claims_at_most_one

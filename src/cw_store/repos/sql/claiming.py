@@ -1,7 +1,7 @@
 """How a task is claimed, as procedures.
 
 One order of locks, for whoever locks several rows where others write side by side: the provider's
-turn, a claimed task, phase, initiative, an unclaimed task, account, agent. Here the account comes
+turn, a claimed task, initiative, phase, an unclaimed task, account, agent. Here the account comes
 before the task, which is not waited for: one that is locked is passed by. What is looked at again
 after a lock is in `side_by_side.py`.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from cw_store.repos.agents import Agent
 from cw_store.repos.claims import Claim
 from cw_store.repos.sql.agent_names import OFFERED, names
 from cw_store.repos.sql.agents import TABLE as AGENTS
+from cw_store.repos.sql.at_once import chain_of_claim
 from cw_store.repos.sql.explaining import explanation, not_ready_error, reasons
 from cw_store.repos.sql.listings import newest_first
 from cw_store.repos.sql.readiness import (
@@ -37,7 +38,6 @@ from cw_store.repos.sql.readiness import (
     Candidate,
     Filter,
     next_ready,
-    next_ready_at_once,
     still_ready,
 )
 from cw_store.repos.sql.recovering import recover
@@ -64,8 +64,6 @@ from cw_store.statements.expressions import (
 )
 from cw_store.statements.procedure import (
     Attempt,
-    Chain,
-    Link,
     Lock,
     Mark,
     NotAtOnceError,
@@ -247,7 +245,7 @@ def _claim_at_once(wanted: Wanted) -> Procedure[Claim | None]:
     agent = AGENTS.complete(_agent_values(wanted), account_id=None)
     given = new_values({**agent, "holder": wanted.agent["holder"]})
     values = {**wanted.values, **given, **offered, "lease": wanted.lease}
-    answer = yield Attempt(chain_of(wanted.asked), values, _turn_of(wanted))
+    answer = yield Attempt(chain_of_claim(wanted.asked), values, _turn_of(wanted))
     if answer is None:
         return None
     found, account, (agent, task) = answer
@@ -258,21 +256,6 @@ def _claim_at_once(wanted: Wanted) -> Procedure[Claim | None]:
     except UnreadableError as error:
         raise NotAtOnceError from error
     return (yield from _claimed(found, account, agent, task))
-
-
-@cache
-def chain_of(asked: Filter) -> Chain:
-    """Return what finds a task, takes an account, and gives it the task with a new agent."""
-    place = Place(has_initiative=True, has_phase=True)
-    where = {"phase_id": (0, "phase_id"), "initiative_id": (0, "initiative_id")}
-    of_agent = {**where, "task_id": (0, "id"), "epoch": (0, "next_epoch")}
-    lock = lock_place(place)
-    if asked.takes_account:
-        lock = use_in_place(place, asked.accounts)
-        of_agent["account_id"] = (1, "id")
-    assert lock is not None, "there is something to lock"
-    hold = Link(hold_in_place(asked, place), new_values(of_agent))
-    return Chain("claims_next", (Link(next_ready_at_once(asked)), Link(lock, where), hold))
 
 
 def _claimed(

@@ -25,6 +25,7 @@ from cw_store.repos.phases import PhaseStatus
 from cw_store.repos.readiness import Readiness, Standing
 from cw_store.repos.sql import ending
 from cw_store.repos.sql.agents import meets_others
+from cw_store.repos.sql.at_once import complete_at_once
 from cw_store.repos.sql.claiming import (
     HOLD_TASK,
     Wanted,
@@ -117,7 +118,7 @@ class Claims(ClaimRepository):
             known_values(phases.c.status, [phase_status])
         if initiative_status is not None:
             known_values(initiatives.c.status, [initiative_status])
-        done = await ending.complete_at_once(self._database, claim, {**of_task, **of_agent})
+        done = await complete_at_once(self._database, claim, {**of_task, **of_agent})
         if done is not None:
             return done
         return await self._perform(

@@ -82,16 +82,6 @@ OPEN_IN_INITIATIVE = (
 """Whether a phase is open, a task without one, a task in one that is not."""
 
 
-HOLD_INITIATIVE = Query(
-    str,
-    select(initiatives.c.id)
-    .where(initiatives.c.id == bindparam("id"))
-    .with_for_update(key_share=True),
-    initiatives,
-    locks=True,
-)
-
-
 def _changed(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return bindparam(f"{NEW_VALUE}{column.key}", type_=column.type)
 
@@ -117,11 +107,7 @@ def move_on(
     phase_status: str | None,
     initiative_status: str | None,
 ) -> Procedure[tuple[Moved[Phase], Moved[Initiative]]]:
-    """Move the phase and the initiative on, if nothing in them is open any more.
-
-    The initiative is locked last: only the end of a phase is of any concern to it, so others who
-    complete tasks of it do not wait for each other.
-    """
+    """Move the phase and the initiative on, if nothing in them is open any more."""
     phase: Moved[Phase] = None
     if place.phase_id is not None:
         if is_one_left is None:
@@ -132,7 +118,6 @@ def move_on(
             phase = yield from _move(MOVE_PHASE, place.phase_id, phase_status)
     if place.initiative_id is None or initiative_status is None:
         return phase, None
-    yield from row(HOLD_INITIATIVE, id=place.initiative_id)
     for one_open in OPEN_IN_INITIATIVE:
         if (yield from row(one_open, id=place.initiative_id)) is not None:
             return phase, None

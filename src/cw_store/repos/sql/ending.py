@@ -16,14 +16,12 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Select,
-    and_,
     bindparam,
     case,
     exists,
     func,
     literal_column,
     null,
-    or_,
     select,
     type_coerce,
     update,
@@ -39,10 +37,9 @@ from cw_store.repos.sql.fence import ClaimedPlace, claim_values, is_held, lost
 from cw_store.repos.sql.recovering import CRASH, retried
 from cw_store.repos.sql.task_places import TABLE as TASKS
 from cw_store.repos.tasks import Task
-from cw_store.schema import agents, phases, tasks
-from cw_store.statements.database import Database
-from cw_store.statements.expressions import PRESENT, SHARED_NOW, LaterBy, exactly, later_than
-from cw_store.statements.procedure import Attempt, Chain, Link, Procedure, row
+from cw_store.schema import agents, initiatives, phases, tasks
+from cw_store.statements.expressions import SHARED_NOW, LaterBy, exactly, later_than
+from cw_store.statements.procedure import Procedure, row
 from cw_store.statements.query import NEW_VALUE, PairQuery, Query, new_values
 from cw_store.types import Flag, Id, WholeNumber
 
@@ -92,7 +89,8 @@ def _of_task(ending: Update) -> ReturningUpdate[Any]:
     return ending.where(is_held()).returning(*TASKS.columns)
 
 
-def _of_both(ended: CTE) -> Select[Any]:
+def of_both(ended: CTE) -> Select[Any]:
+    """Return the task that has ended, and stop the claim's agent."""
     stopped = (
         stop.where(
             agents.c.id == bindparam("claim_agent_id", type_=Id()), exists(select(ended.c.id))
@@ -105,7 +103,7 @@ def _of_both(ended: CTE) -> Select[Any]:
 
 def _ways(ending: Update) -> Ending:
     of_task = _of_task(ending)
-    both = _of_both(of_task.cte("ended"))
+    both = of_both(of_task.cte("ended"))
     return Ending(Query(Task, of_task, tasks), Query(Task, both, tasks, agents, locks=True))
 
 
@@ -127,7 +125,7 @@ one_left = one_open(rest, rest.c.phase_id == ended.c.phase_id, rest.c.id != ende
 
 COMPLETE_IN_PLACE = PairQuery(
     (Task, bool),
-    _of_both(ended).add_columns(
+    of_both(ended).add_columns(
         type_coerce(one_left.correlate(ended).scalar_subquery().is_not(None), Flag())
     ),
     tasks,
@@ -187,14 +185,23 @@ held_task = (
     .with_for_update(key_share=True)
     .cte("held_task")
 )
+held_initiative = (
+    select(initiatives.c.id)
+    .where(initiatives.c.id == select(held_task.c.initiative_id).scalar_subquery())
+    .with_for_update(key_share=True)
+    .cte("held_initiative")
+)
 held_phase = (
     select(phases.c.id)
-    .where(phases.c.id == select(held_task.c.phase_id).scalar_subquery())
+    .where(
+        phases.c.id == select(held_task.c.phase_id).scalar_subquery(),
+        select(func.count()).select_from(held_initiative).scalar_subquery() >= literal_column("0"),
+    )
     .with_for_update(key_share=True)
     .cte("held_phase")
 )
 
-# The claimed task is locked before its phase is looked at.
+# Each is locked before the next is looked at: the claimed task, its initiative, its phase.
 FENCE_IN_PLACE = Query(
     ClaimedPlace,
     select(*[held_task.c.phase_id, held_task.c.initiative_id]).where(
@@ -203,50 +210,6 @@ FENCE_IN_PLACE = Query(
     tasks,
     locks=True,
 )
-
-
-still_open = tasks.alias("still_open")
-
-of_phase = bindparam("phase_id", type_=Id())
-
-# A task that is in nothing moves nothing on.
-NOTHING_TO_MOVE_ON = Query(
-    int,
-    select(PRESENT).where(
-        or_(
-            and_(of_phase.is_(None), bindparam("initiative_id", type_=Id()).is_(None)),
-            one_open(still_open, still_open.c.phase_id == of_phase).scalar_subquery().is_not(None),
-        )
-    ),
-    tasks,
-)
-
-COMPLETE_AT_ONCE = Chain(
-    "claims_complete",
-    (
-        Link(FENCE_IN_PLACE),
-        Link(Query(Task, _of_both(completed.cte("ended")), tasks, agents, locks=True)),
-        Link(
-            NOTHING_TO_MOVE_ON,
-            {"phase_id": (0, "phase_id"), "initiative_id": (0, "initiative_id")},
-        ),
-    ),
-    is_whole=True,
-)
-"""What completes a task that is not the last of its phase."""
-
-
-async def complete_at_once(
-    database: Database, claim: Claim, values: Mapping[str, Any]
-) -> Finished | None:
-    """Complete a task that moves nothing on, if that saves messages; None if nothing is done.
-
-    Raises UnreadableError when the task cannot be read that has been completed.
-    """
-    if claim.task.phase_id is None and claim.task.initiative_id is not None:
-        return None  # it may be the last of its initiative
-    ended = await database.attempt(COMPLETE, Attempt(COMPLETE_AT_ONCE, values))
-    return None if ended is None else Finished(ended[1], None, None)
 
 
 def complete(

@@ -1,7 +1,7 @@
 """What claims a task where others write meanwhile: locks, and as few messages as can be.
 
 What was decided on is locked first and then looked at again, in a statement of its own, as one that
-waited for a lock has an old view of everything else. So phase and initiative are locked in one
+waited for a lock has an old view of everything else. So initiative and phase are locked in one
 message, and all that a task needs to be ready is looked at in the next, which locks the task.
 """
 
@@ -36,7 +36,14 @@ from cw_store.repos.sql.table import STAMPED
 from cw_store.repos.sql.task_places import TABLE as TASKS
 from cw_store.repos.tasks import Task
 from cw_store.schema import accounts, agents, initiatives, phases, store_state, tasks
-from cw_store.statements.expressions import SHARED_NOW, LaterBy, exactly, insert_unless, later_than
+from cw_store.statements.expressions import (
+    PRESENT,
+    SHARED_NOW,
+    LaterBy,
+    exactly,
+    insert_unless,
+    later_than,
+)
 from cw_store.statements.query import NEW_VALUE, PairQuery, Query
 from cw_store.types import Id, LargeNumber
 
@@ -87,20 +94,18 @@ def _held(place: Place) -> FromClause | None:
     Each is locked before the next is looked at.
     """
     held = None
-    if place.has_phase:
-        held = (
-            select(phases.c.id)
-            .where(phases.c.id == bindparam("phase_id", type_=Id()))
-            .with_for_update(key_share=True)
-            .cte("held_phase")
-        )
     if place.has_initiative:
-        initiative = select(initiatives.c.id).where(
-            initiatives.c.id == bindparam("initiative_id", type_=Id())
+        held = (
+            select(initiatives.c.id)
+            .where(initiatives.c.id == bindparam("initiative_id", type_=Id()))
+            .with_for_update(key_share=True)
+            .cte("held_initiative")
         )
+    if place.has_phase:
+        phase = select(phases.c.id).where(phases.c.id == bindparam("phase_id", type_=Id()))
         if held is not None:
-            initiative = initiative.where(_is_locked(held))
-        held = initiative.with_for_update(key_share=True).cte("held_initiative")
+            phase = phase.where(_is_locked(held))
+        held = phase.with_for_update(key_share=True).cte("held_phase")
     return held
 
 
@@ -110,14 +115,13 @@ def _is_locked(held: FromClause) -> ColumnElement[bool]:
 
 
 @cache
-def lock_place(place: Place) -> Query[str] | None:
+def lock_place(place: Place) -> Query[int] | None:
     """Return what lets nobody else decide about a place until the end; None if there is none."""
     held = _held(place)
     if held is None:
         return None
-    return Query(
-        str, select(held.c.id), initiatives if place.has_initiative else phases, locks=True
-    )
+    locked = select(PRESENT).where(_is_locked(held))
+    return Query(int, locked, phases if place.has_phase else initiatives, locks=True)
 
 
 @cache
