@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
-from cw_store import Claim, Store
+from cw_store import Claim, Store, UnreadableError
 from cw_store.backends.postgres.functions import MOST_FUNCTIONS
 from cw_store.testing.postgres_server import PostgresServer
 from postgres_proxy import Proxy
@@ -255,3 +255,15 @@ async def test_of_an_attempt_that_came_to_nothing_nothing_is_left(store: Store) 
     assert claim.account is not None and claim.account.id == working.id
     assert [agent.id for agent in await store.agents.find_all()] == [claim.agent.id]
     assert claim.epoch == 1
+
+
+async def test_a_claim_whose_end_cannot_be_read_is_ended_all_the_same(store: Store) -> None:
+    """Also the last of its phase, which is tried at once and then done step by step."""
+    claims = [await claim_next(store) for _ in range(3)]
+    async with store.unit_of_work() as uow:
+        await uow.session.execute(sa.text("UPDATE tasks SET created_at = '10000-01-01'"))
+    for claim in claims:
+        with pytest.raises(UnreadableError):
+            await store.claims.complete(claim)
+    [phase] = await store.phases.find_all()
+    assert phase.status == "completed"

@@ -147,7 +147,8 @@ class _Part(NamedTuple):
 class Function:
     """A chain as a function: what makes it, and what calls it.
 
-    Its row holds how many queries have found something, and what each of them has found.
+    Its row holds how many queries have found something, and what each of them has found. There is
+    no row of what was undone: its values would be left in there, and may be such as cannot be read.
     """
 
     def __init__(self, name: str, chain: Chain, statements: Statements, dialect: Dialect) -> None:
@@ -168,7 +169,10 @@ class Function:
     async def call(self, connection: Any, attempt: Attempt) -> list[Any] | None:
         """Run the chain, and answer; see `Functions.attempt`."""
         try:
-            [row] = await connection.fetch(self._call, attempt.turn, *self._bound(attempt.values))
+            rows = await connection.fetch(self._call, attempt.turn, *self._bound(attempt.values))
+            if not rows:
+                return None
+            row = rows[0]
             if row[0] == len(self._parts):
                 values = tuple(row)
                 return [part.records([values[part.columns]])[0] for part in self._parts]
@@ -244,7 +248,7 @@ class Function:
         body = "".join(self._body)
         if self._chain.is_whole:
             body = (
-                f"    BEGIN\n{body}    EXCEPTION WHEN SQLSTATE '{UNDONE}' THEN {LEAVE};\n    END;\n"
+                f"    BEGIN\n{body}    EXCEPTION WHEN SQLSTATE '{UNDONE}' THEN RETURN;\n    END;\n"
             )
         return (
             f"CREATE OR REPLACE FUNCTION pg_temp.{self.name}({', '.join(self._arguments)})\n"
