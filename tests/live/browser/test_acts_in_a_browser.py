@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 from sites import Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -53,6 +53,25 @@ async def test_each_thing_that_waits_can_be_dealt_with_in_its_place(site: Site) 
     await inbox.locator(".of-account").get_by_role("button", name="Mark available").click()
     await told(page, "olive@example.com is available")
     await expect(inbox.locator(".of-account")).to_have_count(0)
+
+
+async def test_what_is_answered_goes_although_its_change_is_there_before_the_answer(
+    site: Site,
+) -> None:
+    page = await site.look()
+    question = page.locator("#inbox .of-message", has_text="15 and 30 minutes")
+
+    async def answer_late(route: Route) -> None:
+        answer = await route.fetch()
+        await expect(question).to_have_class(re.compile("is-gone"))
+        await route.fulfill(response=answer)
+
+    await page.route(re.compile("/act/"), answer_late)
+    await question.locator("summary").click()
+    await question.locator("textarea").fill("30")
+    await question.get_by_role("button", name="Send").click()
+    await told(page, "replied to gentle-vole")
+    await expect(question).to_have_count(0)
 
 
 async def test_what_is_opened_is_typed_into(site: Site) -> None:

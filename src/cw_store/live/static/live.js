@@ -341,6 +341,7 @@
       if (answer.ok) {
         form.reset();
         form.closest("details.answer")?.removeAttribute("open");
+        form.closest(".is-gone")?.remove(); // the change was here before this answer
         if (!stream) await fetchAnew();
       }
     } catch {
