@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
-from cw_store import Store, views
+from cw_store import Store, StoreBusyError, views
 from cw_store.cli.blocks import Block, Table, Text
 from cw_store.cli.cells import as_time
 from cw_store.cli.context import Context
@@ -20,6 +20,9 @@ from cw_store.safe_text import safe
 
 SHORTEST = 0.1
 """Seconds between two looks at least, so that nobody is kept from working by being watched."""
+
+TRIES = 5
+"""So often one look is tried before it is given up."""
 
 MOST = 10
 FEW = 6
@@ -54,7 +57,7 @@ async def watch(here: Context, initiative: str | None, every: float) -> int:
         id = await _id(store, initiative)
         with ended_when_nobody_reads(), _shown(here) as show:
             while True:
-                seen = await _look(store, id)
+                seen = await _look_while_others_come_and_go(store, id)
                 show(seen)
                 if seen.is_over or seen.is_stuck:
                     break
@@ -70,6 +73,15 @@ async def _id(store: Store, typed: str | None) -> str | None:
         return None
     async with store.unit_of_work(read_only=True) as uow:
         return (await find(uow, typed, "initiative")).id
+
+
+async def _look_while_others_come_and_go(store: Store, id: str | None) -> Seen:
+    """Look again where a look met somebody who just began, or ended, to use the file."""
+    for _ in range(TRIES - 1):
+        with suppress(StoreBusyError):
+            return await _look(store, id)
+        await asyncio.sleep(SHORTEST)
+    return await _look(store, id)
 
 
 async def _look(store: Store, id: str | None) -> Seen:
