@@ -352,11 +352,13 @@ async def test_what_comes_next_on_a_connection_is_never_interrupted(store: Store
     async def wanted() -> object:
         return await writer.run(some, 1500)
 
-    interrupted = 0
+    rounds = interrupted = 0
     began = time.monotonic()
     await wanted()
     usual = time.monotonic() - began
-    for _ in range(500):
+    # On a busy machine most have ended by then, and it takes more rounds.
+    while rounds < 500 or (interrupted <= 20 and rounds < 5000):
+        rounds += 1
         one, other = asyncio.create_task(given_up()), asyncio.create_task(wanted())
         await asyncio.sleep(0)
         until = time.monotonic() + chance.uniform(0, 1.5 * usual)
@@ -365,7 +367,7 @@ async def test_what_comes_next_on_a_connection_is_never_interrupted(store: Store
         interrupted += one.cancel()
         assert await other == 1500
         await asyncio.wait([one])
-    assert interrupted > 5, "on a busy machine most of them end before"
+    assert interrupted > 20
 
 
 async def test_the_thread_goes_on_only_when_an_interruption_has_come(store: Store) -> None:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
-from cw_store import Store, StoreBusyError, views
+from cw_store import Store, StoreBusyError, UnitOfWork, views
 from cw_store.cli.blocks import Block, Table, Text
 from cw_store.cli.cells import as_time
-from cw_store.cli.context import Context
+from cw_store.cli.context import BUSY_TIMEOUT, Context
 from cw_store.cli.endless import ended_when_nobody_reads
 from cw_store.cli.finding import find
 from cw_store.cli.inboxes import what_waits
 from cw_store.safe_text import safe
 
+T = TypeVar("T")
+
 SHORTEST = 0.1
 """Seconds between two looks at least, so that nobody is kept from working by being watched."""
-
-TRIES = 5
-"""So often one look is tried before it is given up."""
 
 MOST = 10
 FEW = 6
@@ -54,10 +53,10 @@ Show: TypeAlias = Callable[[Seen], None]
 async def watch(here: Context, initiative: str | None, every: float) -> int:
     """Show each look until the initiative, or all of them, ended; return the exit code."""
     async with here.reading() as store:
-        id = await _id(store, initiative)
+        id = await _read(store, lambda uow: _id(uow, initiative))
         with ended_when_nobody_reads(), _shown(here) as show:
             while True:
-                seen = await _look_while_others_come_and_go(store, id)
+                seen = await _read(store, lambda uow: _look(uow, id))
                 show(seen)
                 if seen.is_over or seen.is_stuck:
                     break
@@ -68,29 +67,33 @@ async def watch(here: Context, initiative: str | None, every: float) -> int:
     return 1
 
 
-async def _id(store: Store, typed: str | None) -> str | None:
-    if typed is None:
-        return None
-    async with store.unit_of_work(read_only=True) as uow:
-        return (await find(uow, typed, "initiative")).id
+async def _read(store: Store, look: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+    """Look at one snapshot, again while others just begin, or end, to use the file.
 
-
-async def _look_while_others_come_and_go(store: Store, id: str | None) -> Seen:
-    """Look again where a look met somebody who just began, or ended, to use the file."""
-    for _ in range(TRIES - 1):
-        with suppress(StoreBusyError):
-            return await _look(store, id)
+    That is tried for as long as any command waits for a turn.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + BUSY_TIMEOUT
+    while True:
+        try:
+            async with store.unit_of_work(read_only=True) as uow:
+                return await look(uow)
+        except StoreBusyError:
+            if loop.time() > end:
+                raise
         await asyncio.sleep(SHORTEST)
-    return await _look(store, id)
 
 
-async def _look(store: Store, id: str | None) -> Seen:
-    async with store.unit_of_work(read_only=True) as uow:
-        return Seen(
-            await views.inbox(uow, initiative_id=id, limit=MOST),
-            await views.board(uow, id, cards={}),
-            await uow.claims.next_deadline() is not None,
-        )
+async def _id(uow: UnitOfWork, typed: str | None) -> str | None:
+    return None if typed is None else (await find(uow, typed, "initiative")).id
+
+
+async def _look(uow: UnitOfWork, id: str | None) -> Seen:
+    return Seen(
+        await views.inbox(uow, initiative_id=id, limit=MOST),
+        await views.board(uow, id, cards={}),
+        await uow.claims.next_deadline() is not None,
+    )
 
 
 @contextmanager

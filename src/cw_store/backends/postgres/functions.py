@@ -164,7 +164,7 @@ class Function:
             self._add(link, statements[link.query])
         self.ddl = self._ddl()
         marks = ", ".join(f"${number + 1}" for number in range(len(self._arguments)))
-        self._call = f"SELECT * FROM pg_temp.{name}({marks})"  # noqa: S608 -- of our own names
+        self._call = f"SELECT * FROM pg_temp.{name}({marks})"  # noqa: S608 -- values are bound
 
     async def call(self, connection: Any, attempt: Attempt) -> list[Any] | None:
         """Run the chain, and answer; see `Functions.attempt`."""
