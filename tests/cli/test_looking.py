@@ -222,6 +222,32 @@ def test_who_watches_sees_it_end(typed: CommandLine) -> None:
     assert lines[-1] == "User auth: 1 of 1 done, 0 running, 0 ready, 0 waiting, 0 need you"
 
 
+def test_who_watches_minds_nobody_who_opens_and_closes_the_store(typed: CommandLine) -> None:
+    async def fill(store: Store) -> tuple[str, str]:
+        initiative = await store.initiatives.create(name="User auth")
+        task = await store.tasks.create(initiative_id=initiative.id, name="a")
+        return initiative.id, task.id
+
+    initiative, task = prepared(typed.url, fill)
+
+    async def finish(store: Store) -> None:
+        async with store.unit_of_work() as uow:
+            await uow.tasks.update(task, status="completed")
+            await uow.initiatives.update(initiative, status="completed")
+
+    def come_and_go() -> None:
+        for number in range(60):
+            prepared(typed.url, lambda store, n=number: store.tasks.update(task, order=n))
+        prepared(typed.url, finish)
+
+    work = threading.Thread(target=come_and_go)
+    work.start()
+    done = typed("watch", "User auth", "--every", "100ms")
+    work.join()
+    assert done.err == ""
+    assert done.code == 0
+
+
 def test_who_watches_is_told_when_nothing_goes_on(typed: CommandLine) -> None:
     async def fill(store: Store) -> None:
         initiative = await store.initiatives.create(name="User auth")

@@ -113,10 +113,19 @@ class ReadOnlySqliteBackend:
     @property
     def readers(self) -> ReaderPool:
         """The connections, which are new ones once the file is used in another way than before."""
-        if self._unused is not None and not self._unused.is_current():
+        if self._is_used_otherwise():
             self._unused = unused(self.path)
             self._readers.renew()
         return self._readers
+
+    def _is_used_otherwise(self) -> bool:
+        """Whether the connections may have been opened while the file was used in another way.
+
+        Somebody who used it may have gone again before they were.
+        """
+        if self._unused is None:
+            return unused(self.path) is not None
+        return not self._unused.is_current()
 
     async def erase_deleted(self) -> None:
         """Refuse."""
@@ -162,7 +171,7 @@ class ReadOnlySqliteBackend:
             try:
                 return await self.readers.read(work, statement, parameters)
             except StoreBusyError:
-                if self._unused is None or self._unused.is_current():
+                if not self._is_used_otherwise():
                     raise
         return await self.readers.read(work, statement, parameters)
 
