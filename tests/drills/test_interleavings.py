@@ -13,7 +13,14 @@ import pytest
 from drill import Drill
 from interleaving import LAST, Outcome, Schedule, Scheduler, Work, schedules
 
-from cw_store import ChangeConflictError, Claim, Finished, LeaseLostError, StaleStateError
+from cw_store import (
+    ChangeConflictError,
+    Claim,
+    Finished,
+    LeaseLostError,
+    NewChangeSetEntry,
+    StaleStateError,
+)
 from cw_store.backends.postgres.backend import PostgresBackend
 from cw_store.location import locate
 from cw_store.repos.sql.fence import FENCE, claim_values, find_lost_error
@@ -216,17 +223,20 @@ async def held(repos: Repositories) -> Claims:
     return [await take(repos, "t0")]
 
 
+async def change_set(repos: Repositories, entries: list[NewChangeSetEntry]) -> None:
+    await repos.change_sets.create(
+        id="set", initiative_id="i", agent_name="planner", mode="plan", entries=entries
+    )
+
+
 async def recorded(repos: Repositories) -> Claims:
     """A change set that has created a task and moved another to the front."""
     await plan(repos)
     await repos.tasks.update("t1", priority="high")
     await repos.tasks.create(id="new", phase_id="p", name="new")
-    await repos.change_sets.create(
-        id="set",
-        initiative_id="i",
-        agent_name="planner",
-        mode="plan",
-        entries=[
+    await change_set(
+        repos,
+        [
             {
                 "entity_type": "task",
                 "entity_id": "t1",
@@ -251,12 +261,9 @@ async def recorded_phase(repos: Repositories) -> Claims:
     await repos.phases.update("p", name="renamed")
     await repos.phases.create(id="q", initiative_id="i", name="q")
     await repos.tasks.create(id="t1", phase_id="q", name="t")
-    await repos.change_sets.create(
-        id="set",
-        initiative_id="i",
-        agent_name="planner",
-        mode="plan",
-        entries=[
+    await change_set(
+        repos,
+        [
             {
                 "entity_type": "phase",
                 "entity_id": id,

@@ -13,7 +13,6 @@ from sqlalchemy.engine import make_url
 
 from cw_store import Claim, Store, UnreadableError
 from cw_store.backends.postgres.functions import MOST_FUNCTIONS
-from cw_store.testing.postgres_server import PostgresServer
 from postgres_proxy import Proxy
 
 OF_ANY_SESSION = sa.text(
@@ -26,14 +25,6 @@ WAITING = sa.text(
     "WHERE datname = current_database() AND wait_event_type = 'Lock'"
 )
 TIME = sa.text("SELECT clock_timestamp()")
-
-
-@pytest.fixture
-async def url(postgres_server: PostgresServer, migrated_template: str) -> AsyncIterator[str]:
-    """A database of the test's own, at the newest schema."""
-    url = postgres_server.create_database(migrated_template)
-    yield url
-    postgres_server.drop_database(url)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -34,14 +34,6 @@ from waits import until, until_idle
 from watcher import watching
 
 driver = cast(Any, asyncpg)
-
-
-@pytest.fixture
-async def url(postgres_server: PostgresServer, migrated_template: str) -> AsyncIterator[str]:
-    """A database of the test's own, at the newest schema."""
-    url = postgres_server.create_database(migrated_template)
-    yield url
-    postgres_server.drop_database(url)
 
 
 async def run_sql(url: str, *statements: str) -> None:
