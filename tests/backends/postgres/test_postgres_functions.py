@@ -19,6 +19,11 @@ OF_ANY_SESSION = sa.text(
     "SELECT oid::regprocedure::text FROM pg_proc WHERE proname ~ '^claims_(next|complete)_'"
 )
 FUNCTIONS = sa.text("SELECT proname FROM pg_proc WHERE pronamespace = pg_my_temp_schema()")
+MADE = sa.text("SELECT oid FROM pg_proc WHERE pronamespace = pg_my_temp_schema()")
+OBJECTS = sa.text(
+    "SELECT count(*) FROM pg_catalog.pg_depend "
+    "WHERE refclassid = 'pg_namespace'::regclass AND refobjid = pg_my_temp_schema()"
+)
 TAKE_TURN = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 WAITING = sa.text(
     "SELECT count(*) FROM pg_stat_activity "
@@ -106,6 +111,49 @@ async def test_functions_are_made_anew_when_the_session_has_forgotten_them(store
     assert await functions_of(store) == []
     assert (await store.claims.complete(claim)).task.status == "completed"
     assert (await claim_next(store)).task.name == "two"
+
+
+@pytest.mark.parametrize(
+    "left_behind",
+    [
+        "CREATE FUNCTION pg_temp.own() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE TYPE pg_temp.own AS ENUM ('one')",
+        "CREATE TEMPORARY TABLE pg_depend (id text)",
+        "DROP FUNCTION pg_temp.claims_next_1; CREATE TEMPORARY TABLE own (id text)",
+    ],
+)
+async def test_what_an_application_leaves_beside_the_functions_is_gone(
+    store: Store, left_behind: str
+) -> None:
+    await store.claims.complete(await claim_next(store))
+    async with store.unit_of_work() as uow:
+        for sql in left_behind.split("; "):
+            await uow.session.execute(sa.text(sql))
+        assert await uow.session.scalar(OBJECTS) > 0
+    async with store.unit_of_work() as uow:
+        assert await uow.session.scalar(OBJECTS) == 0
+    await store.claims.complete(await claim_next(store))
+
+
+@pytest.mark.parametrize("is_anything_left", [False, True])
+async def test_a_session_does_not_grow_by_functions_that_it_has_forgotten(
+    url: str, is_anything_left: bool
+) -> None:
+    """Their memory is given back by the end of the session alone."""
+    made: dict[int, set[int]] = {}
+    async with Store(url, pool_size=1) as store:
+        await store.tasks.create_many([{"name": "task"} for _ in range(MOST_FUNCTIONS)])
+        await store.accounts.create(email="one@example.org")
+        for _ in range(MOST_FUNCTIONS):
+            await store.claims.complete(await claim_next(store))
+            async with store.unit_of_work() as uow:
+                process: int = await uow.session.scalar(sa.text("SELECT pg_backend_pid()")) or 0
+                made.setdefault(process, set()).update(await uow.session.scalars(MADE))
+                if is_anything_left:
+                    await uow.session.execute(sa.text("CREATE TEMPORARY TABLE own (id text)"))
+    of_sessions = [len(functions) for functions in made.values()]
+    assert all(number <= MOST_FUNCTIONS for number in of_sessions)
+    assert len(of_sessions) > 1 if is_anything_left else of_sessions == [2]
 
 
 async def test_functions_that_somebody_drops_are_not_missed(url: str, store: Store) -> None:

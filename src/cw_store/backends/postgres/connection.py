@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- asyncpg has none
 
 from cw_store.backends.postgres.errors import DRIVER_ERRORS
+from cw_store.backends.postgres.functions import MOST_FUNCTIONS
 from cw_store.errors import SchemaError, StoreError
 from cw_store.postgres_url import Server
 from cw_store.types import read_json_or_keep
@@ -35,14 +36,22 @@ _TAKES_ITS_TIME = (("statement_timeout", "0"), ("idle_in_transaction_session_tim
 
 _CONFIGURE = """
 SELECT set_config(name, value, false), current_setting('server_encoding'),
-    extract(epoch FROM current_setting('idle_in_transaction_session_timeout')::interval)::float8
+    extract(epoch FROM current_setting('idle_in_transaction_session_timeout')::interval)::float8,
+    EXISTS (
+        SELECT FROM pg_catalog.pg_depend LEFT JOIN pg_catalog.pg_proc ON pg_proc.oid = objid
+            AND classid = 'pg_catalog.pg_proc'::regclass AND proname = ANY ($3::text[])
+        WHERE refclassid = 'pg_catalog.pg_namespace'::regclass
+            AND refobjid = pg_my_temp_schema() AND proname IS NULL
+    )
 FROM unnest($1::text[], $2::text[]) AS settings (name, value)
 """
 _FORGET = """
 RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *;
-SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES
+SELECT pg_advisory_unlock_all(); DISCARD SEQUENCES
 """
-# All that DISCARD ALL does but for the prepared statements, of which the driver keeps account.
+# With DISCARD TEMP, all that DISCARD ALL does but for the prepared statements, of which the driver
+# keeps account. A session never gets back the memory of a function that is dropped, so the store's
+# own stay as long as nobody has left something beside them.
 
 _WHO = "SELECT pg_backend_pid(), pg_catalog.pg_postmaster_start_time()"
 
@@ -52,16 +61,29 @@ _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 class PostgresConnection(_driver.Connection):
     """asyncpg's connection, and what the store remembers of it."""
 
-    __slots__ = ("functions", "idle_limit", "is_changed", "released_at")
+    __slots__ = ("functions", "functions_made", "idle_limit", "is_changed", "released_at")
 
     functions: set[str]
     """The functions of its session that were made for chains of queries."""
+    functions_made: int
+    """How many were made, those included that are gone, whose memory the session keeps."""
     idle_limit: float
     """Seconds after which the server ends a transaction that idles; 0 for never."""
     is_changed: bool
     """Whether an application's statements may have left something on it that lasts."""
     released_at: float
     """When it came back into the pool, on the event loop's clock."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)  # pyright: ignore[reportUnknownMemberType] -- asyncpg has no types
+        self.functions = set()
+        self.functions_made = 0
+        self.is_changed = False
+
+    @property
+    def is_worn_out(self) -> bool:
+        """Whether its session should end, since too much was made in it that it cannot free."""
+        return self.functions_made > MOST_FUNCTIONS
 
     def cut_without_loop(self) -> None:
         """Close the socket although the event loop is closed, on which asyncio would do it.
@@ -109,7 +131,9 @@ async def forget_changes(connection: Any, server: Server, lock_timeout: float) -
     for an application is over with its unit of work. Raises the driver's errors.
     """
     await connection.execute(_FORGET)
-    await _configure(connection, server, lock_timeout)
+    if await _configure(connection, server, lock_timeout):
+        await connection.execute("DISCARD TEMP")
+        connection.functions.clear()
 
 
 async def connect_beside_pool(server: Server, timeout: float) -> Any:
@@ -159,19 +183,20 @@ class ConnectionBesidePool:
 
 async def _configure(
     connection: Any, server: Server, lock_timeout: float, *more: tuple[str, str]
-) -> None:
+) -> bool:
+    """Set what the store relies on; whether somebody has left temporary objects there."""
     # A lock_timeout of 0 would be without an end.
     own = (("lock_timeout", str(max(1, int(lock_timeout * 1000)))), *_RELIED_ON)
     connection.is_changed = False
-    connection.functions = set()
     names, values = zip(*own, *server.settings, *more, strict=True)
-    rows = await connection.fetch(_CONFIGURE, names, values)
-    _, encoding, connection.idle_limit = rows[0]
+    rows = await connection.fetch(_CONFIGURE, names, values, connection.functions)
+    _, encoding, connection.idle_limit, is_anything_left = rows[0]
     if encoding != "UTF8":
         raise SchemaError(
             f"the database's encoding is {encoding}, in which not every text can be stored; "
             "create one with ENCODING 'UTF8'"
         )
+    return bool(is_anything_left)
 
 
 async def _refuse_shared_sessions(connection: Any, server: Server, timeout: float) -> None:

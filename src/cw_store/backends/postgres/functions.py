@@ -129,6 +129,7 @@ class Functions:
             )
             return False
         connection.functions.add(function.name)
+        connection.functions_made += 1
         return True
 
 

@@ -131,7 +131,7 @@ class Pool:
         self.held += monotonic() - self._given_out.pop(connection)
         self.turns += 1
         if not connection.is_closed():
-            if self.is_closed or connection.is_in_transaction():
+            if self.is_closed or connection.is_in_transaction() or connection.is_worn_out:
                 connection.terminate()
             else:
                 self._keep(connection)
