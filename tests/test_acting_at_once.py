@@ -1,4 +1,4 @@
-"""What a person does to an agent that somebody else changes meanwhile."""
+"""What a person does to an agent or a message that somebody else changes meanwhile."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import sqlalchemy as sa
 
-from builders import add_agent
+from builders import add_agent, add_message
 from cw_store import Agent, Store, acting
 from cw_store.acting import TooLateError
 
@@ -59,6 +59,18 @@ async def test_what_else_is_written_about_an_agent_keeps_nobody_from_dismissing_
         await until_one_waits(store)
     dismissed = await second
     assert dismissed.user_dismissed_at is not None and dismissed.exit_code == 9
+
+
+@SIDE_BY_SIDE
+async def test_a_message_that_is_read_meanwhile_is_responded_to(store: Store) -> None:
+    message = await add_message(store, requires_response=True)
+    async with store.unit_of_work() as uow:
+        await uow.messages.update(message.id, status="read")
+        responding = asyncio.create_task(store.messages.respond(message.id, content="yes"))
+        await until_one_waits(store)
+    reply = await responding
+    assert await store.messages.find_replies(message.id) == [reply]
+    assert await store.messages.find_requiring_response() == []
 
 
 async def test_an_agent_that_works_again_is_told_of_as_what_it_is(store: Store) -> None:
