@@ -146,7 +146,7 @@ async def test_a_change_set_is_reverted_once(store: Store, clock: SteppableClock
         assert reverted.reverted_at is not None
         assert reverted.reverted_at >= clock.now
         assert reverted.updated_at > change_set.updated_at
-        with pytest.raises(StaleStateError) as caught:
+        with pytest.raises(StaleStateError, match="is reverted already") as caught:
             await uow.change_sets.mark_reverted(change_set.id)
         assert (caught.value.table, caught.value.id) == ("change_sets", change_set.id)
         # What has only moved on does not spend the unit of work.

@@ -74,7 +74,7 @@ async def test_only_the_first_answer_counts(store: Store) -> None:
         asked = await add_conversation(uow)
         answered = await uow.conversations.answer(asked.id, "443")
         for again in ("80", "443"):
-            with pytest.raises(StaleStateError) as caught:
+            with pytest.raises(StaleStateError, match="is answered already") as caught:
                 await uow.conversations.answer(asked.id, again)
             assert (caught.value.table, caught.value.id) == ("conversations", asked.id)
         # What has only moved on does not spend the unit of work.

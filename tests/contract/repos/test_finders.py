@@ -130,7 +130,7 @@ async def test_a_response_and_the_status_of_what_it_answers_are_one(store: Store
     assert (reply.type, reply.content, reply.parent_message_id) == ("response", "yes", question.id)
     assert await store.messages.find_replies(question.id) == [reply]
     assert await store.messages.find_requiring_response() == []
-    with pytest.raises(StaleStateError):
+    with pytest.raises(StaleStateError, match="is responded to already"):
         await store.messages.respond(question.id, content="no")
     with pytest.raises(NotFoundError):
         await store.messages.respond("unknown", content="no")

@@ -44,7 +44,7 @@ async def test_a_change_set_is_reverted_once(store: Store) -> None:
     reverted = await store.change_sets.revert(recording.id)
     assert reverted.change_set.reverted_at is not None
     for force in (False, True):
-        with pytest.raises(StaleStateError) as caught:
+        with pytest.raises(StaleStateError, match="is reverted already") as caught:
             await store.change_sets.revert(recording.id, force=force)
         assert (caught.value.table, caught.value.id) == ("change_sets", recording.id)
     with pytest.raises(NotFoundError):

@@ -165,7 +165,7 @@ class ChangeSets(ChangeSetRepository):
         reverted = await self._database.first(REVERT_APPLIED, id=id)
         if reverted is None:
             await TABLE.need(self._database, id)
-            raise StaleStateError(change_sets.name, id)
+            raise _reverted_error(id)
         return reverted
 
     async def update(
@@ -207,7 +207,7 @@ async def _revert(database: Database, id: str, *, force: bool) -> Reverted:
     if change_set is None:
         raise NotFoundError(change_sets.name, id)
     if change_set.status != "applied":
-        raise StaleStateError(change_sets.name, id)
+        raise _reverted_error(id)
     entries = await database.all(ENTRIES_OF, change_set_id=id)
     undone = await undo(database, change_set.initiative_id, entries, force=force)
     reverted = await database.first(REVERT_APPLIED, id=id)
@@ -215,6 +215,10 @@ async def _revert(database: Database, id: str, *, force: bool) -> Reverted:
         # Something that was deleted took the change set along.
         raise StaleStateError(change_sets.name, id)
     return Reverted(reverted, undone.restored, undone.lost)
+
+
+def _reverted_error(id: str) -> StaleStateError:
+    return StaleStateError(change_sets.name, id, f"change set {id!r} is reverted already")
 
 
 async def _store_with_entries(

@@ -131,7 +131,9 @@ class Conversations(ConversationRepository):
         answered = await self._database.first(ANSWER_PENDING, id=id, **values)
         if answered is None:
             await TABLE.need(self._database, id)
-            raise StaleStateError(conversations.name, id)
+            raise StaleStateError(
+                conversations.name, id, f"conversation {id!r} is answered already"
+            )
         return answered
 
     async def update(

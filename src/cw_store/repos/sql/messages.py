@@ -137,7 +137,7 @@ class Messages(MessageRepository):
             message = await database.first(RESPOND_ONCE, id=id)
             if message is None:
                 await TABLE.need(database, id)
-                raise StaleStateError(messages.name, id)
+                raise StaleStateError(messages.name, id, f"message {id!r} is responded to already")
             row = TABLE.complete(
                 {
                     "sender_type": message.recipient_type,
