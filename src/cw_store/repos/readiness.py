@@ -107,7 +107,10 @@ Reason: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether a task can be claimed, and if not, every reason why."""
+    """Whether a task can be claimed, and if not, every reason why.
+
+    Of several tasks that it waits for the oldest is first, and of phases too.
+    """
 
     is_ready: bool
     reasons: tuple[Reason, ...]

@@ -251,6 +251,21 @@ async def test_every_reason_why_a_task_is_not_ready_is_told(
         await store.claims.explain("unknown")
 
 
+async def test_of_several_that_a_task_waits_for_the_oldest_is_told_first(store: Store) -> None:
+    initiative = await add_initiative(store)
+    phase = await add_phase(store, initiative_id=initiative.id)
+    phases = [(await add_phase(store, id=id, initiative_id=initiative.id)).id for id in "cab"]
+    tasks = [(await add_task(store, id=id, phase_id=phase.id)).id for id in "fde"]
+    task = await add_task(store, phase_id=phase.id)
+    await store.phases.set_dependencies(phase.id, sorted(phases))
+    await store.tasks.set_dependencies(task.id, sorted(tasks))
+    await store.tasks.update(tasks[0], name="where a server keeps rows changes nothing")
+    assert (await store.claims.explain(task.id, provider=None)).reasons == (
+        *[WaitsForTask(id, "pending") for id in tasks],
+        *[WaitsForPhase(id, "pending") for id in phases],
+    )
+
+
 async def test_a_claimed_task_is_explained_by_who_has_it(store: Store) -> None:
     task_id = await add_ready_task(store)
     agent = (await claim_next(store, holder="host/3")).agent

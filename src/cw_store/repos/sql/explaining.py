@@ -59,7 +59,7 @@ from cw_store.schema import (
     tasks,
 )
 from cw_store.statements.query import Query
-from cw_store.types import Id, PlainText, UtcDateTime, WholeNumber
+from cw_store.types import Id, LargeNumber, PlainText, UtcDateTime, WholeNumber
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ class Found:
     text: str | None
     holder: str | None
     number: int | None
+    place: int | None
     at: datetime | None
     until: datetime | None
 
@@ -80,6 +81,7 @@ FOUND_TYPES = {
     "text": PlainText(),
     "holder": PlainText(),
     "number": WholeNumber(),
+    "place": LargeNumber(),
     "at": UtcDateTime(),
     "until": UtcDateTime(),
 }
@@ -141,6 +143,7 @@ def explanation(asked: Filter) -> Query[Found]:
             is_open(other_tasks),
             id=other_tasks.c.id,
             text=other_tasks.c.status,
+            place=other_tasks.c.seq,
         ),
         _found("not_before", place, missing["not_before"], at=tasks.c.not_before),
         _found("phase", place, missing["phase"], id=phases.c.id, text=phases.c.status),
@@ -154,6 +157,7 @@ def explanation(asked: Filter) -> Query[Found]:
             is_open(other_phases),
             id=other_phases.c.id,
             text=other_phases.c.status,
+            place=other_phases.c.seq,
         ),
         _found(
             "inactive", place, missing["inactive"], id=initiatives.c.id, text=initiatives.c.status
@@ -226,10 +230,14 @@ REASONS: dict[str, Callable[[Any], Reason]] = {
 
 
 def reasons(found: Iterable[Found]) -> tuple[Reason, ...]:
-    """Return the reasons that the rows of an explanation are, in the order of REASONS."""
+    """Return the reasons that the rows of an explanation are, in the order of REASONS.
+
+    Of several that are waited for the oldest is first.
+    """
     kinds = list(REASONS)
     missing = sorted(
-        (one for one in found if one.kind != "task"), key=lambda one: kinds.index(one.kind)
+        (one for one in found if one.kind != "task"),
+        key=lambda one: (kinds.index(one.kind), one.place or 0),
     )
     return tuple(REASONS[one.kind](one) for one in missing)
 
