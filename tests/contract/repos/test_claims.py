@@ -738,6 +738,35 @@ async def test_what_ran_out_is_recovered_the_longest_ago_first(
         await store.claims.recover(limit=0)
 
 
+async def test_who_claims_takes_back_ten_that_ran_out_the_longest_ago(
+    store: Store, clock: SteppableClock
+) -> None:
+    ids = [await add_ready_task(store) for _ in range(12)]
+    lost = [await claim_next(store, lease=timedelta(seconds=1 + n)) for n in reversed(range(12))]
+    assert [claim.task.id for claim in lost] == ids
+    clock.advance(60)
+    await claim_next(store, holder="another")
+    left = await store.claims.find_live(holder=lost[0].agent.holder)
+    assert [claim.task.id for claim in left] == ids[:2]
+
+
+@pytest.mark.parametrize("how", ["revoked", "started anew"])
+async def test_who_gets_what_was_taken_from_another_is_told_from_whom(
+    store: Store, how: str
+) -> None:
+    task_id = await add_ready_task(store)
+    lost = await claim_next(store, holder="a")
+    if how == "revoked":
+        displaced = await store.claims.revoke(task_id)
+    else:
+        [displaced] = await store.claims.recover(holder="a")
+    claim = await claim_next(store)
+    assert claim.previous == displaced
+    assert displaced is not None and displaced.id == lost.agent.id
+    await store.claims.release(claim)
+    assert (await claim_next(store)).previous is None
+
+
 async def test_a_holder_that_starts_anew_gets_its_own_back_at_once_for_free(
     store: Store,
 ) -> None:
