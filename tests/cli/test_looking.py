@@ -264,6 +264,27 @@ def test_who_watches_is_told_when_nothing_goes_on(typed: CommandLine) -> None:
         assert set(json.loads(line)["data"]) <= {"at", "counts", "item"}
 
 
+def test_who_watches_is_told_where_to_look_when_the_inbox_is_empty(
+    typed: CommandLine,
+) -> None:
+    async def fill(store: Store) -> None:
+        initiative = await store.initiatives.create(name="User auth")
+        first, second = [
+            await store.phases.create(initiative_id=initiative.id, name=name)
+            for name in ("Core", "Checks")
+        ]
+        await store.phases.create_dependency(second.id, first.id)
+        await store.tasks.create(phase_id=first.id, name="a", status="completed")
+        await store.tasks.create(phase_id=second.id, name="b")
+
+    prepared(typed.url, fill)
+    done = typed("watch")
+    assert done.code == 1
+    assert done.err == "cw-store: nothing goes on by itself; cw-store ready --explain says why\n"
+    assert "its phase waits for phase Core" in typed("ready", "--explain").out
+    assert typed("inbox").out.splitlines()[1:] == []
+
+
 def test_the_inbox_says_what_answers_and_that_answers_it(typed: CommandLine) -> None:
     async def fill(store: Store) -> None:
         agent = await add_agent(store, name="brave-otter")

@@ -63,7 +63,10 @@ async def watch(here: Context, initiative: str | None, every: float) -> int:
                 await asyncio.sleep(max(every, SHORTEST))
     if seen.is_over:
         return 0
-    here.output.remark("nothing goes on until somebody answers; cw-store inbox says what")
+    if seen.inbox.total:
+        here.output.remark("nothing goes on until somebody answers; cw-store inbox says what")
+    else:
+        here.output.remark("nothing goes on by itself; cw-store ready --explain says why")
     return 1
 
 
