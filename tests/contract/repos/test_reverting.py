@@ -215,6 +215,17 @@ async def test_what_was_changed_since_is_a_conflict_that_force_overwrites(
         assert len(after[table]) <= len(before[table])
 
 
+async def test_columns_that_were_changed_since_are_named_in_one_order(store: Store) -> None:
+    plan = await add_plan(store)
+    async with recorded(store, plan) as (uow, recording):
+        await uow.tasks.update("a", name="Tables")
+    await store.tasks.update("a", summary="done", priority="high", max_retries=5, order=7)
+    with pytest.raises(ChangeConflictError) as caught:
+        await store.change_sets.revert(recording.id)
+    [found] = caught.value.conflicts
+    assert found.columns == ("max_retries", "order", "priority", "summary")
+
+
 async def test_force_lists_what_came_since_and_went_with_it(store: Store) -> None:
     plan = await add_plan(store)
     async with recorded(store, plan) as (uow, recording):

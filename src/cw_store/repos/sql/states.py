@@ -249,11 +249,17 @@ def _found_and_held(table: Table, rows: ColumnElement[bool]) -> tuple[Query[str]
 
 
 def differing(state: State, other: State) -> tuple[str, ...]:
-    """Return the names of what a state says and the other one does not, among what may change."""
+    """Return the names of what a state says and the other one does not, among what may change.
+
+    They are sorted: a server keeps the keys of JSON in an order of its own.
+    """
     return tuple(
-        name
-        for name, value in state.items()
-        if name not in _NOT_COMPARED and _as_text(name, value) != _as_text(name, other.get(name))
+        sorted(
+            name
+            for name, value in state.items()
+            if name not in _NOT_COMPARED
+            and _as_text(name, value) != _as_text(name, other.get(name))
+        )
     )
 
 
