@@ -4,32 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-import sqlalchemy as sa
 
 from builders import add_agent, add_message
 from cw_store import Agent, Store, acting
 from cw_store.acting import TooLateError
+from waits import until_one_is_held_up
 
 SIDE_BY_SIDE = pytest.mark.parametrize("database", ["postgres"], indirect=True)
 """Where units of work write side by side; elsewhere the second begins when the first has ended."""
-
-WAITING = sa.text(
-    "SELECT count(*) FROM pg_stat_activity "
-    "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-)
 
 
 @pytest.fixture
 async def store(database: str) -> AsyncIterator[Store]:
     async with Store(database) as store:
         yield store
-
-
-async def until_one_waits(observer: Store) -> None:
-    """Return when somebody waits for a lock on the server."""
-    async with asyncio.timeout(10), observer.unit_of_work(read_only=True) as uow:
-        while await uow.session.scalar(WAITING) != 1:
-            pass
 
 
 async def dismiss(store: Store, id: str) -> Agent:
@@ -43,7 +31,7 @@ async def test_who_dismisses_an_agent_second_is_told_so(store: Store) -> None:
     async with store.unit_of_work() as uow:
         await acting.dismiss_agent(uow, agent.id, await uow.claims.now())
         second = asyncio.create_task(dismiss(store, agent.id))
-        await until_one_waits(store)
+        await until_one_is_held_up(store)
     with pytest.raises(TooLateError, match=r"^agent brave-otter is dismissed already$"):
         await second
 
@@ -56,7 +44,7 @@ async def test_what_else_is_written_about_an_agent_keeps_nobody_from_dismissing_
     async with store.unit_of_work() as uow:
         await uow.agents.update(agent.id, exit_code=9)
         second = asyncio.create_task(dismiss(store, agent.id))
-        await until_one_waits(store)
+        await until_one_is_held_up(store)
     dismissed = await second
     assert dismissed.user_dismissed_at is not None and dismissed.exit_code == 9
 
@@ -67,7 +55,7 @@ async def test_a_message_that_is_read_meanwhile_is_responded_to(store: Store) ->
     async with store.unit_of_work() as uow:
         await uow.messages.update(message.id, status="read")
         responding = asyncio.create_task(store.messages.respond(message.id, content="yes"))
-        await until_one_waits(store)
+        await until_one_is_held_up(store)
     reply = await responding
     assert await store.messages.find_replies(message.id) == [reply]
     assert await store.messages.find_requiring_response() == []

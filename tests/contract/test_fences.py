@@ -28,7 +28,7 @@ from cw_store import (
 from cw_store.schema import initiatives
 from cw_store.store import backend_of
 from cw_store.testing import SteppableClock
-from waits import until_idle
+from waits import until_idle, until_one_is_held_up
 
 
 class Base(DeclarativeBase):
@@ -333,7 +333,7 @@ async def test_undoing_a_savepoint_does_not_drop_the_fence(store: Store, claim: 
             async with uow.session.begin_nested():
                 raise ZeroDivisionError
         revoking = asyncio.create_task(store.claims.revoke(claim.task.id))
-        await until_idle()
+        await until_one_is_held_up(store)
         await create(uow)
         assert not revoking.done()
     await revoking
@@ -343,7 +343,7 @@ async def test_undoing_a_savepoint_does_not_drop_the_fence(store: Store, claim: 
 async def test_a_revocation_waits_for_the_end_of_a_fenced_unit(store: Store, claim: Claim) -> None:
     async with store.unit_of_work(claim=claim) as uow:
         revoking = asyncio.create_task(store.claims.revoke(claim.task.id))
-        await until_idle()
+        await until_one_is_held_up(store)
         assert not revoking.done()
         await create(uow)
         await uow.commit()
@@ -358,7 +358,7 @@ async def test_a_unit_that_is_cancelled_while_it_waits_for_its_fence_leaves_noth
 ) -> None:
     async with store.unit_of_work(claim=claim) as uow:
         entering = asyncio.create_task(store.unit_of_work(claim=claim).__aenter__())
-        await until_idle()
+        await until_one_is_held_up(store)
         entering.cancel()
         with pytest.raises(asyncio.CancelledError):
             await entering

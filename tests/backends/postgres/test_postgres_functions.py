@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from cw_store import Claim, Store, UnreadableError
 from cw_store.backends.postgres.functions import MOST_FUNCTIONS
 from postgres_proxy import Proxy
+from waits import until_one_is_held_up
 
 OF_ANY_SESSION = sa.text(
     "SELECT oid::regprocedure::text FROM pg_proc WHERE proname ~ '^claims_(next|complete)_'"
@@ -25,10 +26,6 @@ OBJECTS = sa.text(
     "WHERE refclassid = 'pg_namespace'::regclass AND refobjid = pg_my_temp_schema()"
 )
 TAKE_TURN = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
-WAITING = sa.text(
-    "SELECT count(*) FROM pg_stat_activity "
-    "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-)
 TIME = sa.text("SELECT clock_timestamp()")
 
 
@@ -61,13 +58,6 @@ async def functions_of(store: Store) -> list[str]:
     async with store.unit_of_work() as uow:
         found = await uow.session.scalars(FUNCTIONS)
         return sorted(name.rpartition("_")[0] for name in found)
-
-
-async def until_one_waits(observer: Store) -> None:
-    """Return when somebody waits for a lock on the server."""
-    async with asyncio.timeout(10), observer.unit_of_work(read_only=True) as uow:
-        while await uow.session.scalar(WAITING) != 1:
-            pass
 
 
 class CountingProxy(Proxy):
@@ -264,7 +254,7 @@ async def test_a_lease_counts_from_when_the_turn_has_come(url: str, store: Store
         async with another.unit_of_work() as uow:
             await uow.session.execute(TAKE_TURN, {"name": "accounts.'claude'"})
             claiming = asyncio.create_task(claim_next(store, lease=lease))
-            await until_one_waits(observer)
+            await until_one_is_held_up(observer)
             came_at = await uow.session.scalar(TIME)
         claim = await claiming
     until = claim.agent.lease_expires_at
@@ -281,7 +271,7 @@ async def test_what_a_chain_has_waited_for_is_looked_at_as_it_is_then(
         async with another.unit_of_work() as uow:
             assert (await uow.claims.complete(first)).phase is None
             completing = asyncio.create_task(store.claims.complete(second))
-            await until_one_waits(observer)
+            await until_one_is_held_up(observer)
         done = await completing
     assert done.phase is not None and done.phase.status == "completed"
 

@@ -21,7 +21,7 @@ from cw_store import (
     TaskExpected,
     TaskStatus,
 )
-from waits import until_idle
+from waits import until_one_is_held_up
 
 
 async def test_a_new_task_is_pending_of_medium_priority_and_never_retried(store: Store) -> None:
@@ -564,7 +564,7 @@ async def test_a_status_that_is_changed_while_the_task_is_being_claimed_is_refus
     async with store.unit_of_work() as uow:
         await uow.claims.take(task.id, holder="host-1/1", worktree_id="t", provider=None)
         changing = asyncio.create_task(store.tasks.update(task.id, status="completed"))
-        await until_idle()
+        await until_one_is_held_up(store)
         assert not changing.done()
     with pytest.raises(StaleStateError, match="is claimed"):
         await changing
