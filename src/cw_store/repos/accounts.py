@@ -87,7 +87,9 @@ class AccountExpected(TypedDict, total=False):
 class AccountRepository(Protocol):
     """The accounts; bad input raises `InvalidValueError` and writes nothing.
 
-    An account whose secrets cannot be read can be listed, changed, marked and deleted.
+    An account whose secrets cannot be read can be listed, changed, marked and deleted. Whether
+    `exhausted_until` has passed the database server's clock says, where there is one and the store
+    was given no `clock`.
     """
 
     async def create(self, **values: Unpack[NewAccount]) -> Account:

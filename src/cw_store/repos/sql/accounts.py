@@ -38,7 +38,7 @@ from cw_store.repos.sql.rotation import (
 from cw_store.schema import accounts
 from cw_store.statements.database import Database
 from cw_store.statements.expressions import (
-    NOW,
+    SHARED_NOW,
     later_than,
 )
 from cw_store.statements.procedure import Lock, Procedure
@@ -66,7 +66,8 @@ MARK_EXHAUSTED = TABLE.returning(
                 accounts.c.is_exhausted.is_(true())
                 & (
                     accounts.c.exhausted_until.is_(None)
-                    | (accounts.c.exhausted_until > NOW) & (accounts.c.exhausted_until > until)
+                    | (accounts.c.exhausted_until > SHARED_NOW)
+                    & (accounts.c.exhausted_until > until)
                 ),
                 accounts.c.exhausted_until,
             ),
@@ -79,7 +80,7 @@ MARK_EXHAUSTED = TABLE.returning(
 CLEAR_EXPIRED_EXHAUSTION = Query(
     int,
     update(accounts)
-    .where(accounts.c.exhausted_until <= NOW)
+    .where(accounts.c.exhausted_until <= SHARED_NOW)
     .values(
         is_exhausted=False,
         exhausted_until=None,

@@ -32,8 +32,8 @@ from cw_store.repos.accounts import Account, AccountChanges, AccountExpected, Ne
 from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import accounts, agents
 from cw_store.statements.expressions import (
-    NOW,
     PRESENT,
+    SHARED_NOW,
     STAMP,
     EndOfTime,
     Later,
@@ -51,7 +51,7 @@ others = accounts.alias("others")
 
 
 def _available(row: FromClause) -> ColumnElement[bool]:
-    return row.c.is_exhausted.is_(false()) | (row.c.exhausted_until <= NOW)
+    return row.c.is_exhausted.is_(false()) | (row.c.exhausted_until <= SHARED_NOW)
 
 
 def _has_room(row: FromClause) -> ColumnElement[bool]:
