@@ -13,6 +13,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from builders import add_initiative, add_task
 from claims import ONE_MINUTE, claimed, taken_over
 from cw_store import (
     Claim,
@@ -79,6 +80,13 @@ def task() -> asyncio.Task[Any]:
 
 def is_renewing() -> bool:
     return "cw_store renews what is kept" in {task.get_name() for task in asyncio.all_tasks()}
+
+
+async def until_not_renewing() -> None:
+    """Return when the keeper has heard of all that it has asked for."""
+    async with asyncio.timeout(20):
+        while is_renewing():  # noqa: ASYNC110 -- nothing tells of it
+            await asyncio.sleep(0)
 
 
 async def until_alone() -> None:
@@ -411,6 +419,22 @@ async def test_a_takeover_ends_the_block_as_a_lost_lease(store: Store, claim: Cl
     await nothing_is_left()
 
 
+async def test_whoever_clears_up_behind_the_loser_does_not_hide_the_takeover(
+    store: Store, claim: Claim
+) -> None:
+    async def take_over_and_clear_up() -> None:
+        async with store.unit_of_work() as uow:
+            await uow.claims.revoke(claim.task.id)
+            await uow.claims.take(claim.task.id, holder="host-2/1", worktree_id="t", provider=None)
+            await uow.agents.update(claim.agent.id, status="stopped")
+
+    with pytest.raises(LeaseLostError, match="host-2/1"):
+        async with store.keep(claim, lease=QUICK), asyncio.timeout(20):
+            in_a_task_of_its_own(take_over_and_clear_up())
+            await for_ever()
+    await nothing_is_left()
+
+
 async def test_a_block_that_loses_all_its_claims_at_once_ends_once(
     store: Store, claim: Claim
 ) -> None:
@@ -423,8 +447,7 @@ async def test_a_block_that_loses_all_its_claims_at_once_ends_once(
             try:
                 await for_ever()
             finally:
-                while is_renewing():  # noqa: ASYNC110 -- until it has heard of both
-                    await asyncio.sleep(0)
+                await until_not_renewing()
     cancellation = raised.value.__context__
     assert isinstance(cancellation, asyncio.CancelledError)
     assert cancellation.args == (str(raised.value),)
@@ -435,6 +458,26 @@ async def test_a_deleted_task_ends_the_block_as_a_lost_lease(store: Store, claim
     with pytest.raises(LeaseLostError, match="deleted"):
         async with store.keep(claim, lease=QUICK):
             await store.tasks.delete(claim.task.id)
+            await for_ever()
+
+
+async def test_a_task_that_was_deleted_and_put_back_is_lost(store: Store) -> None:
+    initiative = await add_initiative(store)
+    task = await add_task(store, initiative_id=initiative.id)
+    claim = await store.claims.take(task.id, holder="h", worktree_id="t", provider=None)
+
+    async def delete_and_put_back() -> None:
+        async with store.unit_of_work() as uow:
+            change_sets = uow.change_sets
+            async with change_sets.recording(
+                initiative_id=initiative.id, mode="refine", agent_name="planner"
+            ) as recording:
+                await uow.tasks.delete(task.id)
+            await change_sets.revert(recording.id)
+
+    with pytest.raises(LeaseLostError, match="nobody has it now"):
+        async with store.keep(claim, lease=QUICK), asyncio.timeout(20):
+            in_a_task_of_its_own(delete_and_put_back())
             await for_ever()
 
 
@@ -498,6 +541,30 @@ async def test_the_end_of_a_claim_by_its_holder_ends_no_block(store: Store) -> N
         leases.add(await lease_of(store, again))
         assert len(leases) == 1, "it is not ours to renew"
     assert task().cancelling() == 0
+
+
+async def test_what_becomes_of_the_agent_after_the_end_of_its_claim_ends_no_block(
+    store: Store, clock: SteppableClock
+) -> None:
+    deleted, crashed, claimed_again = [await claimed(store) for _ in range(3)]
+    kept = await claimed(store)
+    async with store.keep(deleted, crashed, claimed_again, kept, lease=QUICK):
+        await store.claims.complete(deleted)
+        await store.agents.delete(deleted.agent.id)
+        await store.claims.fail(crashed, exit_code=-9)
+        await store.agents.update(crashed.agent.id, status="crashed")
+        await store.claims.release(claimed_again)
+        await store.agents.delete(claimed_again.agent.id)
+        again = await store.claims.take(
+            claimed_again.task.id, holder="host-3/1", worktree_id="t", provider=None
+        )
+        await store.claims.complete(again)
+        for _ in range(2):
+            clock.advance(10)
+            await until_leased(store, kept, clock.now + QUICK)
+            await until_not_renewing()
+    assert task().cancelling() == 0
+    await nothing_is_left()
 
 
 async def test_a_block_that_ends_by_itself_is_not_ended_by_a_takeover(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, bindparam, select
+from sqlalchemy import ColumnElement, and_, bindparam, exists, literal_column, or_, select
 
 from cw_store.errors import LeaseLostError, StaleStateError
 from cw_store.repos.claims import Claim
@@ -17,6 +17,7 @@ from cw_store.repos.sql.agents import described
 from cw_store.repos.tasks import TaskStatus
 from cw_store.schema import agents, tasks
 from cw_store.statements.database import Database
+from cw_store.statements.expressions import PRESENT
 from cw_store.statements.procedure import Procedure, row
 from cw_store.statements.query import Query
 from cw_store.types import Id, WholeNumber
@@ -96,17 +97,50 @@ HOLDING = Query(
 )
 
 
+claim_epoch = bindparam("claim_epoch", type_=WholeNumber())
+
+mine, next_one = agents.alias("mine"), agents.alias("next_one")
+
+# Whoever takes a task away leaves it under an epoch that no claim ever has. So what its own holder
+# has ended is still under the claim's epoch, or was claimed again under the very next. The agent's
+# status tells nothing, since it is for anybody to change who clears up.
+ENDED_BY_HOLDER = Query(
+    int,
+    select(PRESENT)
+    .select_from(tasks)
+    .where(
+        tasks.c.id == bindparam("claim_task_id", type_=Id()),
+        or_(
+            and_(tasks.c.epoch == claim_epoch, tasks.c.claimed_by_agent_id.is_(None)),
+            exists(
+                select(next_one.c.id).where(
+                    next_one.c.task_id == tasks.c.id,
+                    next_one.c.epoch == claim_epoch + literal_column("1"),
+                )
+            ),
+        ),
+        # Its end ends the lease, which SQL of somebody else's need not.
+        ~exists(
+            select(mine.c.id).where(
+                mine.c.id == bindparam("claim_agent_id", type_=Id()),
+                mine.c.lease_expires_at.is_not(None),
+            )
+        ),
+    ),
+    tasks,
+)
+
 STATUS_OF_AGENT = Query(str, select(agents.c.status).where(agents.c.id == bindparam("id")), agents)
 
 
 async def find_takeover(database: Database, claim: Claim) -> LeaseLostError | None:
-    """Return the error for a claim that is not held, or None when its own holder has ended it.
-
-    Then its agent is `stopped`; of a claim that was taken away it is `crashed`, or gone.
-    """
-    if await database.first(STATUS_OF_AGENT, id=claim.agent.id) == "stopped":
+    """Return the error for a claim that is not held, or None when its own holder has ended it."""
+    if await database.first(ENDED_BY_HOLDER, **claim_values(claim)) is not None:
         return None
-    return await find_lost_error(database, claim)
+    holding = await database.first(HOLDING, id=claim.task.id)
+    if holding is None and await database.first(STATUS_OF_AGENT, id=claim.agent.id) == "stopped":
+        return None  # the task was deleted afterwards
+    return lost_error(claim, holding)
 
 
 async def find_lost_error(database: Database, claim: Claim) -> LeaseLostError:

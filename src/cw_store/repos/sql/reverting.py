@@ -138,4 +138,6 @@ def _values(kind: Kind, state: State) -> dict[str, Any]:
     }
     if state.get("claimed_by_agent_id") is not None and state.get("status") == "in_progress":
         values["status"] = "pending"  # the claim is over
+        if isinstance(epoch := values.get("epoch"), int):
+            values["epoch"] = epoch + 1
     return values
