@@ -120,8 +120,9 @@ class ClaimRepository(Protocol):
         The options are `provider`, `account_id`, `phase_statuses` and `categories`, of which
         `ReadyOptions` tells, `lease`, `mode` and `agent_id` (`ClaimOptions`), and `initiative_id`.
 
-        `AlreadyExistsError` when `agent_id` is taken, `UnreadableError` when every account that
-        could be taken has secrets that cannot be read.
+        A task that cannot be read is passed by, with a warning in the log that names it, and so is
+        an account whose secrets cannot be read; `UnreadableError` when there is no other.
+        `AlreadyExistsError` when `agent_id` is taken.
         """
         ...
 

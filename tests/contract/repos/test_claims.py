@@ -23,6 +23,7 @@ from cw_store import (
     Readiness,
     StaleStateError,
     Store,
+    UnreadableError,
     WaitsForPhase,
     WaitsForTask,
     WrongCategory,
@@ -49,6 +50,14 @@ async def add_ready_task(store: Store, **values: Any) -> str:
     """Add a task that can be claimed, and an account for it; return its id."""
     await add_account(store)
     return (await add_task(store, **values)).id
+
+
+async def spoil(store: Store, table: str, column: str, id: str) -> None:
+    """Write a time that cannot be read, as another program might."""
+    async with store.unit_of_work() as uow:
+        connection = await uow.session.connection()
+        never = "'infinity'" if connection.dialect.name == "postgresql" else str(2**63 - 1)
+        await connection.exec_driver_sql(f"UPDATE {table} SET {column} = {never} WHERE id = '{id}'")
 
 
 # next
@@ -694,12 +703,7 @@ async def test_an_agent_that_cannot_be_read_stops_no_recovery(
 ) -> None:
     tasks = [await add_ready_task(store) for _ in range(2)]
     claims = [await claim_next(store) for _ in tasks]
-    async with store.unit_of_work() as uow:
-        connection = await uow.session.connection()
-        never = "'infinity'" if connection.dialect.name == "postgresql" else str(2**63 - 1)
-        await connection.exec_driver_sql(
-            f"UPDATE agents SET user_dismissed_at = {never} WHERE id = '{claims[0].agent.id}'"
-        )
+    await spoil(store, "agents", "user_dismissed_at", claims[0].agent.id)
     clock.advance(120)
     assert [agent.id for agent in await store.claims.recover()] == [claims[1].agent.id]
     assert [(await claim_next(store)).task.id for _ in tasks] == tasks
@@ -855,6 +859,38 @@ async def test_a_limit_is_not_passed_however_many_claim_at_once(store: Store) ->
 
 
 # what is unreadable
+
+
+async def test_a_task_that_cannot_be_read_stops_no_claim(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    phase = await add_phase(store)
+    broken = await add_ready_task(store, phase_id=phase.id, priority="high")
+    task_id = (await add_task(store, phase_id=phase.id)).id
+    await spoil(store, "tasks", "created_at", broken)
+    assert (await claim_next(store)).task.id == task_id
+    assert f"passed by: created_at of row {broken!r} of tasks" in caplog.text
+    for refused in (
+        store.claims.next(holder="host/1", worktree_id="trees/1"),
+        store.claims.take(broken, holder="host/1", worktree_id="trees/1"),
+    ):
+        with pytest.raises(UnreadableError) as raised:
+            await refused
+        assert (raised.value.table, raised.value.id) == ("tasks", broken)
+    assert len(await store.agents.find_all()) == len(await store.claims.find_live()) == 1
+
+
+async def test_a_task_that_cannot_be_read_is_passed_by_in_a_unit_of_work(store: Store) -> None:
+    broken, task_id = [await add_ready_task(store) for _ in range(2)]
+    await spoil(store, "tasks", "created_at", broken)
+    async with store.unit_of_work() as uow:
+        claim = await uow.claims.next(holder="host/1", worktree_id="trees/1")
+        assert claim is not None and claim.task.id == task_id
+        with pytest.raises(UnreadableError):
+            await uow.claims.next(holder="host/1", worktree_id="trees/1")
+        await uow.tasks.update(task_id, name="still in use")
+    assert [agent.id for agent in await store.agents.find_all()] == [claim.agent.id]
+    await store.claims.check(claim)
 
 
 async def test_an_account_that_cannot_be_read_stops_no_claim(store: Store) -> None:

@@ -80,6 +80,8 @@ logger = logging.getLogger(__name__)
 MOST_RECOVERED = 10
 """So many leases that ran out are recovered before a task is claimed."""
 
+TASK = Query(Task, select(*TASKS.columns).where(tasks.c.id == bindparam("id")), tasks)
+
 PREVIOUS = Query(
     Agent,
     select(*AGENTS.columns)
@@ -152,20 +154,37 @@ class Wanted(NamedTuple):
         return {name: value for name, value in self.values.items() if name != "initiative_id"}
 
 
+class Unreadable(NamedTuple):
+    """Why a task was not claimed that is ready, but cannot be read."""
+
+    error: UnreadableError
+
+
 def claim_next(wanted: Wanted, *, side_by_side: bool) -> Procedure[Claim | StoreError | None]:
-    """Claim the task that is next; None when there is none, an error when one says why not."""
+    """Claim the task that is next; None when there is none, an error when one says why not.
+
+    A task that cannot be read is passed by, and the error when there is no other.
+    """
     if side_by_side:
         claim = yield from _claim_at_once(wanted)
         if claim is not None:
             return claim
     yield from _begin(wanted)
     passed: dict[str, str] = {}
+    unreadable: UnreadableError | None = None
     while True:
         found = yield from _look(next_ready(wanted.asked, len(passed)), **wanted.values, **passed)
         if found is None:
-            return None
+            return unreadable
         claim = yield from _claim(wanted, found, side_by_side=side_by_side)
-        if claim is not None:
+        if isinstance(claim, Unreadable):
+            unreadable = unreadable or claim.error
+            logger.warning(
+                "a task that is ready is passed by: %s",
+                claim.error,
+                extra={"event": "task_unreadable"},
+            )
+        elif claim is not None:
             return claim
         # Somebody was quicker. What was locked for it is given back, or two who go on to further
         # tasks could wait for each other.
@@ -183,9 +202,11 @@ def claim_one(wanted: Wanted, task_id: str, *, side_by_side: bool) -> Procedure[
         found = yield from row(still_ready(wanted.asked), id=task_id, **wanted.of_account)
     if found is not None:
         claim = yield from _claim(wanted, found, side_by_side=side_by_side)
-        if claim is not None:
+        if claim is not None and not isinstance(claim, Unreadable):
             return claim
         yield Undo()
+        if claim is not None:
+            return claim.error
     rows_found = yield from rows(explanation(wanted.asked), id=task_id, **wanted.of_account)
     return not_ready_error(task_id, reasons(rows_found))
 
@@ -216,8 +237,17 @@ def _look(query: Query[Candidate], **values: Any) -> Procedure[Candidate | None]
 
 def _claim(
     wanted: Wanted, found: Candidate, *, side_by_side: bool
-) -> Procedure[Claim | StoreError | None]:
-    """Claim a task that was found; None if it is not ready there any more, or no account is."""
+) -> Procedure[Claim | StoreError | Unreadable | None]:
+    """Claim a task that was found; None if it is not ready there any more, or no account is.
+
+    Where it cannot be read there is something to undo, if others write side by side.
+    """
+    if not side_by_side:
+        # There is nothing to undo it with, so it is read before anything is done.
+        try:
+            yield from row(TASK, id=found.id)
+        except UnreadableError as error:
+            return Unreadable(error)
     place = _place_of(found)
     account: Account | None = None
     if wanted.asked.takes_account:
@@ -232,7 +262,10 @@ def _claim(
     elif side_by_side and (lock := lock_place(place)) is not None:
         yield from row(lock, **_ids_of(found))
     hold = _hold_in_place if side_by_side else _hold_alone
-    held = yield from hold(wanted, found, account)
+    try:
+        held = yield from hold(wanted, found, account)
+    except UnreadableError as error:
+        return Unreadable(error)
     return None if held is None else (yield from _claimed(found, account, *held))
 
 
