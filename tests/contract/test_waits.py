@@ -39,6 +39,7 @@ from cw_store import (
 from cw_store.calls import StoreCalls
 from cw_store.testing import SteppableClock
 from steppable_loop import SteppableLoop
+from unreadable import spoil
 from waits import until, until_idle
 
 T = TypeVar("T")
@@ -433,6 +434,21 @@ async def test_what_time_alone_changes_is_waited_for_by_the_stores_clock(
     assert not waiting.done()
     clock.advance(2)
     assert await soon(waiting)
+
+
+async def test_a_time_that_cannot_be_read_ends_no_wait(store: Store, waits: Waits) -> None:
+    paused, resting = await add_task(store), await add_account(store)
+    await store.accounts.mark_exhausted(resting.id)
+    await spoil(store, "tasks", "not_before", paused.id)
+    await spoil(store, "accounts", "exhausted_until", resting.id)
+    claiming = waits.begin(store.wait_for_claim(holder="h", worktree_id="w", provider=None))
+    resting_over = waits.begin(store.wait_for_account())
+    await told(store)
+    assert not claiming.done() and not resting_over.done()
+    task = await add_task(store)
+    await store.accounts.mark_available(resting.id)
+    assert (await soon(claiming)).task.id == task.id
+    assert (await soon(resting_over)).id == resting.id
 
 
 async def test_a_query_on_what_is_ready_is_asked_again_when_that_has_come(

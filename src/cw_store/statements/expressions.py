@@ -218,6 +218,23 @@ def _end_on_postgresql(element: EndOfTime, compiler: SQLCompiler, **options: Any
     return f"TIMESTAMPTZ '{datetime.max.replace(tzinfo=UTC).isoformat()}'"
 
 
+class StartOfTime(FunctionElement[datetime]):
+    """The first time that can be read."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(StartOfTime, "sqlite")
+def _start_on_sqlite(element: StartOfTime, compiler: SQLCompiler, **options: Any) -> str:
+    return str((datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND)
+
+
+@compiles(StartOfTime, "postgresql")
+def _start_on_postgresql(element: StartOfTime, compiler: SQLCompiler, **options: Any) -> str:
+    return f"TIMESTAMPTZ '{datetime.min.replace(tzinfo=UTC).isoformat()}'"
+
+
 class IsPlace(Condition):
     """Whether a `seq` is one that the database has given a row of the table, or will pass by.
 

@@ -30,6 +30,7 @@ from cw_store import (
     WrongStatus,
 )
 from cw_store.testing import SteppableClock
+from unreadable import spoil
 
 LEASE = timedelta(minutes=2)
 
@@ -50,14 +51,6 @@ async def add_ready_task(store: Store, **values: Any) -> str:
     """Add a task that can be claimed, and an account for it; return its id."""
     await add_account(store)
     return (await add_task(store, **values)).id
-
-
-async def spoil(store: Store, table: str, column: str, id: str) -> None:
-    """Write a time that cannot be read, as another program might."""
-    async with store.unit_of_work() as uow:
-        connection = await uow.session.connection()
-        never = "'infinity'" if connection.dialect.name == "postgresql" else str(2**63 - 1)
-        await connection.exec_driver_sql(f"UPDATE {table} SET {column} = {never} WHERE id = '{id}'")
 
 
 # next
@@ -891,6 +884,20 @@ async def test_a_task_that_cannot_be_read_is_passed_by_in_a_unit_of_work(store: 
         await uow.tasks.update(task_id, name="still in use")
     assert [agent.id for agent in await store.agents.find_all()] == [claim.agent.id]
     await store.claims.check(claim)
+
+
+async def test_a_time_that_cannot_be_read_is_no_deadline(
+    store: Store, clock: SteppableClock
+) -> None:
+    await add_ready_task(store)
+    claim = await claim_next(store)
+    paused, resting = await add_task(store), await add_account(store)
+    await store.accounts.mark_exhausted(resting.id)
+    await spoil(store, "tasks", "not_before", paused.id)
+    await spoil(store, "accounts", "exhausted_until", resting.id)
+    assert await store.claims.next_deadline() == clock.after(120)
+    await spoil(store, "agents", "lease_expires_at", claim.agent.id)
+    assert await store.claims.next_deadline() is None
 
 
 async def test_an_account_that_cannot_be_read_stops_no_claim(store: Store) -> None:

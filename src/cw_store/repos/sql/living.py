@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Select,
     bindparam,
     exists,
     func,
@@ -33,7 +34,15 @@ from cw_store.repos.sql.task_places import TABLE as TASKS
 from cw_store.repos.tasks import Task
 from cw_store.schema import accounts, agents, tasks
 from cw_store.statements.database import Database
-from cw_store.statements.expressions import PRESENT, SHARED_NOW, Unindexed, exactly, is_one_of
+from cw_store.statements.expressions import (
+    PRESENT,
+    SHARED_NOW,
+    EndOfTime,
+    StartOfTime,
+    Unindexed,
+    exactly,
+    is_one_of,
+)
 from cw_store.statements.query import Query
 from cw_store.types import Flag, UtcDateTime
 
@@ -151,14 +160,20 @@ async def live_claims(
     ]
 
 
+def _first(
+    time: ColumnElement[datetime], after: ColumnElement[datetime], *conditions: ColumnElement[bool]
+) -> Select[Any]:
+    """Select the earliest of such times as a column has.
+
+    What another program wrote for never, and is no time of ours, will not come.
+    """
+    return select(func.min(time).label("at")).where(time > after, time <= EndOfTime(), *conditions)
+
+
 deadlines = union_all(
-    select(func.min(agents.c.lease_expires_at).label("at")).where(is_live),
-    select(func.min(tasks.c.not_before)).where(
-        tasks.c.not_before > SHARED_NOW, Unindexed(tasks.c.status) == exactly("pending")
-    ),
-    select(func.min(accounts.c.exhausted_until)).where(
-        accounts.c.exhausted_until > SHARED_NOW, accounts.c.is_exhausted.is_(true())
-    ),
+    _first(agents.c.lease_expires_at, StartOfTime(), is_live),
+    _first(tasks.c.not_before, SHARED_NOW, Unindexed(tasks.c.status) == exactly("pending")),
+    _first(accounts.c.exhausted_until, SHARED_NOW, accounts.c.is_exhausted.is_(true())),
 ).subquery("deadlines")
 
 NEXT_DEADLINE = Query(datetime, select(func.min(deadlines.c.at)), agents)
@@ -184,11 +199,9 @@ class Moment:
 since = bindparam("since", type_=UtcDateTime())
 
 to_come = union_all(
-    select(func.min(agents.c.lease_expires_at).label("at")).where(
-        agents.c.lease_expires_at > since
-    ),
-    select(func.min(tasks.c.not_before)).where(tasks.c.not_before > since),
-    select(func.min(accounts.c.exhausted_until)).where(accounts.c.exhausted_until > since),
+    _first(agents.c.lease_expires_at, since),
+    _first(tasks.c.not_before, since),
+    _first(accounts.c.exhausted_until, since),
 ).subquery("to_come")
 
 overdue = exists(select(PRESENT).where(agents.c.lease_expires_at <= SHARED_NOW))
