@@ -28,6 +28,7 @@ from cw_store import (
 from cw_store.schema import initiatives
 from cw_store.store import backend_of
 from cw_store.testing import SteppableClock
+from unreadable import spoil
 from waits import until_idle, until_one_is_held_up
 
 
@@ -573,3 +574,24 @@ async def test_what_is_written_in_a_fenced_unit_is_written_before_the_task_is_re
     with pytest.raises(StaleStateError):
         async with store.unit_of_work(claim=claim):
             pass
+
+
+async def test_a_lost_claim_is_told_although_its_successor_cannot_be_read(
+    store: Store, claim: Claim
+) -> None:
+    successor = await taken_over(store, claim)
+    await spoil(store, "agents", "created_at", successor.agent.id)
+    task_id, agent_id = claim.task.id, successor.agent.id
+    refused: list[Callable[[], Awaitable[object]]] = [
+        lambda: store.claims.check(claim),
+        lambda: store.claims.complete(claim),
+        lambda: store.claims.release(claim),
+        lambda: store.log_chunks.insert_chunk(claim.agent.id, "a", 1, "late", claim=claim),
+        lambda: store.unit_of_work(claim=claim).__aenter__(),
+    ]
+    for write in refused:
+        with pytest.raises(LeaseLostError, match=f"agent {agent_id!r} has it") as raised:
+            await write()
+        assert raised.value.held_by == agent_id
+    with pytest.raises(StaleStateError, match=f"agent {agent_id!r} has it"):
+        await store.tasks.update(task_id, status="completed")

@@ -27,6 +27,7 @@ from cw_store import (
 )
 from cw_store.testing import START, SteppableClock
 from steppable_loop import SteppableLoop
+from unreadable import spoil
 from waits import until_idle
 
 T = TypeVar("T")
@@ -431,6 +432,24 @@ async def test_whoever_clears_up_behind_the_loser_does_not_hide_the_takeover(
     with pytest.raises(LeaseLostError, match="host-2/1"):
         async with store.keep(claim, lease=QUICK), asyncio.timeout(20):
             in_a_task_of_its_own(take_over_and_clear_up())
+            await for_ever()
+    await nothing_is_left()
+
+
+async def test_a_takeover_by_an_agent_that_cannot_be_read_ends_the_block(
+    store: Store, claim: Claim
+) -> None:
+    async def take_over() -> None:
+        async with store.unit_of_work() as uow:
+            await uow.claims.revoke(claim.task.id)
+            successor = await uow.claims.take(
+                claim.task.id, holder="host-2/1", worktree_id="t", provider=None
+            )
+            await spoil(uow, "agents", "created_at", successor.agent.id)
+
+    with pytest.raises(LeaseLostError):
+        async with store.keep(claim, lease=QUICK), asyncio.timeout(20):
+            in_a_task_of_its_own(take_over())
             await for_ever()
     await nothing_is_left()
 

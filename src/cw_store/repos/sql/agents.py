@@ -119,7 +119,7 @@ LEASE = Query(
 def described(name: str | None, id: str | None, holder: str | None) -> str:
     """Say which agent it is, and whose."""
     whose = "" if holder is None else f" of {holder!r}"
-    return f"agent {name!r} ({id}){whose}"
+    return f"agent {id!r}" if name is None else f"agent {name!r} ({id}){whose}"
 
 
 def _leased_error(id: str, lease: Lease) -> StaleStateError:

@@ -9,9 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, bindparam, exists, literal_column, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    cast,
+    exists,
+    literal_column,
+    null,
+    or_,
+    select,
+)
 
-from cw_store.errors import LeaseLostError, StaleStateError
+from cw_store.errors import LeaseLostError, StaleStateError, UnreadableError
 from cw_store.repos.claims import Claim
 from cw_store.repos.sql.agents import described
 from cw_store.repos.tasks import TaskStatus
@@ -20,7 +30,7 @@ from cw_store.statements.database import Database
 from cw_store.statements.expressions import PRESENT
 from cw_store.statements.procedure import Procedure, row
 from cw_store.statements.query import Query
-from cw_store.types import Id, WholeNumber
+from cw_store.types import Id, PlainText, UtcDateTime, WholeNumber
 
 
 def is_held() -> ColumnElement[bool]:
@@ -97,6 +107,25 @@ HOLDING = Query(
 )
 
 
+HOLDING_UNREAD = Query(
+    Holding,
+    select(
+        *[tasks.c.status, tasks.c.epoch, tasks.c.claimed_by_agent_id],
+        *[cast(null(), PlainText()), cast(null(), PlainText()), cast(null(), UtcDateTime())],
+    ).where(tasks.c.id == bindparam("id")),
+    tasks,
+)
+"""The same of an agent that cannot be read, whom nobody has asked for."""
+
+
+async def find_holding(database: Database, task_id: str) -> Holding | None:
+    """Return who has a task; None where there is no such task."""
+    try:
+        return await database.first(HOLDING, id=task_id)
+    except UnreadableError:
+        return await database.first(HOLDING_UNREAD, id=task_id)
+
+
 claim_epoch = bindparam("claim_epoch", type_=WholeNumber())
 
 mine, next_one = agents.alias("mine"), agents.alias("next_one")
@@ -137,7 +166,7 @@ async def find_takeover(database: Database, claim: Claim) -> LeaseLostError | No
     """Return the error for a claim that is not held, or None when its own holder has ended it."""
     if await database.first(ENDED_BY_HOLDER, **claim_values(claim)) is not None:
         return None
-    holding = await database.first(HOLDING, id=claim.task.id)
+    holding = await find_holding(database, claim.task.id)
     if holding is None and await database.first(STATUS_OF_AGENT, id=claim.agent.id) == "stopped":
         return None  # the task was deleted afterwards
     return lost_error(claim, holding)
@@ -145,12 +174,15 @@ async def find_takeover(database: Database, claim: Claim) -> LeaseLostError | No
 
 async def find_lost_error(database: Database, claim: Claim) -> LeaseLostError:
     """Return the error for a claim that is not held, which says who has the task now."""
-    return lost_error(claim, await database.first(HOLDING, id=claim.task.id))
+    return lost_error(claim, await find_holding(database, claim.task.id))
 
 
 def lost(claim: Claim) -> Procedure[LeaseLostError]:
     """Return the error for a claim that is not held, which says who has the task now."""
-    holding = yield from row(HOLDING, id=claim.task.id)
+    try:
+        holding = yield from row(HOLDING, id=claim.task.id)
+    except UnreadableError:
+        holding = yield from row(HOLDING_UNREAD, id=claim.task.id)
     return lost_error(claim, holding)
 
 

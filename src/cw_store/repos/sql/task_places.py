@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from cw_store.errors import InvalidValueError, NotFoundError, StaleStateError
 from cw_store.repos.sql.ancestry import Ancestry, hold_all
-from cw_store.repos.sql.fence import HOLDING, claimed_error
+from cw_store.repos.sql.fence import claimed_error, find_holding
 from cw_store.repos.sql.table import Expectation, Expected, TableGateway
 from cw_store.repos.tasks import NewTask, Task, TaskChanges, TaskExpected
 from cw_store.schema import phases, tasks
@@ -252,7 +252,7 @@ async def change(
         try:
             return await TABLE.patch_if(database, id, changes, Expected(names, held.values))
         except StaleStateError:
-            holding = await database.first(HOLDING, id=id)
+            holding = await find_holding(database, id)
             if holding is not None and holding.agent_id is not None:
                 raise claimed_error(id, holding) from None
             if held.names:
