@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +25,7 @@ from cw_store import (
     Readiness,
     StaleStateError,
     Store,
+    UnitOfWork,
     UnreadableError,
     WaitsForPhase,
     WaitsForTask,
@@ -418,6 +421,41 @@ async def test_a_refused_claim_does_not_spend_the_unit_of_work(store: Store) -> 
         claim = await uow.claims.next(holder="h", worktree_id="w")
         assert claim is not None and claim.task.id == task.id
     assert uow.committed
+
+
+NO_TEXT: Any = 5
+PLACE: Any = {"holder": "host/1", "worktree_id": "trees/1"}
+
+REFUSED: dict[str, Callable[[UnitOfWork, Claim], Awaitable[object]]] = {
+    "of no initiative": lambda uow, _: uow.claims.next(**PLACE, initiative_id=""),
+    "under no account": lambda uow, _: uow.claims.next(**PLACE, account_id=NO_TEXT),
+    "of no provider": lambda uow, _: uow.claims.next(**PLACE, provider=NO_TEXT),
+    "take nothing": lambda uow, _: uow.claims.take("", **PLACE),
+    "take under no account": lambda uow, claim: uow.claims.take(
+        claim.task.id, **PLACE, account_id=NO_TEXT
+    ),
+    "of no holder": lambda uow, _: uow.claims.recover(holder=NO_TEXT),
+    "perhaps": lambda uow, claim: uow.claims.fail(claim, block=NO_TEXT),
+    "fail under no epoch": lambda uow, claim: uow.claims.fail(replace(claim, epoch=2**40)),
+    "append under no epoch": lambda uow, claim: uow.log_chunks.insert_chunks(
+        [], claim=replace(claim, epoch=2**40)
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+async def test_what_is_refused_for_its_values_does_not_spend_the_unit_of_work(
+    store: Store, what: str
+) -> None:
+    await add_ready_task(store)
+    claim = await claim_next(store)
+    async with store.unit_of_work() as uow:
+        task = await add_task(uow)
+        with pytest.raises(InvalidValueError):
+            await REFUSED[what](uow, claim)
+        assert await uow.tasks.find_by_id(task.id) == task
+    assert uow.committed
+    await store.claims.check(claim)
 
 
 async def test_a_claim_in_a_unit_that_is_undone_is_none(store: Store) -> None:

@@ -386,7 +386,8 @@ def _agent_values(wanted: Wanted) -> dict[str, Any]:
     return {name: value for name, value in wanted.agent.items() if name != "holder"}
 
 
-def check_agent(database: Database, wanted: Wanted) -> None:
-    """Raise InvalidValueError for what the agent would be refused for, before anything is done."""
+def check_wanted(database: Database, wanted: Wanted) -> None:
+    """Raise InvalidValueError for what a step would be refused for, before anything is done."""
     refuse_none(agents, holder=wanted.agent["holder"])
     database.check(INSERT_AGENT, [_agent_row(wanted, **dict.fromkeys(OFFERED, "to be chosen"))])
+    database.check(next_ready(wanted.asked, 0), [wanted.values])

@@ -29,7 +29,7 @@ from cw_store.repos.sql.at_once import complete_at_once
 from cw_store.repos.sql.claiming import (
     HOLD_TASK,
     Wanted,
-    check_agent,
+    check_wanted,
     claim_next,
     claim_one,
 )
@@ -38,12 +38,14 @@ from cw_store.repos.sql.fence import IS_HELD, claim_values, find_lost_error, ref
 from cw_store.repos.sql.listings import LARGEST_LIMIT, checked_limit
 from cw_store.repos.sql.living import NEXT_DEADLINE, TIME, live_claims, renew
 from cw_store.repos.sql.readiness import (
+    CANDIDATE,
     all_ready,
     filter_of,
     known_values,
     values_of,
 )
-from cw_store.repos.sql.recovering import recover
+from cw_store.repos.sql.recovering import OF_HOLDER, recover
+from cw_store.repos.sql.table import refuse_no_flag
 from cw_store.repos.tasks import Task, TaskStatus
 from cw_store.schema import agents, initiatives, phases, tasks
 from cw_store.statements.database import Database
@@ -84,6 +86,7 @@ class Claims(ClaimRepository):
         self, task_id: str, *, holder: str, worktree_id: str, **options: Unpack[ClaimOptions]
     ) -> Claim:
         _refuse_unknown("take", options, OF_CLAIM)
+        self._database.check(CANDIDATE, [{"id": task_id}])
         wanted = self._wanted(holder, worktree_id, options)
         side_by_side = self._side_by_side
         return await self._perform(lambda: claim_one(wanted, task_id, side_by_side=side_by_side))
@@ -145,6 +148,8 @@ class Claims(ClaimRepository):
         refuse_no_claim(claim)
         of_agent = new_values({"result": result, "exit_code": exit_code})
         self._database.check(ending.STOP, [{"id": claim.agent.id, **of_agent}])
+        self._database.check(IS_HELD, [claim_values(claim)])
+        refuse_no_flag(tasks, block=block)
         pause = None if retry_in is None else _microseconds(retry_in, "retry_in", least=0)
         # Those that failed together are not to come back together.
         chance = random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 -- it guards no secret
@@ -175,6 +180,8 @@ class Claims(ClaimRepository):
 
     async def recover(self, *, holder: str | None = None, limit: int = 100) -> list[Agent]:
         most = checked_limit(agents, limit)
+        if holder is not None:
+            self._database.check(OF_HOLDER.any, [{"holder": holder}])
         return await self._perform(partial(recover, holder, most))
 
     async def find_live(
@@ -253,7 +260,7 @@ class Claims(ClaimRepository):
             _microseconds(options.get("lease", LEASE), "lease"),
             meets_others(self._database),
         )
-        check_agent(self._database, wanted)
+        check_wanted(self._database, wanted)
         return wanted
 
 

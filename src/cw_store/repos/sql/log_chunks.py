@@ -327,6 +327,7 @@ async def _store_all_if_held(
     refuse_no_claim(claim)
     append = _append(database)
     database.check(append, batch)
+    database.check(FENCE, [claim_values(claim)])
 
     def append_all() -> Procedure[list[LogChunk] | None]:
         if (yield from row(FENCE, **claim_values(claim))) is None:
