@@ -640,6 +640,19 @@ async def test_a_failed_task_is_tried_again_later_and_later(
     assert (finished.task.retry_count, finished.task.not_before) == (10, None)
 
 
+async def test_a_task_with_further_tries_given_is_tried_again_as_soon_as_a_new_one(
+    store: Store, clock: SteppableClock
+) -> None:
+    await add_ready_task(store, retry_count=-5, max_retries=0)
+    for retry_count in range(-4, 1):
+        finished = await store.claims.fail(await claim_next(store))
+        assert (finished.task.status, finished.task.retry_count) == ("pending", retry_count)
+        assert finished.task.not_before is not None
+        assert 8 <= (finished.task.not_before - clock.now).total_seconds() <= 12
+        clock.set(finished.task.not_before)
+    assert (await store.claims.fail(await claim_next(store))).task.status == "blocked"
+
+
 async def test_a_failure_says_itself_when_to_try_again_or_that_it_is_over(
     store: Store, clock: SteppableClock
 ) -> None:

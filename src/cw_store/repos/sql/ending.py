@@ -147,8 +147,10 @@ LONGEST_BACK_OFF = 15 * 60
 first_back_off: ColumnElement[int] = literal_column(str(BACK_OFF), WholeNumber())
 longest_back_off: ColumnElement[int] = literal_column(str(LONGEST_BACK_OFF), WholeNumber())
 
+# A number below 0 gives further tries, and is no number of places to shift by.
 back_off = case(
     (tasks.c.retry_count >= DOUBLINGS, longest_back_off),
+    (tasks.c.retry_count <= 0, first_back_off),
     else_=first_back_off.bitwise_lshift(tasks.c.retry_count),
 )
 
