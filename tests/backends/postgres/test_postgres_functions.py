@@ -296,3 +296,25 @@ async def test_a_claim_whose_end_cannot_be_read_is_ended_all_the_same(store: Sto
             await store.claims.complete(claim)
     [phase] = await store.phases.find_all()
     assert phase.status == "completed"
+
+
+@pytest.mark.parametrize("provider", ["claude", None])
+@pytest.mark.parametrize("of", ["next", "take"])
+async def test_a_phase_that_is_approved_while_a_claim_waits_for_it_is_begun(
+    store: Store, url: str, of: str, provider: str | None
+) -> None:
+    phase_id = (await claim_next(store, provider=None)).task.phase_id
+    [task, *_] = await store.claims.find_ready()
+    assert phase_id is not None
+    place: Any = {"holder": "host-1", "worktree_id": "trees/two", "provider": provider}
+    async with Store(url) as beside, beside.unit_of_work() as uow:
+        await uow.phases.update(phase_id, status="approved")
+        claiming = asyncio.ensure_future(
+            store.claims.next(**place) if of == "next" else store.claims.take(task.id, **place)
+        )
+        await until_one_is_held_up(beside)
+        await uow.commit()
+        claim = await claiming
+    assert claim is not None and claim.task.id == task.id
+    phase = await store.phases.find_by_id(phase_id)
+    assert phase is not None and phase.status == "in_progress"

@@ -20,7 +20,6 @@ from sqlalchemy import (
     literal_column,
     select,
     true,
-    update,
 )
 
 from cw_store.errors import NotFoundError, StoreError, UnreadableError
@@ -45,6 +44,7 @@ from cw_store.repos.sql.rotation import lock_of, look_at_secrets, next_account, 
 from cw_store.repos.sql.side_by_side import (
     NEW_AGENT,
     Place,
+    begin_phase,
     end_turn,
     held_by,
     hold_in_place,
@@ -60,7 +60,6 @@ from cw_store.statements.database import Database
 from cw_store.statements.expressions import (
     exactly,
     insert_unless,
-    later_than,
 )
 from cw_store.statements.procedure import (
     Attempt,
@@ -101,12 +100,7 @@ INSERT_AGENT = Query(
 )
 
 BEGIN_PHASE = Query(
-    str,
-    update(phases)
-    .where(phases.c.id == bindparam("id"))
-    .values(status=exactly("in_progress"), updated_at=later_than(phases.c.updated_at))
-    .returning(phases.c.id),
-    phases,
+    str, begin_phase.where(phases.c.id == bindparam("id")).returning(phases.c.id), phases
 )
 
 END_TURN = Query(
@@ -298,8 +292,6 @@ def _claimed(
     previous = None
     if found.next_epoch > 1:
         previous = yield from _predecessor(found)
-    if found.phase_id is not None and found.phase_status != "in_progress":
-        yield from row(BEGIN_PHASE, id=found.phase_id)
     if found.initiative_id is None:
         yield from row(END_TURN_OF_THE_REST)
     return Claim(task, agent, account, task.epoch, previous)
@@ -339,6 +331,8 @@ def _hold_alone(
         yield from row(END_TURN, initiative_id=found.initiative_id)
     task = yield from row(HOLD_TASK, id=found.id, agent_id=agent.id)
     assert task is not None, "nobody else may claim or change it"
+    if found.phase_id is not None and found.phase_status != "in_progress":
+        yield from row(BEGIN_PHASE, id=found.phase_id)
     return agent, task
 
 

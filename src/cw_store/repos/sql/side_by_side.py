@@ -70,6 +70,12 @@ last_turn = select(
 end_turn = update(initiatives).values(dispatch_turn=last_turn)
 
 
+# As it stands when it is locked, whatever it was when the task was found.
+begin_phase = update(phases).values(
+    status=exactly("in_progress"), updated_at=later_than(phases.c.updated_at)
+)
+
+
 def held_by(agent_id: ColumnElement[str]) -> Update:
     """Return the UPDATE that gives a task to an agent."""
     return update(tasks).values(
@@ -158,7 +164,7 @@ def hold_in_place(asked: Filter, place: Place) -> PairQuery[Agent, Task]:
 
     The task is where `changed_initiative_id` and `phase_id` say, and nobody has had it since it was
     found. One that somebody else is changing is passed by. The account has been taken. The turn of
-    the task's initiative ends, if it has one.
+    the task's initiative ends, and its phase is begun, if it has them.
     """
     is_it = (
         tasks.c.id == new_agent["task_id"],
@@ -188,4 +194,11 @@ def hold_in_place(asked: Filter, place: Place) -> PairQuery[Agent, Task]:
             initiatives.c.id == new_agent["initiative_id"], exists(select(begun.c.id))
         )
         both = both.add_cte(turn.returning(initiatives.c.id).cte("turned"))
+    if place.has_phase:
+        phase = begin_phase.where(
+            phases.c.id == _given(tasks.c.phase_id),
+            phases.c.status != exactly("in_progress"),
+            exists(select(begun.c.id)),
+        )
+        both = both.add_cte(phase.returning(phases.c.id).cte("begun_phase"))
     return PairQuery((Agent, Task), both, agents, tasks, locks=True)
