@@ -258,7 +258,7 @@ async def test_what_it_costs_to_begin_the_log_anew_decides_how_long_it_grows(
             await write(store, 512)
 
     share = WHATEVER_IT_COSTS if is_worth_it else 0.0
-    with maintenance_settings(pause=FOREVER, share_of_time=share):
+    with maintenance_settings(pause=FOREVER, share_of_time=share, changes_before_statistics=1_000):
         async with Store(path) as store:
             backend = backend_of(store)
             assert isinstance(backend, SqliteBackend)
