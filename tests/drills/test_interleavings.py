@@ -136,6 +136,15 @@ def fenced_write(claims: Claims) -> Work:
     return write
 
 
+def fenced_complete(claims: Claims) -> Work:
+    async def end(repos: Repositories, database: Database) -> Finished:
+        if await database.first(FENCE, **claim_values(claims[0])) is None:
+            raise await find_lost_error(database, claims[0])
+        return await repos.claims.complete(claims[0])
+
+    return end
+
+
 def write_under_claim(claims: Claims) -> Work:
     async def write(repos: Repositories, _: Database) -> str:
         await repos.log_chunks.insert_chunk("agent", "agent", 1, "written", claim=claims[0])
@@ -490,6 +499,7 @@ PAIRS = (
         for name, begin, work in (
             ("claim", held, next_task()),
             ("complete", held, complete(0)),
+            ("complete in a fenced unit", held, fenced_complete),
             ("recover", dead_holder, recover),
         )
         for table in ("initiatives", "phases", "tasks", "agents")

@@ -17,7 +17,7 @@ from cw_store import (
     UnitOfWorkError,
 )
 from plans import add_plan, recorded, rows
-from waits import until_idle
+from waits import until_idle, until_one_is_held_up
 
 
 async def entries(store: Store, id: str) -> list[str]:
@@ -292,6 +292,24 @@ async def test_what_comes_from_outside_of_the_block_waits_and_is_not_recorded(
     assert await entries(store, recording.id) == ["update task b"]
     task = await store.tasks.find_by_id("a")
     assert task is not None and task.name == "outside"
+
+
+async def test_who_deletes_a_phase_and_who_ends_a_claim_in_it_do_not_wait_for_each_other(
+    store: Store,
+) -> None:
+    plan = await add_plan(store)
+    claim = await store.claims.take("a", holder="h", worktree_id="t", provider=None)
+
+    async def delete_phase() -> None:
+        async with recorded(store, plan) as (uow, _):
+            await uow.phases.delete("p")
+
+    async with store.unit_of_work(claim=claim) as uow:
+        deleting = asyncio.create_task(delete_phase())
+        await until_one_is_held_up(store)
+        await uow.claims.complete(claim)
+    await deleting
+    assert await store.phases.find_by_id("p") is None
 
 
 async def test_a_block_that_raises_leaves_nothing_and_the_unit_goes_on(store: Store) -> None:

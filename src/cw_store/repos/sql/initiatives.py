@@ -14,6 +14,7 @@ from cw_store.repos.initiatives import (
     InitiativeStatus,
     NewInitiative,
 )
+from cw_store.repos.sql.deleting import DELETE_INITIATIVE, delete_with_tasks
 from cw_store.repos.sql.listings import Ids, Listing, oldest_first
 from cw_store.repos.sql.table import TableGateway
 from cw_store.schema import initiative_projects, initiatives
@@ -76,4 +77,4 @@ class Initiatives(InitiativeRepository):
         return await TABLE.change(self._database, id, changes, expected)
 
     async def delete(self, id: str) -> None:
-        await TABLE.delete(self._database, id)
+        await delete_with_tasks(self._database, DELETE_INITIATIVE, id)

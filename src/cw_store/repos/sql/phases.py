@@ -16,6 +16,7 @@ from cw_store.repos.phases import (
     PhaseRepository,
     PhaseStatus,
 )
+from cw_store.repos.sql.deleting import DELETE_PHASE, delete_with_tasks
 from cw_store.repos.sql.edges import Edges
 from cw_store.repos.sql.listings import Ids, Listing
 from cw_store.repos.sql.table import TableGateway
@@ -71,7 +72,7 @@ class Phases(PhaseRepository):
         return await TABLE.change(self._database, id, changes, expected)
 
     async def delete(self, id: str) -> None:
-        await TABLE.delete(self._database, id)
+        await delete_with_tasks(self._database, DELETE_PHASE, id)
 
     async def create_dependency(self, id: str, depends_on_id: str) -> PhaseDependency:
         return await EDGES.create(self._database, id, depends_on_id)

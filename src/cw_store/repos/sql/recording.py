@@ -13,6 +13,7 @@ from sqlalchemy import bindparam, insert
 
 from cw_store.repos.change_sets import ChangeSetEntry, NewChangeSetEntry
 from cw_store.repos.sql.ancestry import hold_all
+from cw_store.repos.sql.deleting import HOLD_CLAIMED_OF_PHASE
 from cw_store.repos.sql.ids import new_id
 from cw_store.repos.sql.states import (
     DEPENDENCIES,
@@ -80,6 +81,8 @@ class Step:
         kinds = (PHASES, TASKS) if kind is PHASES else (kind,)
         for each in kinds:
             await self._stop_new_edges(each)
+        if kind is PHASES:
+            await self.database.all(HOLD_CLAIMED_OF_PHASE, id=id)
         await self.hold_whole(kind, id)
         if kind is PHASES:
             await self._look(TASKS, await hold_all(self.database, HOLD_TASKS_OF_PHASE, id))
