@@ -27,7 +27,8 @@ def _claimed(place: ColumnElement[Any]) -> Select[Any]:
 
 
 def _delete(table: Table, place: ColumnElement[Any]) -> Query[str]:
-    held = _claimed(place).cte("held")
+    # No CTE: of a statement that begins with WITH, Python does not count the rows.
+    held = _claimed(place).subquery("held")
     number = select(func.count()).select_from(held).scalar_subquery()
     deletion = delete(table).where(table.c.id == bindparam("id"), number >= literal_column("0"))
     return Query(str, deletion, table)
