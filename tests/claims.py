@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from builders import Repos, add_task
-from cw_store import Claim, Store
+from cw_store import Claim, Store, UnitOfWork
 
 ONE_MINUTE = timedelta(minutes=1)
 
@@ -21,7 +21,12 @@ async def claimed(
 async def taken_over(store: Store, claim: Claim) -> Claim:
     """Take the task away, and return the claim of who has it now."""
     async with store.unit_of_work() as uow:
-        await uow.claims.revoke(claim.task.id)
-        return await uow.claims.take(
-            claim.task.id, holder="host-2/1", worktree_id="/worktrees/2", provider=None
-        )
+        return await taken_over_in(uow, claim)
+
+
+async def taken_over_in(uow: UnitOfWork, claim: Claim) -> Claim:
+    """Do the same as a part of a unit of work."""
+    await uow.claims.revoke(claim.task.id)
+    return await uow.claims.take(
+        claim.task.id, holder="host-2/1", worktree_id="/worktrees/2", provider=None
+    )

@@ -199,13 +199,15 @@ def test_a_chat_and_a_change_set_are_shown_with_what_they_are_made_of(typed: Com
     assert "create  task         t1" in typed.on_terminal("show", change_set).out
 
 
-def test_who_watches_sees_it_end(typed: CommandLine) -> None:
-    async def fill(store: Store) -> tuple[str, str]:
-        initiative = await store.initiatives.create(name="User auth")
-        task = await store.tasks.create(initiative_id=initiative.id, name="a")
-        return initiative.id, task.id
+async def add_one_task(store: Store) -> tuple[str, str]:
+    """Create an initiative of one task, and return their ids."""
+    initiative = await store.initiatives.create(name="User auth")
+    task = await store.tasks.create(initiative_id=initiative.id, name="a")
+    return initiative.id, task.id
 
-    initiative, task = prepared(typed.url, fill)
+
+def test_who_watches_sees_it_end(typed: CommandLine) -> None:
+    initiative, task = prepared(typed.url, add_one_task)
 
     async def finish(store: Store) -> None:
         await asyncio.sleep(0.5)
@@ -223,12 +225,7 @@ def test_who_watches_sees_it_end(typed: CommandLine) -> None:
 
 
 def test_who_watches_minds_nobody_who_opens_and_closes_the_store(typed: CommandLine) -> None:
-    async def fill(store: Store) -> tuple[str, str]:
-        initiative = await store.initiatives.create(name="User auth")
-        task = await store.tasks.create(initiative_id=initiative.id, name="a")
-        return initiative.id, task.id
-
-    initiative, task = prepared(typed.url, fill)
+    initiative, task = prepared(typed.url, add_one_task)
 
     async def finish(store: Store) -> None:
         async with store.unit_of_work() as uow:

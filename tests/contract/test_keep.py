@@ -14,7 +14,7 @@ import anyio.lowlevel
 import pytest
 
 from builders import add_initiative, add_task
-from claims import ONE_MINUTE, claimed, taken_over
+from claims import ONE_MINUTE, claimed, taken_over, taken_over_in
 from cw_store import (
     Claim,
     InvalidValueError,
@@ -425,8 +425,7 @@ async def test_whoever_clears_up_behind_the_loser_does_not_hide_the_takeover(
 ) -> None:
     async def take_over_and_clear_up() -> None:
         async with store.unit_of_work() as uow:
-            await uow.claims.revoke(claim.task.id)
-            await uow.claims.take(claim.task.id, holder="host-2/1", worktree_id="t", provider=None)
+            await taken_over_in(uow, claim)
             await uow.agents.update(claim.agent.id, status="stopped")
 
     with pytest.raises(LeaseLostError, match="host-2/1"):
@@ -441,10 +440,7 @@ async def test_a_takeover_by_an_agent_that_cannot_be_read_ends_the_block(
 ) -> None:
     async def take_over() -> None:
         async with store.unit_of_work() as uow:
-            await uow.claims.revoke(claim.task.id)
-            successor = await uow.claims.take(
-                claim.task.id, holder="host-2/1", worktree_id="t", provider=None
-            )
+            successor = await taken_over_in(uow, claim)
             await spoil(uow, "agents", "created_at", successor.agent.id)
 
     with pytest.raises(LeaseLostError):

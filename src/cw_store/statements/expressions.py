@@ -201,38 +201,36 @@ def _unindexed_on_postgresql(element: Unindexed, compiler: SQLCompiler, **option
     return compiler.process(element.clauses, **options)
 
 
-class EndOfTime(FunctionElement[datetime]):
+class _EdgeOfTime(FunctionElement[datetime]):
+    """A time beyond which none can be read."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+    time: datetime
+
+
+class EndOfTime(_EdgeOfTime):
     """The last time that can be read."""
 
-    type = UtcDateTime()
     inherit_cache = True
+    time = datetime.max.replace(tzinfo=UTC)
 
 
-@compiles(EndOfTime, "sqlite")
-def _end_on_sqlite(element: EndOfTime, compiler: SQLCompiler, **options: Any) -> str:
-    return str((datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND)
-
-
-@compiles(EndOfTime, "postgresql")
-def _end_on_postgresql(element: EndOfTime, compiler: SQLCompiler, **options: Any) -> str:
-    return f"TIMESTAMPTZ '{datetime.max.replace(tzinfo=UTC).isoformat()}'"
-
-
-class StartOfTime(FunctionElement[datetime]):
+class StartOfTime(_EdgeOfTime):
     """The first time that can be read."""
 
-    type = UtcDateTime()
     inherit_cache = True
+    time = datetime.min.replace(tzinfo=UTC)
 
 
-@compiles(StartOfTime, "sqlite")
-def _start_on_sqlite(element: StartOfTime, compiler: SQLCompiler, **options: Any) -> str:
-    return str((datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND)
+@compiles(_EdgeOfTime, "sqlite")
+def _edge_on_sqlite(element: _EdgeOfTime, compiler: SQLCompiler, **options: Any) -> str:
+    return str((element.time - EPOCH) // MICROSECOND)
 
 
-@compiles(StartOfTime, "postgresql")
-def _start_on_postgresql(element: StartOfTime, compiler: SQLCompiler, **options: Any) -> str:
-    return f"TIMESTAMPTZ '{datetime.min.replace(tzinfo=UTC).isoformat()}'"
+@compiles(_EdgeOfTime, "postgresql")
+def _edge_on_postgresql(element: _EdgeOfTime, compiler: SQLCompiler, **options: Any) -> str:
+    return f"TIMESTAMPTZ '{element.time.isoformat()}'"
 
 
 class IsPlace(Condition):

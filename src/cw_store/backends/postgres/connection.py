@@ -78,7 +78,6 @@ class PostgresConnection(_driver.Connection):
         super().__init__(*arguments)  # pyright: ignore[reportUnknownMemberType] -- asyncpg has no types
         self.functions = set()
         self.functions_made = 0
-        self.is_changed = False
 
     @property
     def is_worn_out(self) -> bool:
